@@ -1,0 +1,7 @@
+import type { Peer } from '../support/types.js';
+import { c } from './c/peer.js';
+import { nodeNet } from './node-net/peer.js';
+import { paipainet } from './paipainet/peer.js';
+
+/** Every rival; the first is what the others are compared with. */
+export const peers: readonly [Peer, ...Peer[]] = [paipainet, nodeNet, c];

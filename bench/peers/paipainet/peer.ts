@@ -1,0 +1,13 @@
+import { scripts } from '../../support/script-peer.js';
+import type { Peer } from '../../support/types.js';
+
+/** This package, through its public words. */
+export const paipainet: Peer = {
+  name: 'paipainet',
+  about: 'this package: a Net here, a Node over there',
+  cases: ['transfer'],
+  async prepare() {
+    return null;
+  },
+  ...scripts(import.meta.url),
+};

@@ -1,0 +1,77 @@
+import { createInterface } from 'node:readline';
+import type { Facts, Settings } from './types.js';
+
+/**
+ * The dialogue between the runner and the program of one role, in lines. The program answers each command with one JSON
+ * object on standard output, whose `event` is the command's name.
+ *
+ * - at its start a program says `{ "event": "ready" }`, a server with its `address`; a client is connected then and
+ *   has its data in memory
+ * - `run` (client): does the work; `seconds`, `cpuSeconds` and what else was measured
+ * - `usage` (server): `cpuSeconds` since it was ready
+ * - `verify`: what the contents were, such as `sentChecksum` and `storedChecksum`; not measured
+ * - `end`, or the end of input: ends
+ */
+
+export interface ServerRole {
+  readonly address: string;
+  verify?(): Facts | Promise<Facts>;
+  close(): void | Promise<void>;
+}
+
+export interface ClientRole {
+  /** The work, from its beginning to its last confirmation; its duration and CPU time are added to what it returns. */
+  run(): Promise<Facts>;
+  verify?(): Facts | Promise<Facts>;
+  close(): void | Promise<void>;
+}
+
+export interface Program {
+  server(settings: Settings): Promise<ServerRole>;
+  client(settings: Settings, address: string): Promise<ClientRole>;
+}
+
+/** Seconds of user and system time that this process has taken, all its threads included. */
+export function cpuSeconds(): number {
+  const { userCPUTime, systemCPUTime } = process.resourceUsage();
+  return (userCPUTime + systemCPUTime) / 1e6;
+}
+
+function parseSettings(args: readonly string[]): Settings {
+  const settings: Record<string, string> = {};
+  for (let i = 0; i + 1 < args.length; i += 2) {
+    settings[args[i]?.replace(/^--/, '') ?? ''] = args[i + 1] ?? '';
+  }
+  return settings;
+}
+
+function say(event: string, facts: Facts = {}): void {
+  process.stdout.write(`${JSON.stringify({ event, ...facts })}\n`);
+}
+
+async function measured(client: ClientRole): Promise<Facts> {
+  const cpuBefore = cpuSeconds();
+  const startMs = performance.now();
+  const facts = await client.run();
+  const seconds = (performance.now() - startMs) / 1e3;
+  return { ...facts, seconds, cpuSeconds: cpuSeconds() - cpuBefore };
+}
+
+/** Plays the role that the command line names, until the runner ends it. */
+export async function play(program: Program): Promise<void> {
+  const [role, ...rest] = process.argv.slice(2);
+  const settings = parseSettings(rest);
+  const server = role === 'server' ? await program.server(settings) : undefined;
+  const client =
+    role === 'client' ? await program.client(settings, settings.address ?? '') : undefined;
+  const cpuBefore = cpuSeconds();
+  say('ready', server === undefined ? {} : { address: server.address });
+  for await (const command of createInterface({ input: process.stdin })) {
+    if (command === 'end') break;
+    if (command === 'run' && client !== undefined) say('run', await measured(client));
+    else if (command === 'usage') say('usage', { cpuSeconds: cpuSeconds() - cpuBefore });
+    else if (command === 'verify') say('verify', (await (server ?? client)?.verify?.()) ?? {});
+  }
+  await (server ?? client)?.close();
+  process.exit(0);
+}

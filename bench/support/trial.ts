@@ -1,0 +1,123 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface, type Interface } from 'node:readline';
+import type { Facts, Peer, Role, Settings, Trial } from './types.js';
+
+/** A phase that takes longer than this fails the trial. */
+const phaseTimeoutMs = 180_000;
+
+/** How the programs of a trial are placed on processors; empty arrays leave it to the system. */
+export interface Pinning {
+  readonly server: readonly string[];
+  readonly client: readonly string[];
+}
+
+/** One program under way; see `program.ts` for what is said. */
+class Running {
+  readonly #child: ChildProcess;
+  readonly #lines: AsyncIterator<string>;
+  readonly #title: string;
+  #stderr = '';
+
+  constructor(title: string, command: readonly [string, ...string[]]) {
+    const [file, ...args] = command;
+    this.#title = title;
+    this.#child = spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+    // A program that ended early shows as a missing answer; without these listeners it would end the runner.
+    this.#child.on('error', (error) => {
+      this.#stderr += error.message;
+    });
+    this.#child.stdin?.on('error', () => {});
+    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.#stderr = (this.#stderr + text).slice(-8192);
+    });
+    // `stdio` above makes it a pipe.
+    const lines: Interface = createInterface({
+      input: this.#child.stdout as NodeJS.ReadableStream,
+    });
+    this.#lines = lines[Symbol.asyncIterator]();
+  }
+
+  async answer(event: string): Promise<Facts> {
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), phaseTimeoutMs);
+    try {
+      const { value, done } = await this.#lines.next();
+      if (done === true) throw new Error(`${this.#title} ended before "${event}": ${this.#stderr}`);
+      const { event: said, ...facts } = JSON.parse(value) as Record<string, number | string>;
+      if (said !== event) throw new Error(`${this.#title} said "${said}" instead of "${event}"`);
+      return facts;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  ask(command: string): Promise<Facts> {
+    this.#child.stdin?.write(`${command}\n`);
+    return this.answer(command);
+  }
+
+  /** Ends the program: kindly, and by force when it failed to answer or does not go. */
+  async end(kindly: boolean): Promise<void> {
+    if (
+      this.#child.pid === undefined ||
+      this.#child.exitCode !== null ||
+      this.#child.signalCode !== null
+    )
+      return;
+    const gone = new Promise((resolve) => this.#child.once('exit', resolve));
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), kindly ? 10_000 : 0);
+    this.#child.stdin?.end('end\n');
+    await gone;
+    clearTimeout(timer);
+  }
+}
+
+function commandLine(
+  peer: Peer,
+  caseName: string,
+  role: Role,
+  pinning: Pinning,
+  settings: Settings,
+): [string, ...string[]] {
+  const [file, ...args] = [
+    ...pinning[role],
+    ...peer.command(caseName, role),
+    ...Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]),
+  ];
+  return [file ?? '', ...args];
+}
+
+/**
+ * One trial of one peer, in two fresh processes. `beforeRun` is called when both are ready, before the clock starts.
+ * Rejects when a side fails or does not answer.
+ */
+export async function runTrial(
+  peer: Peer,
+  caseName: string,
+  pinning: Pinning,
+  settings: Settings,
+  beforeRun: () => Promise<unknown>,
+): Promise<Trial> {
+  const started: Running[] = [];
+  const start = (role: Role, more: Settings): Running => {
+    const command = commandLine(peer, caseName, role, pinning, { ...settings, ...more });
+    const running = new Running(`${peer.name} ${role}`, command);
+    started.push(running);
+    return running;
+  };
+  let complete = false;
+  try {
+    const server = start('server', {});
+    const { address } = await server.answer('ready');
+    const client = start('client', { address: String(address) });
+    await client.answer('ready');
+    await beforeRun();
+    const run = await client.ask('run');
+    const usage = await server.ask('usage');
+    const verified = { ...(await client.ask('verify')), ...(await server.ask('verify')) };
+    complete = true;
+    return { run, serverCpuSeconds: Number(usage.cpuSeconds), verified };
+  } finally {
+    // The client first, so that the server sees an orderly end.
+    for (const running of started.reverse()) await running.end(complete);
+  }
+}

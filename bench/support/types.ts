@@ -1,0 +1,51 @@
+/** What a program reports for one phase: plain numbers and texts, by name. */
+export type Facts = Readonly<Record<string, number | string>>;
+
+/** Settings of one run, by name, as the command line has them: the path, and those that the case declares. */
+export type Settings = Readonly<Record<string, string>>;
+
+/** Everything that both sides of one trial reported. */
+export interface Trial {
+  /** What the client measured between "run" and its answer; `seconds` and `cpuSeconds` of its process among them. */
+  readonly run: Facts;
+  /** CPU of the server's process from its start to the end of the run. */
+  readonly serverCpuSeconds: number;
+  /** What both sides said when they were asked to verify, the client's and the server's facts together. */
+  readonly verified: Facts;
+}
+
+/** One figure that a case derives from a trial. */
+export interface Metric {
+  readonly name: string;
+  readonly unit: string;
+  readonly better: 'higher' | 'lower';
+  readonly digits: number;
+  of(trial: Trial): number;
+}
+
+/** One question, put to every peer in the same words. */
+export interface Case {
+  readonly name: string;
+  readonly question: string;
+  /** Settings beside `path`, with their defaults. */
+  readonly settings: Readonly<Record<string, { readonly fallback: string; readonly help: string }>>;
+  /** Memory that the server takes while the clock runs; it is made ready before, see `prime.ts`. */
+  memoryBytes(settings: Settings): number;
+  /** The first is the one that ratios are made of. */
+  readonly metrics: readonly [Metric, ...Metric[]];
+  /** Null when the trial did the work and both sides agree on the contents, else what is wrong. */
+  verify(trial: Trial, settings: Settings): string | null;
+}
+
+export type Role = 'server' | 'client';
+
+/** One rival, ourselves included. */
+export interface Peer {
+  readonly name: string;
+  readonly about: string;
+  readonly cases: readonly string[];
+  /** Gets ready (compiles, looks for a package); null, or why this peer cannot run here. */
+  prepare(caseName: string): Promise<string | null>;
+  /** The program of a role and its first arguments; the runner adds the settings as `--name value`. */
+  command(caseName: string, role: Role): readonly [string, ...string[]];
+}

@@ -1,0 +1,143 @@
+import {
+  checkDuration,
+  checkOneOf,
+  checkSignal,
+  checkString,
+  invalidArgument,
+} from '../base/check.js';
+import { type PlacementStrategy, placementStrategies } from '../cluster/placement/placement.js';
+import type { Progress } from '../cluster/transfer/report.js';
+import { type RunAs, runAsChoices } from '../node/launch.js';
+import { type EngineChoice, engineChoices } from '../node/select-network.js';
+import { moduleUrl } from '../node/serve.js';
+import { handlerNameBytesMax } from '../processing/handlers.js';
+
+export interface NetOptions {
+  /** 1 to 255 bytes; the nodes must bear the same. Default 'default'. */
+  name?: string;
+  /** Shared by the net and its remote nodes. Embedded nodes get one of their own, made for this run. */
+  secret?: string | Uint8Array;
+  /** Module whose named exports are the handlers of the embedded nodes: a URL, or a path. */
+  handlers?: URL | string;
+  /** How embedded nodes run that do not say it themselves. Default 'process'. */
+  runAs?: RunAs;
+  /** Default 'weighted'. */
+  placement?: PlacementStrategy;
+  /** Default 'auto': the native engine where it works. */
+  engine?: EngineChoice;
+  /** For a transfer or a processing without its own. Default 600,000 (10 minutes); Infinity is none. */
+  deadlineMs?: number;
+}
+
+export interface NodeOptions {
+  /** Where a remote node listens, as `tcp://host:port` or `unix:///path`. Without it the node is embedded. */
+  address?: string;
+  /** A node of twice the weight gets twice the bytes. Above 0, default 1. */
+  weight?: number;
+  /** For an embedded node. Default: what the net says. */
+  runAs?: RunAs;
+}
+
+export interface OperationOptions {
+  /** Aborts with PAIPAI_ERR_ABORTED. */
+  signal?: AbortSignal;
+  /** Milliseconds until PAIPAI_ERR_DEADLINE; Infinity is none. Default: what the net says. */
+  deadlineMs?: number;
+  onProgress?: (progress: Progress) => void;
+}
+
+export type TransferOptions = OperationOptions;
+
+export interface ProcessOptions extends OperationOptions {
+  /** Anything that msgpack carries, at most 40 KiB encoded; the handler finds it in its context. */
+  args?: unknown;
+  /**
+   * Whether shards stay on their nodes. With false each is sent, processed, dropped, and the next takes its place: so data larger
+   * than all memory are processed. Default true.
+   */
+  keep?: boolean;
+}
+
+const deadlineMsDefault = 600_000;
+
+function checkObject(name: string, value: unknown): void {
+  if (typeof value !== 'object' || value === null) throw invalidArgument(name, 'an object', value);
+}
+
+function checkFunction(name: string, value: unknown): void {
+  if (value !== undefined && typeof value !== 'function')
+    throw invalidArgument(name, 'a function', value);
+}
+
+function checkSecret(secret: unknown): string | Uint8Array | undefined {
+  if (secret === undefined) return undefined;
+  if (typeof secret === 'string' && secret.length > 0) return secret;
+  if (secret instanceof Uint8Array && secret.byteLength > 0) return secret;
+  // The value stays out of the message.
+  throw invalidArgument('secret', 'a string or bytes, not empty', typeof secret);
+}
+
+function checkModule(handlers: unknown): string | undefined {
+  if (handlers === undefined) return undefined;
+  if (handlers instanceof URL || (typeof handlers === 'string' && handlers.length > 0)) {
+    return moduleUrl(handlers);
+  }
+  throw invalidArgument('handlers', 'a URL or the path of a module', handlers);
+}
+
+export interface NetSettings {
+  readonly name: string;
+  readonly secret: string | Uint8Array | undefined;
+  /** URL of the module. */
+  readonly handlers: string | undefined;
+  readonly runAs: RunAs;
+  readonly placement: PlacementStrategy;
+  readonly engine: EngineChoice;
+  readonly deadlineMs: number;
+}
+
+export function checkNetOptions(options: NetOptions): NetSettings {
+  checkObject('options', options);
+  return {
+    name: checkString('name', options.name ?? 'default', 255),
+    secret: checkSecret(options.secret),
+    handlers: checkModule(options.handlers),
+    runAs: checkOneOf('runAs', options.runAs ?? 'process', runAsChoices),
+    placement: checkOneOf('placement', options.placement ?? 'weighted', placementStrategies),
+    engine: checkOneOf('engine', options.engine ?? 'auto', engineChoices),
+    deadlineMs: checkDuration('deadlineMs', options.deadlineMs ?? deadlineMsDefault, true),
+  };
+}
+
+export interface OperationSettings {
+  readonly signal: AbortSignal | undefined;
+  readonly deadlineMs: number;
+  readonly onProgress: ((progress: Progress) => void) | undefined;
+}
+
+export function checkOperationOptions(
+  options: OperationOptions,
+  deadlineMsOfNet: number,
+): OperationSettings {
+  checkObject('options', options);
+  checkFunction('onProgress', options.onProgress);
+  return {
+    signal: checkSignal('signal', options.signal),
+    deadlineMs: checkDuration('deadlineMs', options.deadlineMs ?? deadlineMsOfNet, true),
+    onProgress: options.onProgress,
+  };
+}
+
+export function checkKeep(keep: unknown): boolean {
+  if (keep === undefined || typeof keep === 'boolean') return keep ?? true;
+  throw invalidArgument('keep', 'true or false', keep);
+}
+
+export function checkHandlerName(handler: unknown): string {
+  return checkString('handler', handler, handlerNameBytesMax);
+}
+
+export function checkWeight(weight: unknown): number {
+  if (typeof weight === 'number' && weight > 0 && Number.isFinite(weight)) return weight;
+  throw invalidArgument('weight', 'a finite number above 0', weight);
+}

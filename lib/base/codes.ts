@@ -1,0 +1,71 @@
+/**
+ * Our own error codes, by the number they have on the wire and across the native boundary.
+ * The table is `native/base/error_codes.def`; a test compares both, and `docs/ERRORS.md`.
+ */
+export const codeNumbers = {
+  PAIPAI_ERR_INVALID_ARGUMENT: 1,
+  PAIPAI_ERR_INVALID_STATE: 2,
+  PAIPAI_ERR_INVALID_ADDRESS: 3,
+  PAIPAI_ERR_INSECURE_ADDRESS: 4,
+  PAIPAI_ERR_FRAME_MAGIC: 10,
+  PAIPAI_ERR_FRAME_VERSION: 11,
+  PAIPAI_ERR_FRAME_TYPE: 12,
+  PAIPAI_ERR_FRAME_HEADER_CHECKSUM: 13,
+  PAIPAI_ERR_FRAME_PAYLOAD_CHECKSUM: 14,
+  PAIPAI_ERR_FRAME_TOO_LARGE: 15,
+  PAIPAI_ERR_FRAME_SEQUENCE: 16,
+  PAIPAI_ERR_FRAME_TRUNCATED: 17,
+  PAIPAI_ERR_SINK_OVERFLOW: 18,
+  PAIPAI_ERR_SHARD_HEADER: 20,
+  PAIPAI_ERR_SHARD_SIZE: 21,
+  PAIPAI_ERR_SHARD_CHECKSUM: 22,
+  PAIPAI_ERR_SHARD_INCOMPLETE: 23,
+  PAIPAI_ERR_DATA_EMPTY: 24,
+  PAIPAI_ERR_PEER_CLOSED: 30,
+  PAIPAI_ERR_PROTOCOL: 31,
+  PAIPAI_ERR_VERSION_MISMATCH: 32,
+  PAIPAI_ERR_NET_NAME: 33,
+  PAIPAI_ERR_SECRET: 34,
+  PAIPAI_ERR_HANDSHAKE_TIMEOUT: 35,
+  PAIPAI_ERR_BACK_PRESSURE: 36,
+  PAIPAI_ERR_POOL_EXHAUSTED: 37,
+  PAIPAI_ERR_DEADLINE: 40,
+  PAIPAI_ERR_ABORTED: 41,
+  PAIPAI_ERR_OVERLOADED: 42,
+  PAIPAI_ERR_METHOD_UNKNOWN: 43,
+  PAIPAI_ERR_REMOTE: 44,
+  PAIPAI_ERR_STREAM_RESET: 45,
+  PAIPAI_ERR_VALUE: 46,
+  PAIPAI_ERR_DUPLICATE_ID: 50,
+  PAIPAI_ERR_UNKNOWN_NODE: 51,
+  PAIPAI_ERR_UNKNOWN_DATA: 52,
+  PAIPAI_ERR_NOT_STARTED: 53,
+  PAIPAI_ERR_CLOSED: 54,
+  PAIPAI_ERR_NODE_START: 55,
+  PAIPAI_ERR_NODE_LOST: 56,
+  PAIPAI_ERR_STORE_FULL: 57,
+  PAIPAI_ERR_HANDLER_UNKNOWN: 60,
+  PAIPAI_ERR_HANDLER_FAILED: 61,
+  PAIPAI_ERR_HANDLER_RESULT: 62,
+  PAIPAI_ERR_HANDLER_MODULE: 63,
+  PAIPAI_ERR_SOURCE_CHANGED: 70,
+  PAIPAI_ERR_SOURCE_FAILED: 71,
+  PAIPAI_ERR_SOURCE_CONSUMED: 72,
+  PAIPAI_ERR_CSV_COLUMN: 73,
+  PAIPAI_ERR_CSV_SYNTAX: 74,
+  PAIPAI_ERR_RECORD_TOO_LONG: 75,
+  PAIPAI_ERR_ENGINE_UNAVAILABLE: 80,
+  PAIPAI_ERR_BUILD_FAILED: 81,
+} as const;
+
+export type PaipaiCode = keyof typeof codeNumbers;
+
+const codesByNumber: ReadonlyMap<number, PaipaiCode> = new Map(
+  // `Object.entries` widens keys to string; the table above is the whole of them.
+  (Object.entries(codeNumbers) as [PaipaiCode, number][]).map(([code, number]) => [number, code]),
+);
+
+/** The code for a number from the wire, or undefined when this version has no such code. */
+export function codeOfNumber(number: number): PaipaiCode | undefined {
+  return codesByNumber.get(number);
+}

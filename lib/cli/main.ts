@@ -1,0 +1,103 @@
+#!/usr/bin/env node
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Command } from './command.js';
+import { usageError } from './command.js';
+import { exitCodeOf, showFailure } from './failure.js';
+import { watchInterrupt } from './interrupt.js';
+import { packageVersion } from './package-facts.js';
+import { processTerminal, type Terminal } from './terminal.js';
+
+// Each command is loaded when it is asked for, so that `build` needs nothing that is built by it.
+const commands: ReadonlyMap<string, () => Promise<Command>> = new Map([
+  ['demo', async () => (await import('./demo.js')).demoCommand],
+  ['node', async () => (await import('./node.js')).nodeCommand],
+  ['build', async () => (await import('./build.js')).buildCommand],
+  ['doctor', async () => (await import('./doctor.js')).doctorCommand],
+]);
+
+const help = `Usage: paipainet COMMAND [options]
+
+  demo [FILE]   cut a CSV file into shards, spread them over nodes, process them there
+  node          run a node that another process adds by its address
+  build         build the native addon from the sources in this package
+  doctor        say which engine is in use, and what is missing
+
+  -h, --help    this text; "paipainet COMMAND --help" for one command
+  --version     the version of this package
+
+Exit codes: 0 done; 1 it went wrong; 2 it was asked the wrong way; 130 Ctrl-C.`;
+
+async function dispatch(args: readonly string[], terminal: Terminal): Promise<number> {
+  const [name, ...rest] = args;
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+    if (name === undefined) terminal.note(help);
+    else terminal.print(help);
+    return name === undefined ? 2 : 0;
+  }
+  if (name === '--version' || name === '-v') {
+    terminal.print(packageVersion());
+    return 0;
+  }
+  const load = commands.get(name);
+  if (load === undefined) {
+    const kind = name.startsWith('-') ? 'option' : 'command';
+    throw usageError('', `Unknown ${kind} '${name}'`);
+  }
+  const command = await load();
+  if (wantsHelp(rest)) {
+    terminal.print(command.help);
+    return 0;
+  }
+  return runCommand(command, rest, terminal);
+}
+
+async function runCommand(
+  command: Command,
+  args: readonly string[],
+  terminal: Terminal,
+): Promise<number> {
+  const interrupt = watchInterrupt();
+  try {
+    const { signal } = interrupt;
+    const code = await command.run(args, { terminal, variables: process.env, signal });
+    return interrupt.exitCode() ?? code;
+  } catch (error) {
+    // Ctrl-C reaches the nodes as well as us: their end may be noticed a turn before the signal is.
+    await nextTurn();
+    const code = interrupt.exitCode();
+    if (code === undefined) throw error;
+    return code;
+  } finally {
+    interrupt.dispose();
+  }
+}
+
+function wantsHelp(args: readonly string[]): boolean {
+  const end = args.indexOf('--');
+  const options = end === -1 ? args : args.slice(0, end);
+  return options.includes('--help') || options.includes('-h');
+}
+
+function main(args: readonly string[]): void {
+  // `paipainet … | head` closes the pipe early, which is no failure of ours.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    process.exit(0);
+  });
+  const terminal = processTerminal();
+  const debug = process.env['PAIPAINET_DEBUG'] ?? '';
+  const verbose = args.includes('--verbose') || (debug !== '' && debug !== '0');
+  // Should a promise be lost, the process would run out of work and end, as if all were well.
+  process.exitCode = 1;
+  dispatch(args, terminal).then(
+    (code) => {
+      process.exitCode = code;
+    },
+    (error: unknown) => {
+      showFailure(error, terminal, verbose);
+      process.exitCode = exitCodeOf(error);
+    },
+  );
+}
+
+main(process.argv.slice(2));

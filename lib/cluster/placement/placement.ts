@@ -1,0 +1,78 @@
+import { invalidArgument } from '../../base/check.js';
+import { PaipaiError } from '../../base/errors.js';
+import type { ShardCut } from '../../data/shard.js';
+import { RendezvousPlacement } from './rendezvous.js';
+import { RoundRobinPlacement } from './round-robin.js';
+import type { Placement, PlacementNode } from './strategy.js';
+import { WeightedPlacement } from './weighted.js';
+
+export type { Placement, PlacementNode } from './strategy.js';
+
+export type PlacementStrategy = 'rendezvous' | 'roundRobin' | 'weighted';
+export const placementStrategies: readonly PlacementStrategy[] = [
+  'rendezvous',
+  'roundRobin',
+  'weighted',
+];
+
+/** Nodes that one placement chooses from; each choice may look at all of them. */
+const nodesMax = 65_536;
+
+export interface PlannedShard extends ShardCut {
+  readonly nodeId: string;
+}
+
+/** Decides for each shard which of `nodes` (1 or more, unique ids, weights above 0) gets it. */
+export function createPlacement(
+  strategy: PlacementStrategy,
+  nodes: readonly PlacementNode[],
+): Placement {
+  checkNodes(nodes);
+  switch (strategy) {
+    case 'rendezvous':
+      return new RendezvousPlacement(nodes);
+    case 'roundRobin':
+      return new RoundRobinPlacement(nodes);
+    case 'weighted':
+      return new WeightedPlacement(nodes);
+    default:
+      throw invalidArgument('placement', placementStrategies.join(', '), strategy);
+  }
+}
+
+/** The key under which a shard is placed. */
+export function shardKey(dataId: string, index: number): string {
+  return `${dataId}/${index}`;
+}
+
+/** Places `cuts` one after the other. */
+export function planShards(
+  dataId: string,
+  cuts: Iterable<ShardCut>,
+  placement: Placement,
+): PlannedShard[] {
+  const plan: PlannedShard[] = [];
+  for (const { index, offset, bytes } of cuts) {
+    const nodeId = placement.place(shardKey(dataId, index), bytes);
+    plan.push({ index, offset, bytes, nodeId });
+  }
+  return plan;
+}
+
+function checkNodes(nodes: readonly PlacementNode[]): void {
+  if (nodes.length < 1 || nodes.length > nodesMax) {
+    throw invalidArgument('nodes', `1 to ${nodesMax} nodes`, nodes.length);
+  }
+  const ids = new Set<string>();
+  for (const { id, weight } of nodes) {
+    if (!Number.isFinite(weight) || weight <= 0) {
+      throw invalidArgument(`weight of node ${id}`, 'a finite number above 0', weight);
+    }
+    if (ids.has(id)) {
+      throw new PaipaiError('PAIPAI_ERR_DUPLICATE_ID', `Two nodes have the id ${id}.`, {
+        nodeId: id,
+      });
+    }
+    ids.add(id);
+  }
+}

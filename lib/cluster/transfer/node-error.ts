@@ -1,0 +1,28 @@
+import { isPaipaiError, PaipaiError, toError } from '../../base/errors.js';
+import type { NodeLink } from './node-link.js';
+
+/** The failure of work on a node, with the node named; PAIPAI_ERR_NODE_LOST when the session with it is over. */
+export function nodeError({ nodeId, peer }: NodeLink, thrown: unknown): PaipaiError {
+  const error = toError(thrown);
+  if (peer.state === 'closed' || isPaipaiError(error, 'PAIPAI_ERR_PEER_CLOSED')) {
+    return new PaipaiError(
+      'PAIPAI_ERR_NODE_LOST',
+      `node ${nodeId} went away in the middle of the work: ${error.message}`,
+      { nodeId, cause: error },
+    );
+  }
+  if (!isPaipaiError(error)) {
+    return new PaipaiError('PAIPAI_ERR_REMOTE', `node ${nodeId}: ${error.message}`, {
+      nodeId,
+      cause: error,
+    });
+  }
+  const { code, message, dataId, shardIndex, handler } = error;
+  return new PaipaiError(code, `node ${nodeId}: ${message}`, {
+    nodeId,
+    cause: error,
+    ...(dataId === undefined ? {} : { dataId }),
+    ...(shardIndex === undefined ? {} : { shardIndex }),
+    ...(handler === undefined ? {} : { handler }),
+  });
+}

@@ -1,0 +1,71 @@
+import type { Clock } from '../../base/env.js';
+import { PaipaiError } from '../../base/errors.js';
+import type { ShardPiece } from '../../data/shard.js';
+import type { PeerStream } from '../../session/types.js';
+import type { ShardHeader } from '../../wire/shard-header.js';
+import { decodeConfirmation, putMethod } from './messages.js';
+import { nodeError } from './node-error.js';
+import type { NodeLink } from './node-link.js';
+import type { ShardTools } from './shard-tools.js';
+
+/** Sends shards to one node, several at once, and counts what it confirmed. */
+export class NodeSender {
+  readonly link: NodeLink;
+  readonly #clock: Clock;
+  readonly #tools: ShardTools;
+  readonly #streams = new Set<PeerStream>();
+  #firstMs: number | undefined;
+  #lastMs = 0;
+  shards = 0;
+  bytes = 0;
+
+  constructor(link: NodeLink, clock: Clock, tools: ShardTools) {
+    this.link = link;
+    this.#clock = clock;
+    this.#tools = tools;
+  }
+
+  /** From the first byte sent to the last confirmation. */
+  get timeMs(): number {
+    return this.#firstMs === undefined ? 0 : this.#lastMs - this.#firstMs;
+  }
+
+  /**
+   * Sends one shard; settles when the node has checked and stored it. The piece is released as soon as its bytes have left.
+   * Fails with PAIPAI_ERR_NODE_LOST or the node's own code; `nodeId` and `shardIndex` are in the error.
+   */
+  async put(piece: ShardPiece, header: ShardHeader, deadlineMs: number): Promise<void> {
+    this.#firstMs ??= this.#clock.nowMs();
+    let stream: PeerStream | undefined;
+    let written: Promise<void> | undefined;
+    try {
+      const metadata = this.#tools.shardCodec.encode(header);
+      stream = this.link.peer.openStream(putMethod, metadata, { deadlineMs });
+      this.#streams.add(stream);
+      // The stream uses the bytes until the write settles, also when it is reset meanwhile.
+      written = stream.write(piece.content).finally(piece.release);
+      stream.end();
+      const [trailer] = await Promise.all([stream.ended, written]);
+      const { bytes, crc32c } = decodeConfirmation(trailer);
+      if (bytes !== piece.bytes || crc32c !== header.contentCrc32c) {
+        throw new PaipaiError(
+          'PAIPAI_ERR_SHARD_CHECKSUM',
+          'the node confirmed other bytes than were sent',
+        );
+      }
+    } catch (thrown) {
+      if (written === undefined) piece.release();
+      throw nodeError(this.link, thrown);
+    } finally {
+      if (stream !== undefined) this.#streams.delete(stream);
+    }
+    this.#lastMs = this.#clock.nowMs();
+    this.shards++;
+    this.bytes += piece.bytes;
+  }
+
+  /** Gives up what is under way. */
+  stop(error: Error): void {
+    for (const stream of this.#streams) stream.reset(error);
+  }
+}

@@ -1,0 +1,66 @@
+import { PaipaiError } from '../../base/errors.js';
+import type { PeerStream } from '../../session/types.js';
+import type { ShardStore } from '../../store/store.js';
+import { decodeDropRequest, decodeGetRequest, encodeConfirmation } from './messages.js';
+import type { ShardTools } from './shard-tools.js';
+
+/** The receiving side: what a node does with the streams and requests of `messages.ts`. */
+
+/**
+ * Takes one shard in: room first, then the bytes straight into it, then the check, then the confirmation. Whatever fails gives the
+ * room back and resets the stream with its code.
+ */
+export async function servePut(
+  stream: PeerStream,
+  store: ShardStore,
+  { shardCodec }: ShardTools,
+): Promise<void> {
+  const header = shardCodec.decode(stream.metadata);
+  const { dataId, dataVersion: version, shardIndex: index, shardBytes } = header;
+  const reservation = store.reserve({ dataId, version, index }, shardBytes);
+  try {
+    const { bytes, crc32c } = await stream.receiveInto(reservation.view);
+    if (bytes !== shardBytes) {
+      throw new PaipaiError(
+        'PAIPAI_ERR_SHARD_INCOMPLETE',
+        `shard ${index} of data ${dataId} ended after ${bytes} of ${shardBytes} bytes`,
+      );
+    }
+    if (crc32c !== header.contentCrc32c) {
+      throw new PaipaiError(
+        'PAIPAI_ERR_SHARD_CHECKSUM',
+        `shard ${index} of data ${dataId} does not match its checksum`,
+      );
+    }
+    const { shardCount: count, offset, totalBytes, last } = header;
+    reservation.commit({ count, offset, totalBytes, crc32c, last });
+    stream.end(encodeConfirmation({ bytes, crc32c }));
+  } finally {
+    reservation.abort();
+  }
+}
+
+/** Sends one stored shard back. */
+export async function serveGet(stream: PeerStream, store: ShardStore): Promise<void> {
+  const key = decodeGetRequest(stream.metadata);
+  const lease = store.get(key);
+  if (lease === undefined) {
+    throw new PaipaiError(
+      'PAIPAI_ERR_UNKNOWN_DATA',
+      `this node has no shard ${key.index} of data ${key.dataId}`,
+    );
+  }
+  try {
+    await stream.write(lease.view);
+    stream.end();
+  } finally {
+    lease.release();
+  }
+}
+
+export function serveDrop(payload: Uint8Array, store: ShardStore): Uint8Array {
+  const { dataId, version, shards } = decodeDropRequest(payload);
+  if (shards === undefined) store.dropData(dataId, version);
+  else for (const index of shards) store.drop({ dataId, version, index });
+  return new Uint8Array(0);
+}

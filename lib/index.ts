@@ -1,0 +1,28 @@
+export { Data, type DataInput, type DataOptions } from './api/data.js';
+export {
+  Net,
+  type NetEvents,
+  type NetInfo,
+  type NodePlan,
+  type Plan,
+  type PlannedShard,
+} from './api/net.js';
+export { Node } from './api/node.js';
+export type {
+  NetOptions,
+  NodeOptions,
+  OperationOptions,
+  ProcessOptions,
+  TransferOptions,
+} from './api/options.js';
+export type { PaipaiCode } from './base/codes.js';
+export { isPaipaiError, PaipaiError } from './base/errors.js';
+export type { NodeTransfer, Progress, TransferReport } from './cluster/transfer/report.js';
+export type { Digest } from './processing/digest.js';
+export type {
+  Handler,
+  MergeFunction,
+  ShardContext,
+  ShardFunction,
+} from './processing/handlers.js';
+export type { NodeProcess, ProcessReport, ProcessResult } from './processing/report.js';

@@ -1,0 +1,74 @@
+/**
+ * Type of every function of the addon, once. Results are numbers: `>= 0` is success, the rest is for
+ * `errorOfResult`. Connections and listeners are numbers above 0 that mean nothing after their end.
+ * Only `handles.ts` calls these.
+ */
+export interface NativeBinding {
+  /** Sets who gets batches, called with their number of descriptors; once an environment. */
+  open(onBatch: (count: number, large: ArrayBuffer[] | undefined) => void): SharedMemory;
+  /** `port` is -1 when `host` is the path of a Unix socket. A `connected` or `closed` event follows. */
+  connect(host: string, port: number, frameBytesMax: number): number;
+  listen(host: string, port: number, frameBytesMax: number, backlog: number): number;
+  listenerAddress(listener: number): string | undefined;
+  remoteAddress(connection: number): string | undefined;
+  /** Sends what the outbox holds and whatever else is queued. */
+  flush(): void;
+  /** One frame with its payload by reference until the `sent` event of `token`; `header` as in the outbox. */
+  sendLarge(connection: number, header: Uint8Array, payload: Uint8Array, token: number): number;
+  sendBulk(connection: number, streamId: number, bytes: Uint8Array, token: number): number;
+  setSink(connection: number, streamId: number, target: Uint8Array): number;
+  clearSink(connection: number, streamId: number): void;
+  /** Longest payload taken from now on. */
+  limitReceived(connection: number, frameBytesMax: number): void;
+  /** Without what lies in the outbox. */
+  queuedBytes(connection: number): number;
+  pause(connection: number): void;
+  /** A connection receives nothing before its first call. */
+  resume(connection: number): void;
+  /** Ends when everything queued is sent; a `closed` event follows. */
+  shutdown(connection: number): void;
+  /** Ends at once; no event follows. */
+  closeConnection(connection: number): void;
+  closeListener(listener: number): void;
+  resumeListener(listener: number): void;
+  setConnectionKeepsAlive(connection: number, keepsAlive: boolean): void;
+  setListenerKeepsAlive(listener: number, keepsAlive: boolean): void;
+  /** Asks for huge pages behind `bytes`, which shards will be received into. */
+  adviseHugePages(bytes: Uint8Array): void;
+
+  /** CRC32C of what has the checksum `before`, followed by `bytes`. */
+  crc32c(bytes: Uint8Array, before: number): number;
+  crc32cImplementation(): string;
+  /** Takes and gives the fields of `ShardHeader` in `lib/wire/shard-header.ts`; a number is a failure. */
+  writeShardHeader(fields: object): Uint8Array | number;
+  parseShardHeader(bytes: Uint8Array): object | number;
+  /** The rows of `native/base/error_codes.def`. */
+  errorCodes(): Record<string, number>;
+}
+
+/** Memory that the addon and JS both see. */
+export interface SharedMemory {
+  /** Payloads of small frames, received and parsed in place; valid during one batch. */
+  inbox: ArrayBuffer;
+  /** `descriptorWords` u32 for each event, see `Descriptor` in `native/socket/inbound_batch.h`. */
+  descriptors: ArrayBuffer;
+  /** Frames to be sent, as on the wire but for what the addon stamps; the connection stands where the sequence will. */
+  outbox: ArrayBuffer;
+  /** Two u32: bytes used in the outbox; how often the addon has emptied it. */
+  control: ArrayBuffer;
+}
+
+export const descriptorWords = 8;
+
+/** `EventKind` of `native/socket/inbound_batch.h`. */
+export const EventKind = {
+  frame: 0,
+  largeFrame: 1,
+  sink: 2,
+  sent: 3,
+  connected: 4,
+  accepted: 5,
+  closed: 6,
+  drain: 7,
+  listenerPaused: 8,
+} as const;

@@ -1,0 +1,338 @@
+import { errorOfResult, systemError } from '../base/errors.js';
+import { descriptorWords, EventKind, type NativeBinding } from './binding.js';
+
+/** A frame as the addon reports it; one object for all, good during the call. `FrameView` of the transport has the same shape. */
+export interface NativeFrame {
+  type: number;
+  flags: number;
+  name: number;
+  streamId: number;
+  argument: number;
+  bytes: Uint8Array;
+  start: number;
+  end: number;
+  owned: boolean;
+}
+
+/** What happens on one connection. */
+export interface ConnectionEvents {
+  onConnected(): void;
+  onFrame(frame: NativeFrame): void;
+  onSink(streamId: number, landedBytes: number, crc32c: number): void;
+  onSent(token: number): void;
+  onDrain(): void;
+  /** The connection is gone; 0 is an orderly end, else a result for `errorOfResult`. */
+  onClosed(result: number): void;
+}
+
+export interface ListenerEvents {
+  onAccepted(connection: number): void;
+  /** Accepting stopped for want of something (EMFILE …) until `resumeListener`. */
+  onPaused(result: number): void;
+}
+
+const headerBytes = 32;
+const backlog = 511;
+
+const cores = new WeakMap<NativeBinding, NativeCore>();
+
+/** The core of this thread. */
+export function nativeCoreOf(binding: NativeBinding): NativeCore {
+  let core = cores.get(binding);
+  if (core === undefined) {
+    core = new NativeCore(binding);
+    cores.set(binding, core);
+  }
+  return core;
+}
+
+/**
+ * The addon's sockets for this thread: hands batches out to connections, and puts frames into the outbox. Nothing is sent by a
+ * call: the addon empties the outbox before libuv waits, and after each batch.
+ */
+export class NativeCore {
+  readonly #binding: NativeBinding;
+  readonly #inbox: Uint8Array;
+  readonly #descriptors: Uint32Array;
+  readonly #results: Int32Array;
+  readonly #outbox: Uint8Array;
+  readonly #outboxView: DataView;
+  readonly #control: Uint32Array;
+  readonly #largeHeader = new Uint8Array(headerBytes);
+  readonly #connections = new Map<number, ConnectionEvents>();
+  readonly #listeners = new Map<number, ListenerEvents>();
+  readonly #frame: NativeFrame;
+
+  constructor(binding: NativeBinding) {
+    this.#binding = binding;
+    const memory = binding.open((count, large) => this.#onBatch(count, large));
+    this.#inbox = new Uint8Array(memory.inbox);
+    this.#descriptors = new Uint32Array(memory.descriptors);
+    this.#results = new Int32Array(memory.descriptors);
+    this.#outbox = new Uint8Array(memory.outbox);
+    this.#outboxView = new DataView(memory.outbox);
+    this.#control = new Uint32Array(memory.control);
+    this.#frame = {
+      type: 0,
+      flags: 0,
+      name: 0,
+      streamId: 0,
+      argument: 0,
+      bytes: this.#inbox,
+      start: 0,
+      end: 0,
+      owned: false,
+    };
+  }
+
+  /** Throws the system's error when it refuses at once; else `onConnected` or `onClosed` follows. */
+  connect(
+    host: string,
+    port: number,
+    frameBytesMax: number,
+    address: string,
+    events: ConnectionEvents,
+  ): number {
+    const result = this.#binding.connect(host, port, frameBytesMax);
+    if (result < 0) throw systemOrOwn(result, `connect to ${address}`, 'connect', address);
+    this.#connections.set(result, events);
+    return result;
+  }
+
+  /** Throws the system's error (EADDRINUSE …). */
+  listen(
+    host: string,
+    port: number,
+    frameBytesMax: number,
+    address: string,
+    events: ListenerEvents,
+  ): number {
+    const result = this.#binding.listen(host, port, frameBytesMax, backlog);
+    if (result < 0) throw systemOrOwn(result, `listen on ${address}`, 'listen', address);
+    this.#listeners.set(result, events);
+    return result;
+  }
+
+  /** Says who gets the events of an accepted connection. */
+  attach(connection: number, events: ConnectionEvents): void {
+    this.#connections.set(connection, events);
+  }
+
+  listenerAddress(listener: number): string {
+    return this.#binding.listenerAddress(listener) ?? '';
+  }
+
+  remoteAddress(connection: number): string {
+    return this.#binding.remoteAddress(connection) ?? '';
+  }
+
+  /**
+   * Queues a frame, its payload copied into the outbox, which it must fit.
+   *
+   *     outbox  | frame | frame | frame |        |
+   *             0                       control[0]
+   */
+  send(
+    connection: number,
+    type: number,
+    flags: number,
+    name: number,
+    streamId: number,
+    argument: number,
+    payload: Uint8Array | undefined,
+  ): void {
+    const payloadBytes = payload === undefined ? 0 : payload.length;
+    let at = this.#control[0]!;
+    if (at + headerBytes + payloadBytes > this.#outbox.length) {
+      this.#binding.flush();
+      at = this.#control[0]!;
+    }
+    this.#writeHeader(
+      this.#outboxView,
+      at,
+      connection,
+      type,
+      flags,
+      name,
+      streamId,
+      argument,
+      payloadBytes,
+    );
+    if (payload !== undefined) this.#outbox.set(payload, at + headerBytes);
+    this.#control[0] = at + headerBytes + payloadBytes;
+  }
+
+  /** Queues a frame whose payload is referenced until `onSent(token)`. */
+  sendLarge(
+    connection: number,
+    type: number,
+    flags: number,
+    name: number,
+    streamId: number,
+    argument: number,
+    payload: Uint8Array,
+    token: number,
+  ): void {
+    const header = this.#largeHeader;
+    const view = new DataView(header.buffer);
+    this.#writeHeader(view, 0, connection, type, flags, name, streamId, argument, payload.length);
+    this.#binding.sendLarge(connection, header, payload, token);
+  }
+
+  sendBulk(connection: number, streamId: number, bytes: Uint8Array, token: number): void {
+    this.#binding.sendBulk(connection, streamId, bytes, token);
+  }
+
+  /** False when the stream has a sink, or the connection is gone. */
+  setSink(connection: number, streamId: number, target: Uint8Array): boolean {
+    return this.#binding.setSink(connection, streamId, target) === 0;
+  }
+
+  clearSink(connection: number, streamId: number): void {
+    this.#binding.clearSink(connection, streamId);
+  }
+
+  limitReceived(connection: number, frameBytesMax: number): void {
+    this.#binding.limitReceived(connection, frameBytesMax);
+  }
+
+  queuedBytes(connection: number): number {
+    return this.#binding.queuedBytes(connection);
+  }
+
+  flush(): void {
+    this.#binding.flush();
+  }
+
+  /** Changes whenever the outbox is emptied: what was put there before is then counted by `queuedBytes`. */
+  get outboxTurn(): number {
+    return this.#control[1]!;
+  }
+
+  pause(connection: number): void {
+    this.#binding.pause(connection);
+  }
+
+  resume(connection: number): void {
+    this.#binding.resume(connection);
+  }
+
+  shutdown(connection: number): void {
+    this.#binding.shutdown(connection);
+  }
+
+  /** Ends at once; no event follows. */
+  close(connection: number): void {
+    this.#connections.delete(connection);
+    this.#binding.closeConnection(connection);
+  }
+
+  closeListener(listener: number): void {
+    this.#listeners.delete(listener);
+    this.#binding.closeListener(listener);
+  }
+
+  resumeListener(listener: number): void {
+    this.#binding.resumeListener(listener);
+  }
+
+  setConnectionKeepsAlive(connection: number, keepsAlive: boolean): void {
+    this.#binding.setConnectionKeepsAlive(connection, keepsAlive);
+  }
+
+  setListenerKeepsAlive(listener: number, keepsAlive: boolean): void {
+    this.#binding.setListenerKeepsAlive(listener, keepsAlive);
+  }
+
+  #writeHeader(
+    view: DataView,
+    at: number,
+    connection: number,
+    type: number,
+    flags: number,
+    name: number,
+    streamId: number,
+    argument: number,
+    payloadBytes: number,
+  ): void {
+    view.setUint32(at, type << 24, true);
+    view.setUint32(at + 4, flags | (name << 16), true);
+    view.setUint32(at + 8, payloadBytes, true);
+    view.setUint32(at + 12, streamId, true);
+    view.setUint32(at + 16, connection, true);
+    view.setUint32(at + 20, argument, true);
+  }
+
+  #onBatch(count: number, large: ArrayBuffer[] | undefined): void {
+    for (let i = 0; i < count; i++) {
+      try {
+        this.#onEvent(i * descriptorWords, large);
+      } catch (thrown) {
+        // One receiver's mistake must not cost the others their events; it surfaces as an uncaught exception all the same.
+        queueMicrotask(() => {
+          throw thrown;
+        });
+      }
+    }
+  }
+
+  #onEvent(at: number, large: ArrayBuffer[] | undefined): void {
+    const words = this.#descriptors;
+    const id = words[at]!;
+    const packed = words[at + 1]!;
+    const kind = packed & 0xff;
+    if (kind === EventKind.accepted) {
+      const events = this.#listeners.get(id);
+      // Nobody listens any more: what came in meanwhile is turned away.
+      if (events === undefined) this.#binding.closeConnection(words[at + 7]!);
+      else events.onAccepted(words[at + 7]!);
+      return;
+    }
+    if (kind === EventKind.listenerPaused) {
+      this.#listeners.get(id)?.onPaused(this.#results[at + 7]!);
+      return;
+    }
+    const events = this.#connections.get(id);
+    if (events === undefined) return;
+    if (kind === EventKind.frame || kind === EventKind.largeFrame) {
+      const frame = this.#frame;
+      frame.type = (packed >>> 8) & 0xff;
+      frame.flags = packed >>> 16;
+      frame.name = words[at + 2]!;
+      frame.streamId = words[at + 3]!;
+      frame.argument = words[at + 4]!;
+      const offset = words[at + 5]!;
+      const length = words[at + 6]!;
+      frame.owned = kind === EventKind.largeFrame;
+      frame.bytes = frame.owned ? new Uint8Array(large![offset]!) : this.#inbox;
+      frame.start = frame.owned ? 0 : offset;
+      frame.end = frame.start + length;
+      events.onFrame(frame);
+      return;
+    }
+    switch (kind) {
+      case EventKind.sink:
+        events.onSink(words[at + 3]!, words[at + 5]!, words[at + 7]!);
+        return;
+      case EventKind.sent:
+        events.onSent(words[at + 7]!);
+        return;
+      case EventKind.connected:
+        events.onConnected();
+        return;
+      case EventKind.drain:
+        events.onDrain();
+        return;
+      case EventKind.closed:
+        this.#connections.delete(id);
+        events.onClosed(this.#results[at + 7]!);
+        return;
+    }
+  }
+}
+
+function systemOrOwn(result: number, tried: string, syscall: string, address: string): Error {
+  return result > -10_000
+    ? systemError(result, tried, { syscall, address })
+    : errorOfResult(result, tried, { address });
+}

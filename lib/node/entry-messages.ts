@@ -1,0 +1,15 @@
+import type { PaipaiCode } from '../base/codes.js';
+import { PaipaiError, toError } from '../base/errors.js';
+
+/** What an embedded node says once, when it is ready or cannot be; a process as a line of JSON, a thread as a message. */
+export type StartReport =
+  | { readonly kind: 'ready'; readonly address: string }
+  | { readonly kind: 'failed'; readonly code: PaipaiCode; readonly message: string };
+
+export function failedStart(thrown: unknown): StartReport {
+  const code = thrown instanceof PaipaiError ? thrown.code : 'PAIPAI_ERR_NODE_START';
+  return { kind: 'failed', code, message: toError(thrown).message };
+}
+
+/** What the starter of a process writes on its standard input, after the line with the config. */
+export const closeLine = 'close';

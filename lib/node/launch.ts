@@ -1,0 +1,200 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import { deferred } from '../base/deferred.js';
+import type { Env } from '../base/env.js';
+import { PaipaiError, type PaipaiErrorDetails, toError } from '../base/errors.js';
+import { closeLine, type StartReport } from './entry-messages.js';
+import { childExecArguments } from './exec-arguments.js';
+import type { ProcessConfig } from './process-entry.js';
+import { type NodeConfig, startNode } from './runtime.js';
+
+export type RunAs = 'process' | 'thread' | 'inline';
+export const runAsChoices: readonly RunAs[] = ['process', 'thread', 'inline'];
+
+export type EmbeddedConfig = NodeConfig & { readonly secret: Uint8Array };
+
+/** A node that this process started. */
+export interface EmbeddedNode {
+  readonly pid: number;
+  readonly address: string;
+  /** Ends it, by force when it does not end in order; settles when it is gone. Idempotent. */
+  stop(): Promise<void>;
+}
+
+const startMsMax = 15_000;
+/** A node that does not end within this is killed. */
+const stopMsMax = 2_000;
+/** What is kept of the standard error of a process, for the error when it does not start. */
+const stderrCharsMax = 8 * 1024;
+
+/**
+ * Runs a node on this machine and waits until it listens.
+ * @throws PaipaiError PAIPAI_ERR_NODE_START, with `nodeId` and the node's `stderr`; PAIPAI_ERR_HANDLER_MODULE and whatever else
+ * `startNode` of runtime.ts fails with.
+ */
+export function launchNode(env: Env, runAs: RunAs, config: EmbeddedConfig): Promise<EmbeddedNode> {
+  switch (runAs) {
+    case 'process':
+      return launchProcess(env, config);
+    case 'thread':
+      return launchThread(env, config);
+    case 'inline':
+      return launchInline(config);
+  }
+}
+
+async function launchProcess(env: Env, config: EmbeddedConfig): Promise<EmbeddedNode> {
+  const { nodeId } = config;
+  const entry = fileURLToPath(new URL('./process-entry.js', import.meta.url));
+  let child: ChildProcess;
+  try {
+    child = spawn(process.execPath, [...childExecArguments(process.execArgv), entry], {
+      stdio: ['pipe', 'inherit', 'pipe', 'pipe'],
+    });
+  } catch (thrown) {
+    throw startFailed(nodeId, toError(thrown).message, { cause: thrown });
+  }
+  const stderr = followStderr(child);
+  const reported = deferred<StartReport>();
+  const exited = deferred<string>();
+  const fail = (why: string, cause?: unknown): void =>
+    reported.reject(startFailed(nodeId, why, { cause, stderr: stderr.tail() }));
+
+  child.on('error', (error) => {
+    fail(error.message, error);
+    exited.resolve(error.message);
+  });
+  // `close` comes after the last byte of standard error.
+  child.on('close', (exitCode, signal) => {
+    const how = signal === null ? `exit code ${exitCode}` : `signal ${signal}`;
+    fail(`its process ended with ${how}`);
+    exited.resolve(how);
+  });
+  readLine(child, (line) => reported.resolve(JSON.parse(line))); // From process-entry.ts.
+  const timer = env.timers.after(
+    startMsMax,
+    () => fail(`it was not ready within ${startMsMax} ms`),
+    {
+      keepAlive: true,
+    },
+  );
+
+  const stop = async (): Promise<void> => {
+    child.stdin?.write(`${closeLine}\n`);
+    const killTimer = env.timers.after(stopMsMax, () => child.kill('SIGKILL'), { keepAlive: true });
+    await exited.promise;
+    killTimer.cancel();
+  };
+  child.stdin?.on('error', () => {}); // The process ended; `close` says how.
+  const line: ProcessConfig = { ...config, secret: Buffer.from(config.secret).toString('base64') };
+  child.stdin?.write(`${JSON.stringify(line)}\n`);
+  try {
+    const address = addressOf(await reported.promise, nodeId);
+    stderr.passOn();
+    return { pid: child.pid ?? 0, address, stop };
+  } catch (thrown) {
+    child.kill('SIGKILL');
+    await exited.promise;
+    throw thrown;
+  } finally {
+    timer.cancel();
+  }
+}
+
+async function launchThread(env: Env, config: EmbeddedConfig): Promise<EmbeddedNode> {
+  const { nodeId } = config;
+  const worker = new Worker(new URL('./thread-entry.js', import.meta.url), { workerData: config });
+  const reported = deferred<StartReport>();
+  const exited = once(worker, 'exit');
+  worker.once('message', reported.resolve);
+  worker.on('error', (error) =>
+    reported.reject(startFailed(nodeId, error.message, { cause: error })),
+  );
+  worker.on('exit', (code) =>
+    reported.reject(startFailed(nodeId, `its thread ended with exit code ${code}`)),
+  );
+  const timer = env.timers.after(
+    startMsMax,
+    () => reported.reject(startFailed(nodeId, `it was not ready within ${startMsMax} ms`)),
+    { keepAlive: true },
+  );
+  try {
+    const address = addressOf(await reported.promise, nodeId);
+    return {
+      pid: process.pid,
+      address,
+      async stop(): Promise<void> {
+        worker.postMessage(closeLine);
+        const kill = env.timers.after(stopMsMax, () => void worker.terminate(), {
+          keepAlive: true,
+        });
+        await exited;
+        kill.cancel();
+      },
+    };
+  } catch (thrown) {
+    await worker.terminate();
+    throw thrown;
+  } finally {
+    timer.cancel();
+  }
+}
+
+async function launchInline(config: EmbeddedConfig): Promise<EmbeddedNode> {
+  const node = await startNode(config);
+  return { pid: process.pid, address: node.address, stop: () => node.close() };
+}
+
+function addressOf(report: StartReport, nodeId: string): string {
+  if (report.kind === 'ready') return report.address;
+  throw new PaipaiError(report.code, `node ${nodeId} did not start: ${report.message}`, { nodeId });
+}
+
+function startFailed(nodeId: string, why: string, details: PaipaiErrorDetails = {}): PaipaiError {
+  const { stderr = '' } = details;
+  const said = stderr === '' ? '' : `; it wrote:\n${stderr}`;
+  return new PaipaiError('PAIPAI_ERR_NODE_START', `node ${nodeId} did not start: ${why}${said}`, {
+    ...details,
+    nodeId,
+  });
+}
+
+/** Calls back with the first line on the report pipe. */
+function readLine(child: ChildProcess, onLine: (line: string) => void): void {
+  // The fourth entry of `stdio` above is a pipe, so the child's fourth stream is a socket.
+  const pipe = child.stdio[3] as NodeJS.ReadableStream | null | undefined;
+  let text = '';
+  pipe?.setEncoding('utf8');
+  pipe?.on('data', (chunk: string) => {
+    text += chunk;
+    const end = text.indexOf('\n');
+    if (end >= 0) onLine(text.slice(0, end));
+  });
+  pipe?.on('error', () => {}); // The process ended; `close` says how.
+}
+
+interface Stderr {
+  /** Its end so far. */
+  tail(): string;
+  /** From now on, and what was kept, to our own standard error. */
+  passOn(): void;
+}
+
+function followStderr(child: ChildProcess): Stderr {
+  let text = '';
+  let passes = false;
+  child.stderr?.setEncoding('utf8');
+  child.stderr?.on('data', (chunk: string) => {
+    if (passes) process.stderr.write(chunk);
+    else text = (text + chunk).slice(-stderrCharsMax);
+  });
+  return {
+    tail: () => text.trim(),
+    passOn() {
+      passes = true;
+      if (text !== '') process.stderr.write(text);
+    },
+  };
+}

@@ -1,0 +1,85 @@
+import { closeSync, rmdirSync, rmSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { parseAddress } from '../transport/address.js';
+import { closeLine, failedStart, type StartReport } from './entry-messages.js';
+import { type NodeConfig, type RunningNode, startNode } from './runtime.js';
+
+/**
+ * An embedded node as a process of its own. Its starter holds the other end of standard input: the first line is the config (the
+ * secret too, which so stands neither among the arguments nor in the environment), a line `close` ends the node in order, and the
+ * end of the input means that the starter is gone, by whatever way.
+ */
+
+/** The pipe for the one report on the start. */
+const reportFd = 3;
+const inputLineMax = 1024 * 1024;
+
+/** The config as it stands in the line: the secret is base64. */
+export type ProcessConfig = Omit<NodeConfig, 'secret'> & { readonly secret: string };
+
+let socketPath: string | undefined;
+let node: RunningNode | undefined;
+
+function report(message: StartReport): void {
+  writeSync(reportFd, `${JSON.stringify(message)}\n`);
+  closeSync(reportFd);
+}
+
+async function start(line: string): Promise<void> {
+  const { secret, ...config }: ProcessConfig = JSON.parse(line); // Written by launch.ts.
+  const address = parseAddress(config.listen);
+  if (address.scheme === 'unix') socketPath = address.path;
+  try {
+    node = await startNode({ ...config, secret: Buffer.from(secret, 'base64') });
+    report({ kind: 'ready', address: node.address });
+  } catch (thrown) {
+    report(failedStart(thrown));
+    process.exit(1);
+  }
+}
+
+async function closeInOrder(): Promise<void> {
+  await node?.close();
+  process.exit(0);
+}
+
+/**
+ * The starter is gone and cannot clean up. The kill also ends worker threads that are stuck inside the system, where an ordinary
+ * exit would wait for them.
+ */
+function endAtOnce(): void {
+  if (socketPath !== undefined) {
+    rmSync(socketPath, { force: true });
+    try {
+      rmdirSync(dirname(socketPath));
+    } catch {
+      // Other nodes of the net still have their sockets in it; the last one removes it.
+    }
+  }
+  process.kill(process.pid, 'SIGKILL');
+}
+
+// Ctrl-C and a closed terminal reach the whole process group; the starter decides what they mean.
+process.on('SIGINT', () => {});
+process.on('SIGHUP', () => {});
+process.on('SIGTERM', () => void closeInOrder());
+
+let input = '';
+let hasConfig = false;
+process.stdin.setEncoding('utf8');
+process.stdin.on('data', (text: string) => {
+  input += text;
+  if (input.length > inputLineMax) endAtOnce();
+  const lines = input.split('\n');
+  input = lines.pop() ?? '';
+  for (const line of lines) {
+    if (!hasConfig) {
+      hasConfig = true;
+      void start(line);
+    } else if (line === closeLine) {
+      void closeInOrder();
+    }
+  }
+});
+process.stdin.on('end', endAtOnce);
+process.stdin.on('error', endAtOnce);

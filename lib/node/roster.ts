@@ -1,0 +1,225 @@
+import { availableParallelism } from 'node:os';
+import type { Env } from '../base/env.js';
+import { isPaipaiError, PaipaiError, toError } from '../base/errors.js';
+import { nodeError } from '../cluster/transfer/node-error.js';
+import { linkNode, type NodeLink } from '../cluster/transfer/node-link.js';
+import { connectPeer } from '../session/connect.js';
+import type { Peer } from '../session/types.js';
+import type { ChannelPath, EngineName } from '../transport/frame-channel.js';
+import { type EmbeddedNode, launchNode, type RunAs } from './launch.js';
+import { decodeNodeInfo, infoMethod, type NodeInfo } from './node-info.js';
+import { storeBytesDefault } from './runtime.js';
+import type { Engine, EngineChoice } from './select-network.js';
+import { SocketFolder } from './socket-folder.js';
+
+/** A node that a net wants: at an address, or embedded. */
+export type RosterEntry =
+  | { readonly nodeId: string; readonly address: string }
+  | { readonly nodeId: string; readonly address?: undefined; readonly runAs: RunAs };
+
+export interface RosterOptions {
+  readonly env: Env;
+  readonly engine: Engine;
+  /** What embedded nodes are told; they decide for themselves what it means. */
+  readonly engineChoice: EngineChoice;
+  /** What this side calls itself. */
+  readonly clientId: string;
+  readonly netName: string;
+  /** For remote nodes. */
+  readonly secret: string | Uint8Array | undefined;
+  /** URL of the module for embedded nodes. */
+  readonly handlers: string | undefined;
+  /** A session ended that nobody here closed. */
+  readonly onLost: (nodeId: string, error: PaipaiError) => void;
+}
+
+interface Member {
+  readonly link: NodeLink;
+  readonly embedded: EmbeddedNode | undefined;
+  readonly address: string | undefined;
+  readonly info: NodeInfo;
+}
+
+export interface MemberInfo {
+  readonly id: string;
+  readonly pid: number;
+  /** Of a remote node. */
+  readonly address?: string;
+  readonly engine: EngineName;
+  readonly path: ChannelPath;
+}
+
+/** Time for what is said last to a remote node. */
+const goodbyeMs = 1_000;
+
+/** The nodes of a net: the embedded ones running, all of them connected. */
+export class Roster {
+  readonly #members = new Map<string, Member>();
+  readonly #options: RosterOptions;
+  readonly #nodeCount: number;
+  readonly #embeddedCount: number;
+  #isClosed = false;
+
+  private constructor(entries: readonly RosterEntry[], options: RosterOptions) {
+    this.#options = options;
+    this.#nodeCount = entries.length;
+    this.#embeddedCount = entries.filter(({ address }) => address === undefined).length;
+  }
+
+  /**
+   * Starts what is embedded, connects to everything. When one node fails, the others are ended before this rejects.
+   * Fails: PAIPAI_ERR_NODE_START for a node that does not start or cannot be reached, else the code that says why (_NET_NAME,
+   * _SECRET, _FRAME_MAGIC, _VERSION_MISMATCH, _HANDSHAKE_TIMEOUT, _HANDLER_MODULE …), with `nodeId`.
+   */
+  static async start(entries: readonly RosterEntry[], options: RosterOptions): Promise<Roster> {
+    const roster = new Roster(entries, options);
+    const folder = roster.#embeddedCount === 0 ? undefined : await SocketFolder.make();
+    try {
+      const starts = entries.map((entry) => roster.#add(entry, folder));
+      const settled = await Promise.allSettled(starts);
+      const failures: Error[] = [];
+      for (const start of settled) {
+        if (start.status === 'rejected') failures.push(toError(start.reason));
+        else roster.#members.set(start.value.link.nodeId, start.value);
+      }
+      if (failures.length > 0) throw startFailure(failures);
+    } catch (thrown) {
+      await roster.close();
+      throw thrown;
+    } finally {
+      // A session outlives the name of its socket, so whatever ends this process later leaves no file behind.
+      await folder?.remove();
+    }
+    return roster;
+  }
+
+  /** @throws PaipaiError PAIPAI_ERR_NODE_LOST. */
+  link(nodeId: string): NodeLink {
+    const member = this.#members.get(nodeId);
+    if (member?.link.peer.state === 'open') return member.link;
+    throw new PaipaiError('PAIPAI_ERR_NODE_LOST', `node ${nodeId} is gone`, { nodeId });
+  }
+
+  isLiving(nodeId: string): boolean {
+    return this.#members.get(nodeId)?.link.peer.state === 'open';
+  }
+
+  living(): NodeLink[] {
+    return [...this.#members.values()]
+      .map(({ link }) => link)
+      .filter(({ peer }) => peer.state === 'open');
+  }
+
+  pidOf(nodeId: string): number | undefined {
+    return this.#members.get(nodeId)?.info.pid;
+  }
+
+  info(): MemberInfo[] {
+    return [...this.#members.values()].map(({ link, address, info }) => ({
+      id: link.nodeId,
+      pid: info.pid,
+      ...(address === undefined ? {} : { address }),
+      engine: info.engine,
+      path: link.peer.path,
+    }));
+  }
+
+  /** Ends the sessions and whatever was started. Settles when nothing of it is left; idempotent. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.all(
+      [...this.#members.values()].map(async ({ link, embedded }) => {
+        // An embedded node ends with its session; a remote one goes on, so it gets a goodbye.
+        if (embedded === undefined) await link.peer.close(goodbyeMs);
+        else link.peer.destroy();
+        await embedded?.stop();
+      }),
+    );
+  }
+
+  async #add(entry: RosterEntry, folder: SocketFolder | undefined): Promise<Member> {
+    const { nodeId } = entry;
+    const { env, engineChoice, netName, handlers } = this.#options;
+    if (entry.address !== undefined || folder === undefined) {
+      return this.#connect(nodeId, entry.address ?? '', this.#options.secret, undefined);
+    }
+    const secret = env.random.bytes(32);
+    const embedded = await launchNode(env, entry.runAs, {
+      nodeId,
+      listen: folder.nextAddress(),
+      netName,
+      secret,
+      handlers,
+      engine: engineChoice,
+      // The embedded nodes share this machine.
+      workers: Math.max(1, Math.floor(availableParallelism() / this.#embeddedCount)),
+      storeBytesMax: Math.floor(storeBytesDefault() / this.#embeddedCount),
+    });
+    try {
+      return await this.#connect(nodeId, embedded.address, secret, embedded);
+    } catch (thrown) {
+      await embedded.stop();
+      throw thrown;
+    }
+  }
+
+  async #connect(
+    nodeId: string,
+    address: string,
+    secret: string | Uint8Array | undefined,
+    embedded: EmbeddedNode | undefined,
+  ): Promise<Member> {
+    const { env, engine, clientId, netName } = this.#options;
+    let peer: Peer;
+    try {
+      peer = await connectPeer({ ...env, network: engine.network }, address, {
+        nodeId: clientId,
+        netName,
+        ...(secret === undefined ? {} : { secret }),
+      });
+    } catch (thrown) {
+      throw unreachable(nodeId, address, thrown);
+    }
+    const link = linkNode(nodeId, peer, this.#nodeCount);
+    let info: NodeInfo;
+    try {
+      info = decodeNodeInfo(await peer.request(infoMethod));
+    } catch (thrown) {
+      peer.destroy();
+      throw nodeError(link, thrown);
+    }
+    void peer.closed.then((reason) => {
+      if (this.#isClosed) return;
+      const why = reason === null ? 'it closed the session' : reason.message;
+      const error = new PaipaiError('PAIPAI_ERR_NODE_LOST', `node ${nodeId} went away: ${why}`, {
+        nodeId,
+        cause: reason ?? undefined,
+      });
+      this.#options.onLost(nodeId, error);
+    });
+    return { link, embedded, address: embedded === undefined ? address : undefined, info };
+  }
+}
+
+/** One failure as it is; of several the first, with all of them as its cause. */
+function startFailure(failures: readonly Error[]): Error | undefined {
+  const [first] = failures;
+  if (failures.length === 1 || !isPaipaiError(first)) return first;
+  const { code, message, nodeId, address, stderr } = first;
+  return new PaipaiError(code, `${message} (and ${failures.length - 1} more)`, {
+    cause: new AggregateError(failures),
+    ...(nodeId === undefined ? {} : { nodeId }),
+    ...(address === undefined ? {} : { address }),
+    ...(stderr === undefined ? {} : { stderr }),
+  });
+}
+
+function unreachable(nodeId: string, address: string, thrown: unknown): PaipaiError {
+  const error = toError(thrown);
+  const code = isPaipaiError(error) ? error.code : 'PAIPAI_ERR_NODE_START';
+  return new PaipaiError(code, `node ${nodeId} at ${address} cannot be reached: ${error.message}`, {
+    nodeId,
+    address,
+    cause: error,
+  });
+}

@@ -1,0 +1,137 @@
+import { availableParallelism, totalmem } from 'node:os';
+import { PaipaiError } from '../base/errors.js';
+import { dropMethod, getMethod, putMethod } from '../cluster/transfer/messages.js';
+import { serveDrop, serveGet, servePut } from '../cluster/transfer/serve-shards.js';
+import { mergeMethod, processMethod } from '../processing/messages.js';
+import { serveMerge, serveProcess } from '../processing/serve-processing.js';
+import { WorkerPool } from '../processing/worker-pool.js';
+import { listenPeers } from '../session/listen.js';
+import type { IncomingRequest, PeerListener, PeerService, PeerStream } from '../session/types.js';
+import { MemoryStore } from '../store/memory-store.js';
+import type { EngineName } from '../transport/frame-channel.js';
+import { encodeNodeInfo, infoMethod } from './node-info.js';
+import { createRealEnv } from './real-env.js';
+import { type EngineChoice, selectEngine } from './select-network.js';
+
+export interface NodeConfig {
+  readonly nodeId: string;
+  /** Where it listens, as `tcp://…` or `unix://…`. */
+  readonly listen: string;
+  readonly netName?: string | undefined;
+  readonly secret?: Uint8Array | string | undefined;
+  /** URL of the module of handlers; without one only the built-in handlers are there. */
+  readonly handlers?: string | undefined;
+  /** Default 'auto'. */
+  readonly engine?: EngineChoice | undefined;
+  /** Most worker threads for handlers. Default: one for each CPU that this process may use. */
+  readonly workers?: number | undefined;
+  /** Memory for shards. Default: half of what this machine, or the container around it, has. */
+  readonly storeBytesMax?: number | undefined;
+}
+
+/** A node at work: it takes shards in, keeps them, and has handlers process them. */
+export interface RunningNode {
+  readonly nodeId: string;
+  /** With the port that the system chose. */
+  readonly address: string;
+  readonly engine: EngineName;
+  readonly engineReason: string;
+  /** Stops listening, ends every session and every worker. Idempotent. */
+  close(): Promise<void>;
+}
+
+export function storeBytesDefault(): number {
+  // 0 or a number beyond the machine's own where nothing constrains the process.
+  const constrained = process.constrainedMemory();
+  const memoryBytes = constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
+  return Math.floor(memoryBytes / 2);
+}
+
+/**
+ * Loads the handlers, then listens: a node that answers is a node that works.
+ * @throws PaipaiError PAIPAI_ERR_HANDLER_MODULE, _INVALID_ADDRESS, _INSECURE_ADDRESS, _ENGINE_UNAVAILABLE; a system error when the
+ * address cannot be listened on.
+ */
+export async function startNode(config: NodeConfig): Promise<RunningNode> {
+  const { nodeId, netName, secret } = config;
+  const env = createRealEnv();
+  const engine = selectEngine(config.engine ?? 'auto');
+  const store = new MemoryStore({
+    sizeLimitBytes: config.storeBytesMax ?? storeBytesDefault(),
+    onSlab: engine.adviseShardMemory,
+  });
+  const pool = new WorkerPool({
+    env,
+    entry: new URL('./worker-entry.js', import.meta.url),
+    workerData: { handlers: config.handlers, engine: engine.name },
+    size: config.workers ?? availableParallelism(),
+  });
+  const processing = { env, store, pool };
+
+  const service: PeerService = {
+    onRequest({ method, payload }: IncomingRequest): Uint8Array {
+      switch (method) {
+        case dropMethod:
+          return serveDrop(payload, store);
+        case infoMethod:
+          return encodeNodeInfo({
+            pid: process.pid,
+            nodeVersion: process.version,
+            engine: engine.name,
+            engineReason: engine.reason,
+            shards: store.usage().shards,
+            bytes: store.usage().bytes,
+          });
+        default:
+          throw methodUnknown(method);
+      }
+    },
+    onStream(stream: PeerStream): Promise<void> {
+      switch (stream.method) {
+        case putMethod:
+          return servePut(stream, store, engine);
+        case getMethod:
+          return serveGet(stream, store);
+        case processMethod:
+          return serveProcess(stream, processing);
+        case mergeMethod:
+          return serveMerge(stream, processing);
+        default:
+          throw methodUnknown(stream.method);
+      }
+    },
+  };
+
+  let listener: PeerListener | undefined;
+  const close = async (): Promise<void> => {
+    // What is under way fails first, so that nobody waits for it.
+    await pool.close();
+    await listener?.close(0);
+    store.close();
+  };
+  try {
+    if (config.handlers !== undefined) await pool.handlers();
+    listener = await listenPeers({ ...env, network: engine.network }, config.listen, {
+      nodeId,
+      service,
+      ...(netName === undefined ? {} : { netName }),
+      ...(secret === undefined ? {} : { secret }),
+    });
+  } catch (thrown) {
+    await close();
+    throw thrown;
+  }
+  return {
+    nodeId,
+    address: listener.address,
+    engine: engine.name,
+    engineReason: engine.reason,
+    close,
+  };
+}
+
+function methodUnknown(method: string): PaipaiError {
+  return new PaipaiError('PAIPAI_ERR_METHOD_UNKNOWN', `a node serves no method ${method}`, {
+    method,
+  });
+}

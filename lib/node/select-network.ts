@@ -1,0 +1,92 @@
+import { checkOneOf } from '../base/check.js';
+import { PaipaiError } from '../base/errors.js';
+import type { NativeBinding } from '../native/binding.js';
+import { nativeCrc32c, nativeShardCodec } from '../native/codecs.js';
+import { loadNative } from '../native/load.js';
+import type { EngineName, Network } from '../transport/frame-channel.js';
+import { NativeNetwork } from '../transport/native-network.js';
+import { PortableNetwork } from '../transport/portable-network.js';
+import { crc32c } from '../wire/crc32c.js';
+import { decodeShardHeader, encodeShardHeader, type ShardHeader } from '../wire/shard-header.js';
+
+export type EngineChoice = 'auto' | EngineName;
+export const engineChoices: readonly EngineChoice[] = ['auto', 'native', 'js'];
+
+/** What an engine brings, and why it is the one in use. */
+export interface Engine {
+  readonly name: EngineName;
+  /** For people. */
+  readonly reason: string;
+  /** Made when first used: a thread that only computes needs none. */
+  readonly network: Network;
+  readonly crc32c: (bytes: Uint8Array) => number;
+  readonly shardCodec: ShardCodec;
+  /** A hint about memory that shards will be received into: a fresh one then costs one page fault per 2 MiB instead of 512. */
+  readonly adviseShardMemory: (memory: SharedArrayBuffer) => void;
+}
+
+export interface ShardCodec {
+  encode(header: ShardHeader): Uint8Array;
+  decode(bytes: Uint8Array): ShardHeader;
+}
+
+/**
+ * The engine that `choice` names, or with 'auto' the one that PAIPAINET_ENGINE names, or else the best that works here.
+ * @throws PaipaiError PAIPAI_ERR_ENGINE_UNAVAILABLE when the native one is asked for by name and cannot be used;
+ * PAIPAI_ERR_INVALID_ARGUMENT when the variable holds another word.
+ */
+export function selectEngine(choice: EngineChoice): Engine {
+  const { wanted, asker } = wish(choice);
+  if (wanted === 'js') return portableEngine(`${asker} asks for it`);
+  const native = loadNative();
+  if (native.ok) {
+    const why = wanted === 'native' ? `${asker} asks for it` : 'the addon loads here';
+    return nativeEngine(native.binding, why);
+  }
+  if (wanted === 'native') {
+    throw new PaipaiError(
+      'PAIPAI_ERR_ENGINE_UNAVAILABLE',
+      `${asker} asks for the native engine, but ${native.reason}`,
+    );
+  }
+  return portableEngine(native.reason);
+}
+
+function wish(choice: EngineChoice): { wanted: EngineChoice; asker: string } {
+  if (choice !== 'auto') return { wanted: choice, asker: 'the option engine' };
+  const variable = process.env['PAIPAINET_ENGINE'] ?? '';
+  if (variable === '') return { wanted: 'auto', asker: 'nobody' };
+  const wanted = checkOneOf('PAIPAINET_ENGINE', variable, engineChoices);
+  return { wanted, asker: 'PAIPAINET_ENGINE' };
+}
+
+function nativeEngine(binding: NativeBinding, reason: string): Engine {
+  return lazily(() => new NativeNetwork(binding), {
+    name: 'native',
+    reason,
+    crc32c: nativeCrc32c(binding),
+    shardCodec: nativeShardCodec(binding),
+    adviseShardMemory: (memory) => binding.adviseHugePages(new Uint8Array(memory)),
+  });
+}
+
+function portableEngine(reason: string): Engine {
+  return lazily(() => new PortableNetwork(), {
+    name: 'js',
+    reason,
+    crc32c,
+    shardCodec: { encode: encodeShardHeader, decode: decodeShardHeader },
+    adviseShardMemory: () => {}, // No way to say it from here.
+  });
+}
+
+function lazily(makeNetwork: () => Network, rest: Omit<Engine, 'network'>): Engine {
+  let network: Network | undefined;
+  return {
+    ...rest,
+    get network(): Network {
+      network ??= makeNetwork();
+      return network;
+    },
+  };
+}

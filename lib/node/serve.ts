@@ -1,0 +1,38 @@
+import { randomUUID } from 'node:crypto';
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { type RunningNode, startNode } from './runtime.js';
+import type { EngineChoice } from './select-network.js';
+
+export interface RunNodeOptions {
+  /** `tcp://host:port` (port 0: any) or `unix:///path`. Beyond this machine a secret is required. */
+  readonly listen: string;
+  /** Module of handlers: a path, or a `file:` URL. Without one only the built-in `digest` is there. */
+  readonly handlers?: string | URL;
+  /** Name of the net; both sides must agree. Default 'default'. */
+  readonly name?: string;
+  readonly secret?: string | Uint8Array;
+  /** What the node calls itself. Default: made up. */
+  readonly nodeId?: string;
+  /** Default 'auto'. */
+  readonly engine?: EngineChoice;
+}
+
+/** Runs a node in this process, for nets elsewhere that add it by its address. Fails as `startNode` does. */
+export function runNode(options: RunNodeOptions): Promise<RunningNode> {
+  const { listen, handlers, name, secret, nodeId, engine } = options;
+  return startNode({
+    listen,
+    nodeId: nodeId ?? `node-${randomUUID()}`,
+    netName: name,
+    secret,
+    handlers: handlers === undefined ? undefined : moduleUrl(handlers),
+    engine,
+  });
+}
+
+/** The URL of a module that is given as a path or as a URL. */
+export function moduleUrl(module: string | URL): string {
+  if (module instanceof URL) return module.href;
+  return /^(file|data|node):/.test(module) ? module : pathToFileURL(resolve(module)).href;
+}

@@ -1,0 +1,98 @@
+import { MessageFields, uint32Bytes } from '../cluster/transfer/message-fields.js';
+import { encodeValue } from '../wire/values.js';
+import { handlerNameBytesMax } from './handlers.js';
+
+/**
+ * What client and node say to each other about processing. Both methods are streams: the request is the metadata, the answer
+ * comes as value parts (see part-stream.ts), and its trailer says how it went.
+ */
+export const processMethod = 'data.process';
+export const mergeMethod = 'data.merge';
+
+/** Encoded `args` that fit into the metadata beside everything else. */
+export const argsBytesMax: number = 40 * 1024;
+/** Shards that one request names. */
+export const shardsPerRequestMax = 4_096;
+
+export interface ProcessRequest {
+  readonly dataId: string;
+  readonly version: bigint;
+  /** The name by which the caller knows the node; handlers see it. */
+  readonly nodeId: string;
+  readonly handler: string;
+  readonly args: Uint8Array | undefined;
+  /** Indexes in rising order. */
+  readonly shards: readonly number[];
+  /** Gives the shards back as soon as they are processed. */
+  readonly drop: boolean;
+  /** Infinity is none. */
+  readonly deadlineMs: number;
+}
+
+export interface MergeRequest {
+  readonly handler: string;
+  readonly deadlineMs: number;
+}
+
+export interface ProcessTrailer {
+  /** Milliseconds that handlers ran, summed over the workers. */
+  readonly timeMs: number;
+  /** The handler has a merge, and the answer is one merged value. */
+  readonly merges: boolean;
+}
+
+function deadlineField(deadlineMs: number): { deadlineMs?: number } {
+  return deadlineMs === Infinity ? {} : { deadlineMs };
+}
+
+function readDeadline(fields: MessageFields): number {
+  return fields.has('deadlineMs') ? fields.milliseconds('deadlineMs') : Infinity;
+}
+
+export function encodeProcessRequest(request: ProcessRequest): Uint8Array {
+  const { args, shards, deadlineMs, ...rest } = request;
+  return encodeValue({
+    ...rest,
+    ...deadlineField(deadlineMs),
+    shards: uint32Bytes(shards),
+    ...(args === undefined ? {} : { args }),
+  });
+}
+
+/** @throws PaipaiError PAIPAI_ERR_PROTOCOL, PAIPAI_ERR_VALUE. */
+export function decodeProcessRequest(bytes: Uint8Array): ProcessRequest {
+  const fields = new MessageFields(processMethod, bytes);
+  return {
+    dataId: fields.string('dataId', 255),
+    version: fields.uint64('version'),
+    nodeId: fields.string('nodeId', 255),
+    handler: fields.string('handler', handlerNameBytesMax),
+    args: fields.has('args') ? fields.bytes('args', argsBytesMax) : undefined,
+    shards: [...fields.uint32List('shards', shardsPerRequestMax)],
+    drop: fields.boolean('drop'),
+    deadlineMs: readDeadline(fields),
+  };
+}
+
+export function encodeMergeRequest({ handler, deadlineMs }: MergeRequest): Uint8Array {
+  return encodeValue({ handler, ...deadlineField(deadlineMs) });
+}
+
+/** @throws PaipaiError PAIPAI_ERR_PROTOCOL, PAIPAI_ERR_VALUE. */
+export function decodeMergeRequest(bytes: Uint8Array): MergeRequest {
+  const fields = new MessageFields(mergeMethod, bytes);
+  return {
+    handler: fields.string('handler', handlerNameBytesMax),
+    deadlineMs: readDeadline(fields),
+  };
+}
+
+export function encodeProcessTrailer({ timeMs, merges }: ProcessTrailer): Uint8Array {
+  return encodeValue({ timeMs, merges });
+}
+
+/** @throws PaipaiError PAIPAI_ERR_PROTOCOL, PAIPAI_ERR_VALUE. */
+export function decodeProcessTrailer(bytes: Uint8Array): ProcessTrailer {
+  const fields = new MessageFields(processMethod, bytes);
+  return { timeMs: fields.milliseconds('timeMs'), merges: fields.boolean('merges') };
+}

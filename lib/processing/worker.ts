@@ -1,0 +1,185 @@
+import type { MessagePort } from 'node:worker_threads';
+import type { Clock } from '../base/env.js';
+import { PaipaiError, toError } from '../base/errors.js';
+import { decodeValue, encodeValue } from '../wire/values.js';
+import type { Handler, HandlerTable } from './handlers.js';
+import { encodePart, sortedEntries, type ValueEntry } from './value-parts.js';
+import type {
+  FromWorker,
+  MergeTask,
+  RunTask,
+  Task,
+  TaskFailure,
+  TaskResult,
+  ToWorker,
+} from './worker-messages.js';
+
+/** Lines of a handler's stack that go into the message: enough to find the place, and no more of the other machine. */
+const stackLinesMax = 4;
+
+function handlerFailed(handler: string, thrown: unknown, shardIndex: number): PaipaiError {
+  const error = toError(thrown);
+  const stack = (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line));
+  const where = stack
+    .slice(0, stackLinesMax)
+    .map((line) => `\n${line}`)
+    .join('');
+  return new PaipaiError(
+    'PAIPAI_ERR_HANDLER_FAILED',
+    `handler '${handler}' failed on shard ${shardIndex}: ${error.name}: ${error.message}${where}`,
+    { shardIndex },
+  );
+}
+
+function encodeResult(handler: string, value: unknown, shardIndex: number): Uint8Array {
+  try {
+    return encodeValue(value ?? null);
+  } catch (thrown) {
+    throw new PaipaiError(
+      'PAIPAI_ERR_HANDLER_RESULT',
+      `what handler '${handler}' returned for shard ${shardIndex} cannot be encoded: ${toError(thrown).message}`,
+      { shardIndex },
+    );
+  }
+}
+
+/** Awaits only what can be awaited: a turn of the microtask queue for each of many small shards adds up. */
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'then' in value &&
+    typeof value.then === 'function'
+  );
+}
+
+async function runShards(
+  task: RunTask,
+  handler: Handler,
+  signal: AbortSignal,
+): Promise<ValueEntry[]> {
+  const { merge } = handler;
+  const args = task.args === undefined ? null : decodeValue(task.args);
+  const entries: ValueEntry[] = [];
+  let merged: unknown;
+  let isFirst = true;
+  for (const { index, bytes } of task.shards) {
+    if (signal.aborted) throw new PaipaiError('PAIPAI_ERR_ABORTED', 'the task was aborted');
+    const context = { dataId: task.dataId, shardIndex: index, nodeId: task.nodeId, args, signal };
+    let value: unknown;
+    try {
+      value = handler.process(bytes, context);
+      if (isThenable(value)) value = await value;
+      if (merge !== undefined && !isFirst) {
+        value = merge(merged, value);
+        if (isThenable(value)) value = await value;
+      }
+    } catch (thrown) {
+      throw handlerFailed(task.handler, thrown, index);
+    }
+    if (merge === undefined)
+      entries.push({ index, bytes: encodeResult(task.handler, value, index) });
+    else merged = value;
+    isFirst = false;
+  }
+  const first = task.shards[0];
+  if (merge !== undefined && first !== undefined) {
+    entries.push({ index: first.index, bytes: encodeResult(task.handler, merged, first.index) });
+  }
+  return entries;
+}
+
+async function mergeParts(
+  task: MergeTask,
+  handler: Handler,
+  signal: AbortSignal,
+): Promise<ValueEntry[]> {
+  const { merge } = handler;
+  const [first, ...others] = sortedEntries(task.parts);
+  if (merge === undefined || first === undefined) {
+    throw new PaipaiError(
+      'PAIPAI_ERR_HANDLER_UNKNOWN',
+      `handler '${task.handler}' has nothing to merge`,
+    );
+  }
+  let merged = decodeValue(first.bytes);
+  for (const { index, bytes } of others) {
+    if (signal.aborted) throw new PaipaiError('PAIPAI_ERR_ABORTED', 'the task was aborted');
+    const value = decodeValue(bytes);
+    try {
+      merged = await merge(merged, value);
+    } catch (thrown) {
+      throw handlerFailed(task.handler, thrown, index);
+    }
+  }
+  return [{ index: first.index, bytes: encodeResult(task.handler, merged, first.index) }];
+}
+
+async function runTask(
+  task: Task,
+  handlers: HandlerTable,
+  signal: AbortSignal,
+  clock: Clock,
+): Promise<TaskResult> {
+  const handler = handlers.get(task.handler);
+  if (handler === undefined) {
+    throw new PaipaiError(
+      'PAIPAI_ERR_HANDLER_UNKNOWN',
+      `no handler '${task.handler}' is registered`,
+    );
+  }
+  const startMs = clock.nowMs();
+  const entries = await (task.kind === 'run'
+    ? runShards(task, handler, signal)
+    : mergeParts(task, handler, signal));
+  return { part: encodePart(entries), timeMs: clock.nowMs() - startMs };
+}
+
+function failureOf(thrown: unknown): TaskFailure {
+  if (!(thrown instanceof PaipaiError)) {
+    return { code: 'PAIPAI_ERR_HANDLER_FAILED', message: toError(thrown).message };
+  }
+  const { code, message, shardIndex } = thrown;
+  return shardIndex === undefined ? { code, message } : { code, message, shardIndex };
+}
+
+/** Serves tasks that come over `port`, one at a time, until the thread is terminated. */
+export async function serveTasks(
+  port: MessagePort,
+  load: () => Promise<HandlerTable>,
+  clock: Clock,
+): Promise<void> {
+  const say = (message: FromWorker, transfer: ArrayBuffer[] = []): void =>
+    port.postMessage(message, transfer);
+
+  let handlers: HandlerTable;
+  try {
+    handlers = await load();
+  } catch (thrown) {
+    say({ kind: 'unready', message: toError(thrown).message });
+    return;
+  }
+
+  let running: { id: number; abort: AbortController } | undefined;
+  port.on('message', async (message: ToWorker) => {
+    if (message.kind === 'abort') {
+      if (running?.id === message.id) running.abort.abort();
+      return;
+    }
+    const { id, task } = message;
+    const abort = new AbortController();
+    running = { id, abort };
+    try {
+      const result = await runTask(task, handlers, abort.signal, clock);
+      running = undefined;
+      // Cut to its own memory, which then moves to the other thread instead of being copied.
+      const part = result.part.slice();
+      say({ kind: 'done', id, result: { ...result, part } }, [part.buffer]);
+    } catch (thrown) {
+      running = undefined;
+      say({ kind: 'failed', id, failure: failureOf(thrown) });
+    }
+  });
+  const infos = [...handlers].map(([name, { merge }]) => ({ name, merges: merge !== undefined }));
+  say({ kind: 'ready', handlers: infos });
+}

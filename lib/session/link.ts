@@ -1,0 +1,119 @@
+import { debuglog } from 'node:util';
+import { PaipaiError } from '../base/errors.js';
+import type { FrameChannel } from '../transport/frame-channel.js';
+import { chunkBytesMax, FrameType, frameHeaderBytes } from '../wire/frame.js';
+import type { Deadlines } from './deadlines.js';
+import { encodeFailure, sessionClosed } from './failures.js';
+import { OutgoingNames } from './names.js';
+import type { Settings } from './settings.js';
+
+const log = debuglog('paipainet');
+
+/** How a session puts frames on its channel; shared by what makes up a session, which counts here. */
+export class Link {
+  readonly channel: FrameChannel;
+  readonly settings: Settings;
+  readonly deadlines: Deadlines;
+  /** Whether new work is taken. */
+  open = true;
+  framesSent = 0;
+  framesReceived = 0;
+  bytesSent = 0;
+  bytesReceived = 0;
+  handlerFailures = 0;
+  readonly #names = new OutgoingNames();
+  #bulkBytes = 0;
+
+  constructor(channel: FrameChannel, settings: Settings, deadlines: Deadlines) {
+    this.channel = channel;
+    this.settings = settings;
+    this.deadlines = deadlines;
+  }
+
+  /** @throws PaipaiError PAIPAI_ERR_FRAME_TOO_LARGE, and then nothing was sent. */
+  send(type: number, name: number, streamId: number, argument: number, payload: Uint8Array): void {
+    this.channel.send(type, 0, name, streamId, argument, payload);
+    this.framesSent++;
+    this.bytesSent += frameHeaderBytes + payload.length;
+  }
+
+  /** ERROR, STREAM_RESET or GOODBYE. */
+  sendFailure(type: number, streamId: number, thrown: unknown): void {
+    const { number, payload } = encodeFailure(thrown, this.settings.frameBytesMax);
+    this.send(type, 0, streamId, number, payload);
+  }
+
+  /** Stream data in the bulk lane; `onSent` as of `FrameChannel.sendBulk`. */
+  sendBulk(streamId: number, bytes: Uint8Array, onSent: (error: Error | null) => void): void {
+    const frames = Math.ceil(bytes.length / chunkBytesMax);
+    this.framesSent += frames;
+    this.bytesSent += frames * frameHeaderBytes + bytes.length;
+    this.#bulkBytes += bytes.length;
+    this.channel.sendBulk(streamId, bytes, (error) => {
+      this.#bulkBytes -= bytes.length;
+      onSent(error);
+    });
+  }
+
+  /** The index of a method or topic; the first use on this connection introduces it. */
+  nameIndex(what: string, name: string): number {
+    const known = this.#names.indexOf(name);
+    if (known !== 0) return known;
+    const index = this.#names.add(what, name);
+    this.send(FrameType.name, index, 0, 0, Buffer.from(name));
+    return index;
+  }
+
+  /**
+   * Bytes of answers, messages and the like that wait for the peer to read. Stream data are bounded by the peer's own credit
+   * and not counted; a piece of them counts as waiting until all of it has left, so the figure errs on the low side.
+   */
+  get waitingBytes(): number {
+    return this.channel.queuedBytes - this.#bulkBytes;
+  }
+
+  /** Whether the peer asks for more than it reads, so that a further answer must not be queued. */
+  get isClogged(): boolean {
+    return this.waitingBytes > this.settings.inFlightBytesMax;
+  }
+
+  /**
+   * Refuses a request or a message that would make the queue longer than `queuedBytesMax`; an empty queue takes any frame.
+   * @throws PaipaiError PAIPAI_ERR_BACK_PRESSURE
+   */
+  checkRoom(tried: string, payloadBytes: number): void {
+    const { queuedBytesMax } = this.settings;
+    if (queuedBytesMax === Infinity) return;
+    const waiting = this.waitingBytes;
+    if (waiting <= 0 || waiting + frameHeaderBytes + payloadBytes <= queuedBytesMax) return;
+    const address = this.channel.remoteAddress;
+    throw new PaipaiError(
+      'PAIPAI_ERR_BACK_PRESSURE',
+      `${tried}: ${waiting} bytes wait already for ${address}, of at most ${queuedBytesMax}; wait for drained()`,
+      { address },
+    );
+  }
+
+  /**
+   * Answers that only refuse or echo are short, yet a peer that never reads could pile them up as well.
+   * @throws PaipaiError PAIPAI_ERR_BACK_PRESSURE
+   */
+  checkFlood(): void {
+    if (this.waitingBytes <= 2 * this.settings.inFlightBytesMax) return;
+    throw new PaipaiError(
+      'PAIPAI_ERR_BACK_PRESSURE',
+      `the peer at ${this.channel.remoteAddress} goes on asking and does not read: ${this.waitingBytes} bytes wait for it`,
+    );
+  }
+
+  /** @throws PaipaiError PAIPAI_ERR_CLOSED when no new work is taken. */
+  checkOpen(tried: string): void {
+    if (!this.open) throw sessionClosed(this.channel.remoteAddress, tried);
+  }
+
+  /** A handler without an answer of its own has failed: counted and logged, and the session goes on. */
+  noteHandlerFailure(what: string, error: unknown): void {
+    this.handlerFailures++;
+    log('%s of the service failed: %o', what, error);
+  }
+}

@@ -1,0 +1,210 @@
+import { checkBytes } from '../base/check.js';
+import { codeNumbers } from '../base/codes.js';
+import { PaipaiError, toError } from '../base/errors.js';
+import type { FrameView } from '../transport/frame-channel.js';
+import { FrameType } from '../wire/frame.js';
+import { Expiring } from './deadlines.js';
+import { deadlinePassed, peerClosed, protocolError, sessionClosed } from './failures.js';
+import { type Chained, IdTable } from './id-table.js';
+import type { IdSequence } from './ids.js';
+import type { Link } from './link.js';
+import { keepPayload } from './payload.js';
+import type { IncomingRequest, Peer } from './types.js';
+
+/** A request of the peer. What is rarely asked for, its `signal`, is made when it is asked for. */
+class ServedRequest extends Expiring implements IncomingRequest, Chained<ServedRequest> {
+  readonly id: number;
+  nextInChain: ServedRequest | null = null;
+  readonly peer: Peer;
+  readonly method: string;
+  readonly payload: Uint8Array;
+  readonly deadlineMs: number;
+  readonly #link: Link;
+  #controller: AbortController | null = null;
+  /** Why nobody waits for the answer any more. */
+  #reason: Error | null = null;
+  #isTimed = false;
+
+  constructor(
+    link: Link,
+    peer: Peer,
+    id: number,
+    method: string,
+    payload: Uint8Array,
+    deadlineMs: number,
+  ) {
+    super();
+    this.#link = link;
+    this.peer = peer;
+    this.id = id;
+    this.method = method;
+    this.payload = payload;
+    this.deadlineMs = deadlineMs;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === null) {
+      this.#controller = new AbortController();
+      if (this.#reason !== null) this.#controller.abort(this.#reason);
+      else this.startDeadline();
+    }
+    return this.#controller.signal;
+  }
+
+  get isAbandoned(): boolean {
+    return this.#reason !== null;
+  }
+
+  /** A handler that answers at once never needs it, so it starts with the first use of `signal` or with the wait. */
+  startDeadline(): void {
+    if (this.#isTimed || this.deadlineMs === Infinity) return;
+    this.#isTimed = true;
+    this.#link.deadlines.set(this, this.deadlineMs);
+  }
+
+  override onDeadline(): void {
+    this.abandon(deadlinePassed(`request '${this.method}'`, this.deadlineMs));
+  }
+
+  abandon(reason: Error): void {
+    if (this.#reason !== null) return;
+    this.#reason = reason;
+    this.#link.deadlines.clear(this);
+    this.#controller?.abort(reason);
+  }
+
+  finish(): void {
+    if (this.#isTimed) this.#link.deadlines.clear(this);
+  }
+}
+
+/** The requests the peer makes. */
+export class Serving {
+  readonly #link: Link;
+  readonly #peer: Peer;
+  readonly #ids: IdSequence;
+  readonly #onDone: () => void;
+  /** Those whose handler has returned a promise. */
+  readonly #inFlight = new IdTable<ServedRequest>();
+
+  /** @param onDone called after each request that is over while no new work is taken */
+  constructor(link: Link, peer: Peer, ids: IdSequence, onDone: () => void) {
+    this.#link = link;
+    this.#peer = peer;
+    this.#ids = ids;
+    this.#onDone = onDone;
+  }
+
+  get count(): number {
+    return this.#inFlight.size;
+  }
+
+  onRequest(frame: FrameView, method: string): void {
+    const id = frame.streamId;
+    if (!this.#ids.accept(id))
+      throw protocolError(`request ${id} does not follow the ids before it`);
+    const refusal = this.#refusalOf(method);
+    if (refusal !== null) {
+      this.#link.checkFlood();
+      this.#link.sendFailure(FrameType.error, id, refusal);
+      return;
+    }
+    const deadlineMs = frame.argument === 0 ? Infinity : frame.argument;
+    this.#serve(
+      new ServedRequest(this.#link, this.#peer, id, method, keepPayload(frame), deadlineMs),
+    );
+  }
+
+  onCancel(frame: FrameView): void {
+    const request = this.#inFlight.get(frame.streamId);
+    if (request === null) {
+      if (this.#ids.hasUsed(frame.streamId)) return;
+      throw protocolError(`request ${frame.streamId} was cancelled but never made`);
+    }
+    request.abandon(
+      frame.argument === codeNumbers.PAIPAI_ERR_DEADLINE
+        ? deadlinePassed(`request '${request.method}'`, request.deadlineMs)
+        : new PaipaiError(
+            'PAIPAI_ERR_ABORTED',
+            `request '${request.method}': aborted by the caller`,
+          ),
+    );
+  }
+
+  /** The connection is over; handlers hear of it through their signals. */
+  abandonAll(cause: Error | null): void {
+    for (const request of this.#inFlight.takeAll()) {
+      const tried = `request '${request.method}'`;
+      request.abandon(peerClosed(this.#link.channel.remoteAddress, tried, cause));
+    }
+  }
+
+  #refusalOf(method: string): PaipaiError | null {
+    const link = this.#link;
+    if (!link.open) return sessionClosed('the other side', `request '${method}'`);
+    if (typeof link.settings.service.onRequest !== 'function') {
+      return new PaipaiError('PAIPAI_ERR_METHOD_UNKNOWN', `no method '${method}' is served`, {
+        method,
+      });
+    }
+    const { requestsInFlightMax } = link.settings;
+    if (this.#inFlight.size >= requestsInFlightMax) {
+      return new PaipaiError(
+        'PAIPAI_ERR_OVERLOADED',
+        `request '${method}': ${requestsInFlightMax} requests of this connection are being served already`,
+        { method },
+      );
+    }
+    if (link.isClogged) {
+      return new PaipaiError(
+        'PAIPAI_ERR_OVERLOADED',
+        `request '${method}': earlier answers wait to be read`,
+        { method },
+      );
+    }
+    return null;
+  }
+
+  #serve(request: ServedRequest): void {
+    try {
+      // `#refusalOf` has seen that it is there.
+      const result = this.#link.settings.service.onRequest?.(request);
+      if (result instanceof Uint8Array) this.#answer(request, result);
+      else void this.#serveLater(request, result);
+    } catch (error) {
+      this.#fail(request, error);
+    }
+  }
+
+  /** Never rejects: `#fail` sends or drops whatever went wrong. */
+  async #serveLater(request: ServedRequest, result: unknown): Promise<void> {
+    this.#inFlight.add(request);
+    request.startDeadline();
+    try {
+      this.#answer(request, asAnswer(await result));
+    } catch (error) {
+      this.#fail(request, error);
+    }
+    this.#inFlight.take(request.id);
+    if (!this.#link.open) this.#onDone();
+  }
+
+  #answer(request: ServedRequest, payload: Uint8Array): void {
+    if (!request.isAbandoned) this.#link.send(FrameType.response, 0, request.id, 0, payload);
+    request.finish();
+  }
+
+  #fail(request: ServedRequest, error: unknown): void {
+    request.finish();
+    if (!request.isAbandoned) this.#link.sendFailure(FrameType.error, request.id, error);
+  }
+}
+
+/** The caller did nothing wrong when a service returns what is no answer, so it must not read as its own bad argument. */
+function asAnswer(result: unknown): Uint8Array {
+  try {
+    return checkBytes('the answer of a service', result);
+  } catch (cause) {
+    throw new PaipaiError('PAIPAI_ERR_REMOTE', toError(cause).message, { cause });
+  }
+}

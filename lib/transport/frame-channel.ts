@@ -1,0 +1,131 @@
+import type { Env } from '../base/env.js';
+import type { Address } from './address.js';
+
+/**
+ * The seam between engines and session: an ordered, checked, bounded pipe of frames to one peer.
+ * Engines differ only in turning bytes into frames; they stamp and check sequence numbers and checksums.
+ * Everything above (hello, requests, streams, credit, deadlines) is the session, written once.
+ */
+
+/** One received frame. The object is reused: read it during `onFrame` only. */
+export interface FrameView {
+  type: number;
+  flags: number;
+  name: number;
+  streamId: number;
+  argument: number;
+  /** The payload is `bytes[start..end)`. Borrowed: gone when `onFrame` returns, unless `owned`. */
+  bytes: Uint8Array;
+  start: number;
+  end: number;
+  /** The payload sits alone in memory of its own; the receiver may keep it without a copy. */
+  owned: boolean;
+}
+
+export interface FrameReceiver {
+  onFrame(frame: FrameView): void;
+  /**
+   * Bytes of STREAM_DATA frames that went straight into the sink of `streamId`; called once a batch, and before any later
+   * frame of that stream. `landedBytes` and `crc32c` cover everything since the sink was set, all of it checked.
+   */
+  onSink(streamId: number, landedBytes: number, crc32c: number): void;
+  /** `queuedBytes` fell below the low mark after it had been above the high mark. */
+  onDrain(): void;
+  /** The end, exactly once, nothing follows. `null`: closed in order; an Error says why not. */
+  onClose(error: Error | null): void;
+}
+
+export type EngineName = 'native' | 'js';
+export type ChannelPath = 'tcp' | 'unix' | 'shm' | 'memory';
+
+export interface FrameChannel {
+  readonly engine: EngineName | 'memory';
+  readonly path: ChannelPath;
+  /** Address of the other side for people, as in `tcp://127.0.0.1:7100`. */
+  readonly remoteAddress: string;
+  /** Bytes taken by `send` and `sendBulk` that the system has not taken yet, headers included. */
+  readonly queuedBytes: number;
+  /** Frames arrive only while a receiver is set; set it in the turn in which the channel is handed over. */
+  receiver: FrameReceiver | null;
+
+  /**
+   * Queues one frame; it leaves with the batch of this turn of the loop. Payloads up to `copyBytesMax` are copied, larger
+   * ones are referenced: leave those unchanged until the answer has come. Ignored after close.
+   * @throws PaipaiError PAIPAI_ERR_FRAME_TOO_LARGE above the frame limit.
+   */
+  send(
+    type: number,
+    flags: number,
+    name: number,
+    streamId: number,
+    argument: number,
+    payload?: Uint8Array,
+  ): void;
+
+  /**
+   * Queues `bytes` as STREAM_DATA frames of at most `chunkBytesMax` each, behind everything that `send` queues (the bulk lane):
+   * a frame from `send` waits for at most one chunk. The bytes are referenced, not copied, until `onSent` is called:
+   * exactly once, with null when the system has taken them all, or with the reason when the channel closed before.
+   */
+  sendBulk(streamId: number, bytes: Uint8Array, onSent: (error: Error | null) => void): void;
+
+  /**
+   * Payloads of STREAM_DATA frames on `streamId` go straight into `target`, one behind the other, and are reported by `onSink`.
+   * The channel holds `target` until `clearSink` or its end. More bytes than fit close the connection: PAIPAI_ERR_SINK_OVERFLOW.
+   */
+  setSink(streamId: number, target: Uint8Array): void;
+  clearSink(streamId: number): void;
+
+  /**
+   * Longest payload taken from the peer from now on, at most the channel's own limit; more is PAIPAI_ERR_FRAME_TOO_LARGE, said
+   * before memory is taken for it. What we send is not concerned.
+   */
+  limitReceived(frameBytesMax: number): void;
+
+  /** Hands what is queued to the system now instead of at the end of this turn. */
+  flush(): void;
+  /** Stops and starts reading from the peer; frames already read may still arrive. */
+  pause(): void;
+  resume(): void;
+  /** Sends what is queued, then ends. `onClose` follows. */
+  close(): void;
+  /** Ends at once; what is queued is lost. `onClose(error ?? null)` follows in a later turn. */
+  destroy(error?: Error): void;
+  /** Whether this open channel keeps the process alive (as in Node, it does by default). */
+  ref(): void;
+  unref(): void;
+}
+
+export interface ChannelOptions {
+  /** Longest payload of one frame in bytes, both ways: 1 KiB to 64 MiB, default 16 MiB. */
+  frameBytesMax?: number;
+  /** For `connect`: gives up with PAIPAI_ERR_DEADLINE. Default 10,000. */
+  connectTimeoutMs?: number;
+  signal?: AbortSignal;
+}
+
+export interface FrameListener {
+  /** Where it listens; a port of 0 is replaced by the one the system chose. */
+  readonly address: Address;
+  /** Stops accepting; open channels stay. A Unix socket's file is removed. */
+  close(): Promise<void>;
+  ref(): void;
+  unref(): void;
+}
+
+/** An engine, or a simulated network: opens frame channels. */
+export interface Network {
+  readonly engine: EngineName | 'memory';
+  /** Fails with the system's error (ECONNREFUSED, ENOENT …), PAIPAI_ERR_DEADLINE or PAIPAI_ERR_ABORTED. */
+  connect(address: Address, options?: ChannelOptions): Promise<FrameChannel>;
+  /** `onChannel` must set `receiver` before it returns. Fails with the system's error (EADDRINUSE …). */
+  listen(
+    address: Address,
+    onChannel: (channel: FrameChannel) => void,
+    options?: ChannelOptions,
+  ): Promise<FrameListener>;
+}
+
+export interface NetworkEnv extends Env {
+  readonly network: Network;
+}

@@ -1,0 +1,52 @@
+import { checkDuration, checkInteger } from '../base/check.js';
+import { PaipaiError } from '../base/errors.js';
+import { frameBytesMaxDefault, frameBytesMaxLeast, frameBytesMaxMost } from '../wire/frame.js';
+import type { ChannelOptions } from './frame-channel.js';
+
+/** Payloads up to this are copied by `send`; larger ones are referenced. */
+export const copyBytesMax: number = 16 * 1024;
+
+/** `onDrain` is called when `queuedBytes` falls below the low mark after it was above the high one. */
+export const queueBytesHigh: number = 1024 * 1024;
+export const queueBytesLow: number = 256 * 1024;
+
+const connectTimeoutMsDefault = 10_000;
+
+/** @throws PaipaiError PAIPAI_ERR_INVALID_ARGUMENT */
+export function frameBytesMaxOf(options: ChannelOptions): number {
+  const { frameBytesMax = frameBytesMaxDefault } = options;
+  return checkInteger('frameBytesMax', frameBytesMax, frameBytesMaxLeast, frameBytesMaxMost);
+}
+
+/** @throws PaipaiError PAIPAI_ERR_INVALID_ARGUMENT */
+export function connectTimeoutMsOf(options: ChannelOptions): number {
+  return checkDuration('connectTimeoutMs', options.connectTimeoutMs ?? connectTimeoutMsDefault);
+}
+
+export function checkPayloadBytes(payloadBytes: number, frameBytesMax: number): void {
+  if (payloadBytes <= frameBytesMax) return;
+  throw new PaipaiError(
+    'PAIPAI_ERR_FRAME_TOO_LARGE',
+    `a payload of ${payloadBytes} bytes is above the limit of ${frameBytesMax} bytes a frame`,
+  );
+}
+
+export function abortedError(address: string, signal: AbortSignal): PaipaiError {
+  return new PaipaiError('PAIPAI_ERR_ABORTED', `connecting to ${address} was aborted`, {
+    cause: signal.reason,
+    address,
+  });
+}
+
+/** Follows a queue across its marks. */
+export class DrainMark {
+  #wasHigh = false;
+
+  /** Call it with each new length of the queue; true when that is the moment for `onDrain`. */
+  moved(queuedBytes: number): boolean {
+    if (queuedBytes > queueBytesHigh) this.#wasHigh = true;
+    if (!this.#wasHigh || queuedBytes >= queueBytesLow) return false;
+    this.#wasHigh = false;
+    return true;
+  }
+}

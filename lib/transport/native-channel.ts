@@ -1,0 +1,197 @@
+import { errorOfResult, PaipaiError } from '../base/errors.js';
+import type { ConnectionEvents, NativeCore, NativeFrame } from '../native/handles.js';
+import { frameHeaderBytes } from '../wire/frame.js';
+import type { FrameChannel, FrameReceiver } from './frame-channel.js';
+import { checkPayloadBytes, copyBytesMax } from './limits.js';
+
+export interface NativeChannelOptions {
+  readonly path: 'tcp' | 'unix';
+  readonly remoteAddress: string;
+  readonly frameBytesMax: number;
+}
+
+type OnSent = (error: Error | null) => void;
+
+/** Frames over a connection of the addon, which cuts, checks, gathers and lands them; here is only who wants to know. */
+export class NativeChannel implements FrameChannel, ConnectionEvents {
+  readonly engine = 'native';
+  readonly path: 'tcp' | 'unix';
+  readonly remoteAddress: string;
+
+  readonly #core: NativeCore;
+  readonly #connection: number;
+  readonly #frameBytesMax: number;
+  #receiver: FrameReceiver | null = null;
+  #state: 'open' | 'closing' | 'closed' = 'open';
+  #nextToken = 1;
+  /** Who waits for bytes by reference to be with the system, by token; made when first needed. */
+  #sending: Map<number, OnSent | null> | null = null;
+  #outboxTurn = 0;
+  #outboxBytes = 0;
+  #hasReceived = false;
+
+  constructor(core: NativeCore, connection: number, options: NativeChannelOptions) {
+    this.#core = core;
+    this.#connection = connection;
+    this.path = options.path;
+    this.remoteAddress = options.remoteAddress;
+    this.#frameBytesMax = options.frameBytesMax;
+  }
+
+  get queuedBytes(): number {
+    if (this.#state === 'closed') return 0;
+    const inOutbox = this.#core.outboxTurn === this.#outboxTurn ? this.#outboxBytes : 0;
+    return inOutbox + this.#core.queuedBytes(this.#connection);
+  }
+
+  get receiver(): FrameReceiver | null {
+    return this.#receiver;
+  }
+
+  set receiver(receiver: FrameReceiver | null) {
+    this.#receiver = receiver;
+    if (receiver === null || this.#hasReceived || this.#state === 'closed') return;
+    this.#hasReceived = true;
+    this.#core.resume(this.#connection);
+  }
+
+  send(
+    type: number,
+    flags: number,
+    name: number,
+    streamId: number,
+    argument: number,
+    payload?: Uint8Array,
+  ): void {
+    const payloadBytes = payload === undefined ? 0 : payload.length;
+    checkPayloadBytes(payloadBytes, this.#frameBytesMax);
+    if (this.#state !== 'open') return;
+    const core = this.#core;
+    if (payload !== undefined && payloadBytes > copyBytesMax) {
+      const token = this.#hold(null);
+      core.sendLarge(this.#connection, type, flags, name, streamId, argument, payload, token);
+      return;
+    }
+    core.send(this.#connection, type, flags, name, streamId, argument, payload);
+    if (core.outboxTurn !== this.#outboxTurn) {
+      this.#outboxTurn = core.outboxTurn;
+      this.#outboxBytes = 0;
+    }
+    this.#outboxBytes += frameHeaderBytes + payloadBytes;
+  }
+
+  sendBulk(streamId: number, bytes: Uint8Array, onSent: OnSent): void {
+    if (this.#state !== 'open') {
+      process.nextTick(onSent, closedError());
+    } else if (bytes.length === 0) {
+      process.nextTick(onSent, null);
+    } else {
+      this.#core.sendBulk(this.#connection, streamId, bytes, this.#hold(onSent));
+    }
+  }
+
+  setSink(streamId: number, target: Uint8Array): void {
+    if (this.#state === 'closed' || this.#core.setSink(this.#connection, streamId, target)) return;
+    throw new PaipaiError('PAIPAI_ERR_INVALID_STATE', `stream ${streamId} has a sink already`);
+  }
+
+  clearSink(streamId: number): void {
+    if (this.#state !== 'closed') this.#core.clearSink(this.#connection, streamId);
+  }
+
+  limitReceived(frameBytesMax: number): void {
+    if (this.#state === 'closed') return;
+    this.#core.limitReceived(this.#connection, Math.min(frameBytesMax, this.#frameBytesMax));
+  }
+
+  flush(): void {
+    this.#core.flush();
+  }
+
+  pause(): void {
+    if (this.#state === 'open') this.#core.pause(this.#connection);
+  }
+
+  resume(): void {
+    if (this.#state === 'open') this.#core.resume(this.#connection);
+  }
+
+  close(): void {
+    if (this.#state !== 'open') return;
+    this.#state = 'closing';
+    this.#core.shutdown(this.#connection);
+  }
+
+  destroy(error?: Error): void {
+    if (this.#state === 'closed') return;
+    this.#state = 'closed';
+    this.#core.close(this.#connection);
+    setImmediate(() => this.#finish(error ?? null));
+  }
+
+  ref(): void {
+    if (this.#state !== 'closed') this.#core.setConnectionKeepsAlive(this.#connection, true);
+  }
+
+  unref(): void {
+    if (this.#state !== 'closed') this.#core.setConnectionKeepsAlive(this.#connection, false);
+  }
+
+  // What the core tells.
+
+  onConnected(): void {
+    // Channels are made when their connection stands.
+  }
+
+  onFrame(frame: NativeFrame): void {
+    if (this.#state !== 'closed') this.#receiver?.onFrame(frame);
+  }
+
+  onSink(streamId: number, landedBytes: number, crc32c: number): void {
+    if (this.#state !== 'closed') this.#receiver?.onSink(streamId, landedBytes, crc32c);
+  }
+
+  onSent(token: number): void {
+    const onSent = this.#sending?.get(token);
+    this.#sending?.delete(token);
+    onSent?.(null);
+  }
+
+  onDrain(): void {
+    if (this.#state !== 'closed') this.#receiver?.onDrain();
+  }
+
+  onClosed(result: number): void {
+    if (this.#state === 'closed') return;
+    this.#state = 'closed';
+    this.#finish(result === 0 ? null : this.#errorOf(result));
+  }
+
+  #hold(onSent: OnSent | null): number {
+    this.#sending ??= new Map();
+    const token = this.#nextToken;
+    this.#nextToken = (token % 0x3fff_ffff) + 1;
+    this.#sending.set(token, onSent);
+    return token;
+  }
+
+  #finish(error: Error | null): void {
+    const sending = this.#sending;
+    this.#sending = null;
+    if (sending !== null) {
+      for (const onSent of sending.values()) onSent?.(error ?? closedError());
+    }
+    this.#receiver?.onClose(error);
+  }
+
+  #errorOf(result: number): Error {
+    const details = { address: this.remoteAddress };
+    const cause = errorOfResult(result, `the connection with ${this.remoteAddress} broke`, details);
+    if (cause instanceof PaipaiError) return cause;
+    return new PaipaiError('PAIPAI_ERR_PEER_CLOSED', cause.message, { ...details, cause });
+  }
+}
+
+function closedError(): PaipaiError {
+  return new PaipaiError('PAIPAI_ERR_CLOSED', 'the channel is closed');
+}

@@ -1,0 +1,228 @@
+import { lookup } from 'node:dns/promises';
+import { unlink } from 'node:fs/promises';
+import { isIP } from 'node:net';
+import { debuglog } from 'node:util';
+import { errorOfResult, PaipaiError, systemError } from '../base/errors.js';
+import type { NativeBinding } from '../native/binding.js';
+import { type ConnectionEvents, type NativeCore, nativeCoreOf } from '../native/handles.js';
+import { type Address, formatAddress, parseAddress } from './address.js';
+import type { ChannelOptions, FrameChannel, FrameListener, Network } from './frame-channel.js';
+import { abortedError, connectTimeoutMsOf, frameBytesMaxOf } from './limits.js';
+import { NativeChannel } from './native-channel.js';
+
+const log = debuglog('paipainet');
+
+/** How long accepting rests when the process is out of descriptors, or the like. */
+const acceptPauseMs = 100;
+
+/** The addon's sockets. */
+export class NativeNetwork implements Network {
+  readonly engine = 'native';
+  readonly #core: NativeCore;
+
+  constructor(binding: NativeBinding) {
+    this.#core = nativeCoreOf(binding);
+  }
+
+  async connect(address: Address, options: ChannelOptions = {}): Promise<FrameChannel> {
+    const frameBytesMax = frameBytesMaxOf(options);
+    const timeoutMs = connectTimeoutMsOf(options);
+    const text = formatAddress(address);
+    const { signal } = options;
+    if (signal?.aborted) throw abortedError(text, signal);
+    // The other ways to end it, raced against each step.
+    let stopReason: Error | undefined;
+    let reject!: (error: Error) => void;
+    const stopped = new Promise<never>((_, reject_) => {
+      reject = reject_;
+    });
+    const stop = (error: Error): void => {
+      stopReason ??= error;
+      reject(error);
+    };
+    stopped.catch(() => {}); // Nobody may be waiting when it fires.
+    const timer = setTimeout(() => {
+      const message = `${text} did not answer within ${timeoutMs} ms`;
+      stop(new PaipaiError('PAIPAI_ERR_DEADLINE', message, { address: text }));
+    }, timeoutMs);
+    const onAbort = (): void => stop(abortedError(text, signal!)); // A listener of that signal.
+    signal?.addEventListener('abort', onAbort, { once: true });
+    try {
+      let failure: unknown;
+      for (const { host, port } of await Promise.race([endpointsOf(address), stopped])) {
+        let attempt: Attempt | undefined;
+        try {
+          attempt = new Attempt(this.#core, host, port, frameBytesMax, address);
+          return await Promise.race([attempt.connected, stopped]);
+        } catch (thrown) {
+          attempt?.abandon();
+          if (stopReason !== undefined) throw stopReason;
+          failure ??= thrown;
+        }
+      }
+      throw failure;
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+    }
+  }
+
+  async listen(
+    address: Address,
+    onChannel: (channel: FrameChannel) => void,
+    options: ChannelOptions = {},
+  ): Promise<FrameListener> {
+    const frameBytesMax = frameBytesMaxOf(options);
+    // Resolving a name gives at least one address.
+    const { host, port } = (await endpointsOf(address))[0]!;
+    return new NativeListener(this.#core, address, host, port, frameBytesMax, onChannel);
+  }
+}
+
+interface Endpoint {
+  readonly host: string;
+  /** -1: `host` is a path. */
+  readonly port: number;
+}
+
+async function endpointsOf(address: Address): Promise<Endpoint[]> {
+  if (address.scheme === 'unix') return [{ host: address.path, port: -1 }];
+  const { host, port } = address;
+  if (isIP(host) !== 0) return [{ host, port }];
+  const found = await lookup(host, { all: true });
+  return found.map((entry) => ({ host: entry.address, port }));
+}
+
+/** One connection on its way. The constructor throws what the system says at once. */
+class Attempt implements ConnectionEvents {
+  readonly connected: Promise<FrameChannel>;
+  readonly #core: NativeCore;
+  readonly #address: Address;
+  readonly #frameBytesMax: number;
+  readonly #connection: number;
+  #isPending = true;
+  #channel: NativeChannel | undefined;
+  #resolve!: (channel: FrameChannel) => void;
+  #reject!: (error: Error) => void;
+
+  constructor(
+    core: NativeCore,
+    host: string,
+    port: number,
+    frameBytesMax: number,
+    address: Address,
+  ) {
+    this.#core = core;
+    this.#address = address;
+    this.#frameBytesMax = frameBytesMax;
+    this.connected = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    this.#connection = core.connect(host, port, frameBytesMax, formatAddress(address), this);
+  }
+
+  /** Nobody wants the connection any more, be it on its way or just made. */
+  abandon(): void {
+    if (this.#isPending) this.#core.close(this.#connection);
+    this.#isPending = false;
+    this.#channel?.destroy();
+  }
+
+  onConnected(): void {
+    this.#isPending = false;
+    this.#channel = new NativeChannel(this.#core, this.#connection, {
+      path: this.#address.scheme,
+      remoteAddress: formatAddress(this.#address),
+      frameBytesMax: this.#frameBytesMax,
+    });
+    this.#core.attach(this.#connection, this.#channel);
+    this.#resolve(this.#channel);
+  }
+
+  onClosed(result: number): void {
+    this.#isPending = false;
+    const text = formatAddress(this.#address);
+    this.#reject(systemError(result, `connect to ${text}`, { syscall: 'connect', address: text }));
+  }
+
+  // Nothing else happens to a connection that does not stand.
+  onFrame(): void {}
+  onSink(): void {}
+  onSent(): void {}
+  onDrain(): void {}
+}
+
+class NativeListener implements FrameListener {
+  readonly address: Address;
+  readonly #core: NativeCore;
+  readonly #listener: number;
+  #isOpen = true;
+  #keepsAlive = true;
+  #pause: NodeJS.Timeout | undefined;
+
+  constructor(
+    core: NativeCore,
+    asked: Address,
+    host: string,
+    port: number,
+    frameBytesMax: number,
+    onChannel: (channel: FrameChannel) => void,
+  ) {
+    this.#core = core;
+    const text = formatAddress(asked);
+    this.#listener = core.listen(host, port, frameBytesMax, text, {
+      onAccepted: (connection) => {
+        const remoteAddress = asked.scheme === 'unix' ? text : core.remoteAddress(connection);
+        const channel = new NativeChannel(core, connection, {
+          path: asked.scheme,
+          remoteAddress,
+          frameBytesMax,
+        });
+        core.attach(connection, channel);
+        onChannel(channel);
+      },
+      onPaused: (result) => {
+        log('accepting at %s rests: %s', text, errorOfResult(result, 'accept').message);
+        // A listener that rests watches nothing, so meanwhile the timer is what keeps the process.
+        this.#pause = setTimeout(() => core.resumeListener(this.#listener), acceptPauseMs);
+        if (!this.#keepsAlive) this.#pause.unref();
+      },
+    });
+    // The port that the system chose; the host stays as it was asked for.
+    const bound =
+      asked.scheme === 'tcp' ? parseAddress(core.listenerAddress(this.#listener)) : asked;
+    this.address =
+      asked.scheme === 'tcp' && bound.scheme === 'tcp' ? { ...asked, port: bound.port } : asked;
+  }
+
+  async close(): Promise<void> {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    clearTimeout(this.#pause);
+    this.#core.closeListener(this.#listener);
+    if (this.address.scheme !== 'unix') return;
+    try {
+      await unlink(this.address.path);
+    } catch (thrown) {
+      // Somebody else removed it, which is as good.
+      if ((thrown as NodeJS.ErrnoException).code !== 'ENOENT') throw thrown;
+    }
+  }
+
+  ref(): void {
+    this.#setKeepsAlive(true);
+  }
+
+  unref(): void {
+    this.#setKeepsAlive(false);
+  }
+
+  #setKeepsAlive(keepsAlive: boolean): void {
+    if (!this.#isOpen) return;
+    this.#keepsAlive = keepsAlive;
+    if (keepsAlive) this.#pause?.ref();
+    else this.#pause?.unref();
+    this.#core.setListenerKeepsAlive(this.#listener, keepsAlive);
+  }
+}

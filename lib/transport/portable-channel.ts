@@ -1,0 +1,274 @@
+import type { Socket } from 'node:net';
+import { PaipaiError } from '../base/errors.js';
+import { chunkBytesMax, FrameType, frameHeaderBytes } from '../wire/frame.js';
+import { FrameDecoder } from '../wire/frame-decoder.js';
+import type { FrameChannel, FrameReceiver, FrameView } from './frame-channel.js';
+import { FrameGatherer, type GatherBuffers, type GatheredBatch } from './frame-gatherer.js';
+import { checkPayloadBytes, DrainMark } from './limits.js';
+
+export interface PortableChannelOptions {
+  readonly path: 'tcp' | 'unix';
+  readonly remoteAddress: string;
+  readonly frameBytesMax: number;
+  readonly buffers: GatherBuffers;
+}
+
+/** From here on gathered frames are written at once instead of at the end of the turn. */
+const flushBytes = 64 * 1024;
+
+interface Bulk {
+  readonly streamId: number;
+  readonly bytes: Uint8Array;
+  cutBytes: number;
+  readonly onSent: (error: Error | null) => void;
+}
+
+/**
+ * Frames over a socket of `node:net`, which was opened with `allowHalfOpen`. The frames of a turn leave in one write. Of the
+ * bulk lane one chunk at a time is with the socket, the next is cut when the system has taken it: that is what an urgent
+ * frame waits for at most.
+ */
+export class PortableChannel implements FrameChannel {
+  readonly engine = 'js';
+  readonly path: 'tcp' | 'unix';
+  readonly remoteAddress: string;
+
+  readonly #socket: Socket;
+  readonly #frameBytesMax: number;
+  readonly #decoder: FrameDecoder;
+  readonly #gatherer: FrameGatherer;
+  readonly #drainMark = new DrainMark();
+  #receiver: FrameReceiver | null = null;
+  #state: 'open' | 'closing' | 'closed' = 'open';
+  #reason: Error | null = null;
+  #isReading = false;
+  #queuedBytes = 0;
+  #flushScheduled = false;
+  /** The first is the one being cut; it stays until the system has taken its last chunk. */
+  #bulks: Bulk[] = [];
+  #chunkWithSocket = false;
+
+  constructor(socket: Socket, options: PortableChannelOptions) {
+    this.#socket = socket;
+    this.path = options.path;
+    this.remoteAddress = options.remoteAddress;
+    this.#frameBytesMax = options.frameBytesMax;
+    this.#gatherer = new FrameGatherer(options.buffers);
+    this.#decoder = new FrameDecoder(
+      {
+        onFrame: (frame: FrameView) => this.#receiver?.onFrame(frame),
+        onSink: (streamId, landedBytes, sum) => this.#receiver?.onSink(streamId, landedBytes, sum),
+      },
+      options.frameBytesMax,
+    );
+    socket.on('end', () => this.#onEnd());
+    socket.on('error', (cause) => this.#onError(cause));
+    socket.on('close', () => this.#onClose());
+  }
+
+  get queuedBytes(): number {
+    return this.#queuedBytes;
+  }
+
+  get receiver(): FrameReceiver | null {
+    return this.#receiver;
+  }
+
+  set receiver(receiver: FrameReceiver | null) {
+    this.#receiver = receiver;
+    if (receiver === null || this.#isReading) return;
+    // Bytes stay with the socket until there is somebody to take frames.
+    this.#isReading = true;
+    this.#socket.on('data', (bytes) => this.#onBytes(bytes));
+  }
+
+  send(
+    type: number,
+    flags: number,
+    name: number,
+    streamId: number,
+    argument: number,
+    payload?: Uint8Array,
+  ): void {
+    const payloadBytes = payload === undefined ? 0 : payload.length;
+    checkPayloadBytes(payloadBytes, this.#frameBytesMax);
+    if (this.#state !== 'open') return;
+    this.#gatherer.add(type, flags, name, streamId, argument, payload);
+    this.#addQueued(frameHeaderBytes + payloadBytes);
+    if (this.#gatherer.byteCount >= flushBytes) this.flush();
+    else this.#scheduleFlush();
+  }
+
+  sendBulk(streamId: number, bytes: Uint8Array, onSent: (error: Error | null) => void): void {
+    if (this.#state !== 'open') {
+      process.nextTick(onSent, this.#reason ?? closedError());
+      return;
+    }
+    this.#bulks.push({ streamId, bytes, cutBytes: 0, onSent });
+    this.#addQueued(
+      bytes.length + frameHeaderBytes * Math.ceil(bytes.length / this.#chunkBytesMax),
+    );
+    this.#scheduleFlush();
+  }
+
+  setSink(streamId: number, target: Uint8Array): void {
+    this.#decoder.setSink(streamId, target);
+  }
+
+  clearSink(streamId: number): void {
+    this.#decoder.clearSink(streamId);
+  }
+
+  limitReceived(frameBytesMax: number): void {
+    this.#decoder.limitFrames(Math.min(frameBytesMax, this.#frameBytesMax));
+  }
+
+  flush(): void {
+    if (this.#state === 'closed') return;
+    const bulk = this.#cutChunk();
+    const batch = this.#gatherer.take();
+    if (batch !== null) this.#write(batch, bulk);
+    if (this.#state === 'closing' && this.#isAllCut()) this.#socket.end();
+  }
+
+  pause(): void {
+    if (this.#state === 'open') this.#socket.pause();
+  }
+
+  resume(): void {
+    // Without a receiver the bytes would flow into nothing.
+    if (this.#isReading) this.#socket.resume();
+  }
+
+  close(): void {
+    if (this.#state !== 'open') return;
+    this.#state = 'closing';
+    this.#socket.resume(); // Reading or not, the end of the other side must be noticed.
+    this.flush();
+  }
+
+  destroy(error?: Error): void {
+    if (this.#state === 'closed') return;
+    this.#state = 'closed';
+    this.#reason = error ?? this.#reason;
+    this.#decoder.stop();
+    this.#socket.destroy();
+  }
+
+  ref(): void {
+    this.#socket.ref();
+  }
+
+  unref(): void {
+    this.#socket.unref();
+  }
+
+  get #chunkBytesMax(): number {
+    return Math.min(chunkBytesMax, this.#frameBytesMax);
+  }
+
+  #addQueued(byteCount: number): void {
+    this.#queuedBytes += byteCount;
+    this.#drainMark.moved(this.#queuedBytes);
+  }
+
+  #scheduleFlush(): void {
+    if (this.#flushScheduled) return;
+    this.#flushScheduled = true;
+    process.nextTick(() => {
+      this.#flushScheduled = false;
+      this.flush();
+    });
+  }
+
+  /** Gathers the next chunk of the bulk lane behind the urgent frames, unless the socket still has one. */
+  #cutChunk(): Bulk | null {
+    if (this.#chunkWithSocket) return null;
+    while (this.#bulks[0]?.bytes.length === 0) process.nextTick(this.#bulks.shift()!.onSent, null);
+    const bulk = this.#bulks[0];
+    if (bulk === undefined) return null;
+    const start = bulk.cutBytes;
+    bulk.cutBytes = Math.min(bulk.bytes.length, start + this.#chunkBytesMax);
+    const chunk = bulk.bytes.subarray(start, bulk.cutBytes);
+    this.#gatherer.add(FrameType.streamData, 0, 0, bulk.streamId, 0, chunk);
+    this.#chunkWithSocket = true;
+    return bulk;
+  }
+
+  #isAllCut(): boolean {
+    const [first, ...others] = this.#bulks;
+    return first === undefined || (others.length === 0 && first.cutBytes === first.bytes.length);
+  }
+
+  #write(batch: GatheredBatch, bulk: Bulk | null): void {
+    const { segments } = batch;
+    const last = segments.length - 1;
+    const onTaken = (error?: Error | null): void => {
+      // After a failure the socket closes, and `#onClose` settles everything.
+      if (error == null) this.#onTaken(batch, bulk);
+    };
+    if (last === 0) {
+      this.#socket.write(segments[0]!, onTaken);
+      return;
+    }
+    this.#socket.cork();
+    for (let i = 0; i < last; i++) this.#socket.write(segments[i]!);
+    this.#socket.write(segments[last]!, onTaken);
+    this.#socket.uncork();
+  }
+
+  #onTaken(batch: GatheredBatch, bulk: Bulk | null): void {
+    this.#gatherer.release(batch);
+    if (this.#isClosed()) return;
+    this.#queuedBytes -= batch.byteCount;
+    if (bulk !== null) this.#onChunkTaken(bulk);
+    if (this.#drainMark.moved(this.#queuedBytes) && !this.#isClosed()) this.#receiver?.onDrain();
+  }
+
+  #onChunkTaken(bulk: Bulk): void {
+    this.#chunkWithSocket = false;
+    if (bulk.cutBytes === bulk.bytes.length) this.#bulks.shift();
+    // Not at once: a reader as fast as we are would keep the loop from everything else.
+    if (this.#bulks.length > 0) setImmediate(() => this.flush());
+    if (bulk.cutBytes === bulk.bytes.length) bulk.onSent(null);
+  }
+
+  /** The state as it is after callbacks, which may have changed it. */
+  #isClosed(): boolean {
+    return this.#state === 'closed';
+  }
+
+  #onBytes(bytes: Uint8Array): void {
+    const error = this.#decoder.push(bytes);
+    if (error !== null) this.destroy(error);
+  }
+
+  #onEnd(): void {
+    const error = this.#decoder.end();
+    if (error !== null) this.destroy(error);
+    else this.close();
+  }
+
+  #onError(cause: Error): void {
+    this.#reason ??= new PaipaiError(
+      'PAIPAI_ERR_PEER_CLOSED',
+      `the connection with ${this.remoteAddress} broke: ${cause.message}`,
+      { cause, address: this.remoteAddress },
+    );
+  }
+
+  #onClose(): void {
+    const reason = this.#reason;
+    const bulks = this.#bulks;
+    this.#state = 'closed';
+    this.#bulks = [];
+    this.#queuedBytes = 0;
+    this.#decoder.stop();
+    for (const bulk of bulks) bulk.onSent(reason ?? closedError());
+    this.#receiver?.onClose(reason);
+  }
+}
+
+function closedError(): PaipaiError {
+  return new PaipaiError('PAIPAI_ERR_CLOSED', 'the channel is closed');
+}

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <napi.h>
+
+#include <cstdint>
+#include <optional>
+#include <unordered_map>
+
+#include "socket/framed_stream.h"
+#include "socket/listener.h"
+
+namespace paipai {
+
+class EnvState;
+
+// A framed stream as JS holds it: by number. Keeps a reference to every JS buffer that the core may
+// touch, for just as long. Owned by EnvState. Thread: JS.
+class Connection final : public FramedStreamUser {
+ public:
+  Connection(EnvState& state, uint32_t id, uint32_t frame_bytes_max);
+  ~Connection();
+
+  FramedStream& stream() { return stream_; }
+
+  void SendLarge(const uint8_t* header, Napi::Value bytes, ByteSpan payload, uint32_t token);
+  void SendBulk(uint32_t stream_id, Napi::Value bytes, ByteSpan span, uint32_t token);
+  bool SetSink(uint32_t stream_id, Napi::Value target, MutableByteSpan span);
+  bool ClearSink(uint32_t stream_id);
+
+ private:
+  using Held = std::unordered_map<uint32_t, Napi::ObjectReference>;
+
+  uint8_t* OnLargeBegin(size_t bytes) override;
+  uint32_t OnLargeDone() override;
+  void OnLargeDropped() override;
+  void OnSentToken(uint32_t token) override;
+  void OnClosed() override;
+  static void Hold(std::optional<Held>& held, uint32_t key, Napi::Value value);
+
+  EnvState& state_;
+  FramedStream stream_;
+  // Made when first used: an idle connection pays for neither.
+  std::optional<Held> sending_;  // By token.
+  std::optional<Held> sinks_;    // By stream id.
+  Napi::ObjectReference large_;
+};
+
+// A listening socket as JS holds it. Owned by EnvState. Thread: JS.
+class ListenerHolder final : public ListenerUser {
+ public:
+  ListenerHolder(EnvState& state, uint32_t id, uint32_t frame_bytes_max);
+
+  Listener& listener() { return listener_; }
+
+ private:
+  void OnAccept(int fd) override;
+  void OnPaused(int32_t result) override;
+
+  EnvState& state_;
+  const uint32_t id_;
+  const uint32_t frame_bytes_max_;
+  Listener listener_;
+};
+
+}  // namespace paipai

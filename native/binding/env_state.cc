@@ -1,0 +1,231 @@
+#include "binding/env_state.h"
+
+#include <unistd.h>
+
+#include <utility>
+
+#include "base/assert.h"
+#include "base/bytes.h"
+#include "memory/pool_budget.h"
+
+namespace paipai {
+namespace {
+
+// JS writes the number of the connection where the sequence number of the frame will stand.
+constexpr size_t kConnectionOffset = offsetof(FrameHeader, sequence);
+
+uv_loop_t* UvLoopOf(Napi::Env env) {
+  uv_loop_t* loop = nullptr;
+  PP_ASSERT(napi_get_uv_event_loop(env, &loop) == napi_ok);
+  return loop;
+}
+
+// The state does not end with the instance data but in its cleanup hook, when libuv has let go of
+// every handle.
+void KeepUntilCleanup(Napi::Env, EnvState*) {}
+
+}  // namespace
+
+SharedMemory::SharedMemory(Napi::Env env, size_t bytes) {
+  void* data = nullptr;
+  napi_value buffer;
+  // Refused in a worker that is being terminated.
+  if (napi_create_arraybuffer(env, bytes, &data, &buffer) != napi_ok) return;
+  buffer_ = Napi::Persistent(Napi::ArrayBuffer(env, buffer));
+  data_ = data;
+  bytes_ = bytes;
+}
+
+EnvState& EnvState::Of(Napi::Env env) {
+  auto* state = env.GetInstanceData<EnvState>();
+  if (state != nullptr) return *state;
+  state = new EnvState(env);
+  env.SetInstanceData<EnvState, KeepUntilCleanup>(state);
+  return *state;
+}
+
+EnvState::EnvState(Napi::Env env)
+    : env_(env),
+      inbox_(env, kInboxBytes),
+      descriptors_(env, kDescriptorsMax * sizeof(Descriptor)),
+      outbox_(env, kOutboxBytes),
+      control_(env, 2 * sizeof(uint32_t)),
+      outbox_data_(outbox_.As<uint8_t>().data()),
+      control_data_(control_.As<uint32_t>().data()),
+      host_(UvLoopOf(env), *this),
+      driver_(host_),
+      loop_(driver_),
+      batch_(inbox_.As<uint8_t>(), descriptors_.As<Descriptor>()),
+      async_context_(std::make_unique<Napi::AsyncContext>(env, "paipainet")) {
+  PP_ASSERT(napi_add_async_cleanup_hook(env, OnCleanup, this, &cleanup_) == napi_ok);
+}
+
+void EnvState::OnCleanup(napi_async_cleanup_hook_handle, void* data) {
+  auto* state = static_cast<EnvState*>(data);
+  state->closing_ = true;
+  state->connections_.Clear();
+  state->listeners_.Clear();
+  state->retired_.clear();
+  state->host_.CloseAll();
+}
+
+void EnvState::OnClosed() {
+  napi_async_cleanup_hook_handle cleanup = cleanup_;
+  delete this;
+  napi_remove_async_cleanup_hook(cleanup);
+}
+
+Napi::Object EnvState::Open(Napi::Function on_batch) {
+  if (!has_memory()) return Napi::Object();
+  on_batch_ = Napi::Persistent(on_batch);
+  Napi::Object shared = Napi::Object::New(env_);
+  shared.Set("inbox", inbox_.buffer());
+  shared.Set("descriptors", descriptors_.buffer());
+  shared.Set("outbox", outbox_.buffer());
+  shared.Set("control", control_.buffer());
+  return shared;
+}
+
+int32_t EnvState::Connect(const Address& address, uint32_t frame_bytes_max) {
+  const uint32_t id = connections_.Add(
+      [&](uint32_t made) { return std::make_unique<Connection>(*this, made, frame_bytes_max); });
+  if (id == decltype(connections_)::kNone) return Error::Of(ErrorCode::POOL_EXHAUSTED).result();
+  Result<void> begun = connections_.Find(id)->stream().Connect(address);
+  if (begun) return static_cast<int32_t>(id);
+  connections_.Take(id);
+  return begun.error().result();
+}
+
+int32_t EnvState::Listen(const Address& address, int backlog, uint32_t frame_bytes_max) {
+  const uint32_t id = listeners_.Add([&](uint32_t made) {
+    return std::make_unique<ListenerHolder>(*this, made, frame_bytes_max);
+  });
+  if (id == decltype(listeners_)::kNone) return Error::Of(ErrorCode::POOL_EXHAUSTED).result();
+  Result<void> listening = listeners_.Find(id)->listener().Listen(address, backlog);
+  if (listening) return static_cast<int32_t>(id);
+  listeners_.Take(id);
+  return listening.error().result();
+}
+
+void EnvState::Accept(uint32_t listener_id, int fd, uint32_t frame_bytes_max) {
+  const uint32_t id = connections_.Add(
+      [&](uint32_t made) { return std::make_unique<Connection>(*this, made, frame_bytes_max); });
+  if (id == decltype(connections_)::kNone) {
+    close(fd);
+    return;
+  }
+  if (!connections_.Find(id)->stream().Adopt(fd)) {
+    connections_.Take(id);
+    return;
+  }
+  Descriptor accepted;
+  accepted.connection = listener_id;
+  accepted.kind = EventKind::kAccepted;
+  accepted.extra = id;
+  batch_.AddEvent(accepted);
+}
+
+void EnvState::Retire(uint32_t id) {
+  std::unique_ptr<Connection> connection = connections_.Take(id);
+  if (connection != nullptr) retired_.push_back(std::move(connection));
+}
+
+void EnvState::CloseConnection(uint32_t id) {
+  Connection* connection = FindConnection(id);
+  if (connection == nullptr) return;
+  connection->stream().Close();
+  Retire(id);
+}
+
+void EnvState::CloseListener(uint32_t id) { listeners_.Take(id); }
+
+uint32_t EnvState::AddLarge(Napi::ObjectReference buffer) {
+  large_.push_back(std::move(buffer));
+  return static_cast<uint32_t>(large_.size() - 1);
+}
+
+void EnvState::OnReady(uint32_t slot, bool readable, bool writable) {
+  driver_.OnReady(slot, readable, writable);
+  driver_.Reap();
+  // A full inbox is delivered now: those whose turn comes later would find no room in it, this time
+  // and every time.
+  if (batch_.Room(kReceiveBytesMax).empty()) Deliver();
+}
+
+bool EnvState::OnBeforeWait() {
+  Flush();
+  return more_to_send_ || batch_.has_events();
+}
+
+bool EnvState::OnAfterWait() {
+  Deliver();
+  Flush();
+  retired_.clear();
+  return more_to_send_ || batch_.has_events();
+}
+
+void EnvState::TakeOutbox(std::vector<FramedStream*>& borrowers) {
+  // In a worker that was terminated while this state was made, V8 gave no memory; nothing will use
+  // it either.
+  if (!has_memory()) return;
+  const size_t used = std::exchange(control_data_[0], 0u);
+  if (used == 0) return;
+  ++control_data_[1];
+  PP_ASSERT(used <= kOutboxBytes);
+  size_t run_begin = 0;
+  while (run_begin < used) {
+    // A run: frames one behind the other for one connection.
+    const uint32_t id = Load32(outbox_data_ + run_begin + kConnectionOffset);
+    size_t run_end = run_begin;
+    while (run_end < used && Load32(outbox_data_ + run_end + kConnectionOffset) == id) {
+      const uint32_t payload_bytes =
+          Load32(outbox_data_ + run_end + offsetof(FrameHeader, payload_bytes));
+      PP_ASSERT(used - run_end >= kFrameHeaderBytes &&
+                payload_bytes <= used - run_end - kFrameHeaderBytes);
+      run_end += kFrameHeaderBytes + payload_bytes;
+    }
+    // Frames for a connection that has ended go where it went.
+    if (Connection* connection = FindConnection(id)) {
+      connection->stream().SendFrames({outbox_data_ + run_begin, run_end - run_begin});
+      borrowers.push_back(&connection->stream());
+    }
+    run_begin = run_end;
+  }
+}
+
+void EnvState::Flush() {
+  borrowers_.clear();
+  TakeOutbox(borrowers_);
+  more_to_send_ = loop_.Flush();
+  // Nobody is destroyed within a turn (see Retire), so the pointers hold.
+  for (FramedStream* borrower : borrowers_) borrower->Settle();
+}
+
+// Node-API without its wrapper, which would end the process when a worker is terminated: every call
+// that could run JS fails then, and that is all right.
+void EnvState::Deliver() {
+  if (!batch_.has_events() || closing_ || on_batch_.IsEmpty()) return;
+  Napi::HandleScope scope(env_);
+  const size_t count = batch_.BeginDelivery();
+  napi_value arguments[2] = {Napi::Number::New(env_, static_cast<double>(count)), env_.Undefined()};
+  if (!large_.empty()) {
+    napi_create_array_with_length(env_, large_.size(), &arguments[1]);
+    for (size_t i = 0; i < large_.size(); ++i) {
+      napi_set_element(env_, arguments[1], static_cast<uint32_t>(i), large_[i].Value());
+    }
+    large_.clear();
+  }
+  napi_value returned;
+  const napi_status status = napi_make_callback(env_, *async_context_, env_.Global(),
+                                                on_batch_.Value(), 2, arguments, &returned);
+  napi_value thrown;
+  if (status == napi_pending_exception &&
+      napi_get_and_clear_last_exception(env_, &thrown) == napi_ok) {
+    // As for any callback of Node's own: 'uncaughtException', and the end of the process unless
+    // someone listens.
+    napi_fatal_exception(env_, thrown);
+  }
+  batch_.EndDelivery();
+}
+
+}  // namespace paipai

@@ -1,0 +1,78 @@
+#pragma once
+
+#include <uv.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "io/readiness_host.h"
+
+namespace paipai {
+
+// What the host calls, all on the thread of the loop.
+class LoopHostUser {
+ public:
+  virtual void OnReady(uint32_t slot, bool readable, bool writable) = 0;
+  // Before libuv waits. True: something is left to do, so do not wait.
+  virtual bool OnBeforeWait() = 0;
+  // After libuv waited and ran the callbacks of what became ready. True: as above.
+  virtual bool OnAfterWait() = 0;
+  // Every handle is closed; the host may be destroyed.
+  virtual void OnClosed() = 0;
+
+ protected:
+  ~LoopHostUser() = default;
+};
+
+// How the core lives inside Node's own loop: a uv_poll for each descriptor, uv_prepare to send what
+// a turn queued, uv_check to deliver what it brought, uv_idle to keep libuv from sleeping over
+// leftovers. The only file that includes uv.h. Changes of what is watched are gathered and applied
+// once before libuv waits: uv_poll_start costs a system call each time.
+class LoopHost final : public ReadinessHost {
+ public:
+  LoopHost(uv_loop_t* loop, LoopHostUser& user);
+  LoopHost(const LoopHost&) = delete;
+  LoopHost& operator=(const LoopHost&) = delete;
+
+  int Open(uint32_t slot, int fd) override;
+  int Watch(uint32_t slot, bool readable, bool writable) override;
+  void Close(uint32_t slot) override;
+  void SetKeepsAlive(uint32_t slot, bool keeps_alive) override;
+
+  // There is a next turn, whatever else is alive, and it does not wait for anything.
+  void SkipNextWait();
+  // Closes every handle; OnClosed follows in a later turn.
+  void CloseAll();
+
+ private:
+  // One watched descriptor. Lives until libuv has closed its handle, which is after the slot is
+  // free again.
+  struct Poll {
+    uv_poll_t handle;
+    LoopHost* host;
+    uint32_t slot;
+    bool wants_readable = false;
+    bool wants_writable = false;
+    bool has_readable = false;
+    bool has_writable = false;
+    bool is_changed = false;
+  };
+
+  void ApplyChanges();
+  void Apply(Poll& poll);
+  void OnHandleClosed();
+  void ClosePoll(Poll* poll);
+
+  uv_loop_t* const loop_;
+  LoopHostUser& user_;
+  uv_prepare_t prepare_;
+  uv_check_t check_;
+  uv_idle_t idle_;
+  std::vector<Poll*> polls_;  // By slot; each owned by libuv until its close callback.
+  std::vector<uint32_t> changed_;
+  size_t open_handles_ = 0;
+  bool closing_ = false;
+};
+
+}  // namespace paipai

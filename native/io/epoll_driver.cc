@@ -1,0 +1,223 @@
+#include "io/epoll_driver.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+
+namespace paipai {
+namespace {
+
+// Linux takes 1,024 vectors a call (UIO_MAXIOV); more than 64 saves nothing measurable.
+constexpr size_t kVectorsMax = 64;
+// Accepting in one readiness, before others get their turn.
+constexpr int kAcceptsMax = 64;
+
+bool WouldBlock(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
+
+}  // namespace
+
+Result<uint32_t> EpollDriver::Attach(int fd) {
+  uint32_t index;
+  if (free_slots_.empty()) {
+    index = static_cast<uint32_t>(slots_.size());
+    slots_.emplace_back();
+  } else {
+    index = free_slots_.back();
+    free_slots_.pop_back();
+  }
+  const int opened = host_.Open(index, fd);
+  if (opened < 0) {
+    free_slots_.push_back(index);
+    return Error::System(-opened);
+  }
+  slots_[index] = Slot{};
+  slots_[index].fd = fd;
+  return index;
+}
+
+void EpollDriver::Detach(uint32_t index) {
+  Slot& slot = slots_[index];
+  PP_ASSERT(slot.fd >= 0);
+  if (slot.reading != nullptr) Cancel(*slot.reading);
+  if (slot.writing != nullptr) Cancel(*slot.writing);
+  // Operations that are done but not reaped have left the slot; their owners cancel them by name.
+  host_.Close(index);
+  slots_[index] = Slot{};
+  free_slots_.push_back(index);
+}
+
+void EpollDriver::Submit(uint32_t index, Operation& operation) {
+  PP_ASSERT(!operation.submitted());
+  MarkSubmitted(operation, index);
+  Slot& slot = slots_[index];
+  switch (operation.kind()) {
+    case OperationKind::kReceive:
+    case OperationKind::kAccept:
+      PP_ASSERT(slot.reading == nullptr);
+      slot.reading = &operation;
+      UpdateWatch(index);
+      return;
+    case OperationKind::kConnect:
+      PP_ASSERT(slot.writing == nullptr);
+      slot.writing = &operation;
+      UpdateWatch(index);
+      return;
+    case OperationKind::kSend:
+      PP_ASSERT(slot.writing == nullptr);
+      slot.writing = &operation;
+      if (!slot.blocked) RunWriting(index);
+      UpdateWatch(index);
+      return;
+  }
+}
+
+void EpollDriver::Cancel(Operation& operation) {
+  for (std::vector<Completion>* list : {&completions_, &reaping_}) {
+    for (Completion& completion : *list) {
+      if (completion.operation != &operation) continue;
+      // A connection that was accepted but not handed over has no owner yet.
+      if (operation.kind() == OperationKind::kAccept && completion.result >= 0)
+        close(completion.result);
+      completion.operation = nullptr;
+    }
+  }
+  if (!operation.submitted()) return;
+  MarkDone(operation);
+  Slot& slot = slots_[operation.slot()];
+  if (slot.reading == &operation) slot.reading = nullptr;
+  if (slot.writing == &operation) slot.writing = nullptr;
+  UpdateWatch(operation.slot());
+}
+
+size_t EpollDriver::Reap() {
+  size_t count = 0;
+  // A completion may submit and so complete others: swap until nothing is left. `reaping_` is a
+  // member so that Cancel, called from within, finds what is not delivered yet.
+  while (!completions_.empty()) {
+    PP_DEBUG_ASSERT(reaping_.empty());
+    reaping_.swap(completions_);
+    for (size_t i = 0; i < reaping_.size(); ++i) {
+      Operation* operation = reaping_[i].operation;
+      if (operation == nullptr) continue;
+      reaping_[i].operation = nullptr;
+      ++count;
+      operation->OnComplete(reaping_[i].result);
+    }
+    reaping_.clear();
+  }
+  return count;
+}
+
+void EpollDriver::SetKeepsAlive(uint32_t slot, bool keeps_alive) {
+  host_.SetKeepsAlive(slot, keeps_alive);
+}
+
+void EpollDriver::OnReady(uint32_t index, bool readable, bool writable) {
+  // Reading first: what a peer said before it went away counts for more than that it cannot be
+  // answered.
+  if (readable && slots_[index].reading != nullptr) RunReading(index);
+  if (writable) {
+    slots_[index].blocked = false;
+    if (slots_[index].writing != nullptr) RunWriting(index);
+  }
+  UpdateWatch(index);
+}
+
+void EpollDriver::UpdateWatch(uint32_t index) {
+  Slot& slot = slots_[index];
+  const bool readable = slot.reading != nullptr;
+  const bool writable = slot.writing != nullptr;
+  if (readable == slot.watches_readable && writable == slot.watches_writable) return;
+  slot.watches_readable = readable;
+  slot.watches_writable = writable;
+  const int watched = host_.Watch(index, readable, writable);
+  // The descriptor was accepted by Open, so the host can only fail for want of memory; both sides
+  // then learn it.
+  if (watched >= 0) return;
+  for (Operation** side : {&slot.reading, &slot.writing}) {
+    if (*side == nullptr) continue;
+    MarkDone(**side);
+    Complete(**side, watched);
+    *side = nullptr;
+  }
+}
+
+void EpollDriver::RunReading(uint32_t index) {
+  Slot& slot = slots_[index];
+  Operation& operation = *slot.reading;
+  if (operation.kind() == OperationKind::kAccept) {
+    for (int i = 0; i < kAcceptsMax; ++i) {
+      const int fd = accept4(slot.fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+      if (fd >= 0) {
+        Complete(operation, fd);
+        continue;
+      }
+      // A client that gave up in the queue is its own affair.
+      if (errno == ECONNABORTED || errno == EINTR) continue;
+      if (WouldBlock(errno)) return;
+      const int32_t result = -errno;
+      slot.reading = nullptr;
+      MarkDone(operation);
+      Complete(operation, result);
+      return;
+    }
+    return;
+  }
+  iovec vectors[kVectorsMax];
+  const size_t count = operation.Gather(vectors, kVectorsMax);
+  if (count == 0) return;  // No room in this turn; the host is level-triggered and asks again.
+  ssize_t received;
+  do {
+    received = count == 1 ? recv(slot.fd, vectors[0].iov_base, vectors[0].iov_len, 0)
+                          : readv(slot.fd, vectors, static_cast<int>(count));
+  } while (received < 0 && errno == EINTR);
+  if (received < 0 && WouldBlock(errno)) return;
+  const int32_t result = received < 0 ? -errno : static_cast<int32_t>(received);
+  if (result <= 0) {
+    slot.reading = nullptr;
+    MarkDone(operation);
+  }
+  Complete(operation, result);
+}
+
+void EpollDriver::RunWriting(uint32_t index) {
+  Slot& slot = slots_[index];
+  Operation& operation = *slot.writing;
+  int32_t result = 0;
+  if (operation.kind() == OperationKind::kConnect) {
+    int error = 0;
+    socklen_t length = sizeof(error);
+    if (getsockopt(slot.fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0) error = errno;
+    result = -error;
+  } else {
+    iovec vectors[kVectorsMax];
+    msghdr message{};
+    message.msg_iov = vectors;
+    message.msg_iovlen = operation.Gather(vectors, kVectorsMax);
+    if (message.msg_iovlen == 0) {
+      slot.writing = nullptr;
+      MarkDone(operation);
+      return;
+    }
+    size_t offered = 0;
+    for (size_t i = 0; i < message.msg_iovlen; ++i) offered += vectors[i].iov_len;
+    ssize_t sent;
+    do {
+      sent = sendmsg(slot.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    } while (sent < 0 && errno == EINTR);
+    if (sent < 0 && WouldBlock(errno)) {
+      slot.blocked = true;
+      return;
+    }
+    slot.blocked = sent >= 0 && static_cast<size_t>(sent) < offered;
+    result = sent < 0 ? -errno : static_cast<int32_t>(sent);
+  }
+  slot.writing = nullptr;
+  MarkDone(operation);
+  Complete(operation, result);
+}
+
+}  // namespace paipai

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "io/driver.h"
+#include "io/readiness_host.h"
+
+namespace paipai {
+
+// Completions over readiness: a send is tried when it is submitted, everything else when the host
+// says the descriptor is ready; what would block waits for the host's word. Thread: loop.
+class EpollDriver final : public Driver {
+ public:
+  explicit EpollDriver(ReadinessHost& host) : host_(host) {}
+
+  Result<uint32_t> Attach(int fd) override;
+  void Detach(uint32_t slot) override;
+  void Submit(uint32_t slot, Operation& operation) override;
+  void Cancel(Operation& operation) override;
+  size_t Reap() override;
+  void SetKeepsAlive(uint32_t slot, bool keeps_alive) override;
+
+  // The host's word that `slot` is ready. Runs what waited for it; call Reap afterwards.
+  void OnReady(uint32_t slot, bool readable, bool writable);
+
+ private:
+  struct Slot {
+    int fd = -1;
+    Operation* reading = nullptr;  // kReceive or kAccept.
+    Operation* writing = nullptr;  // kSend or kConnect.
+    bool watches_readable = false;
+    bool watches_writable = false;
+    // The last send took less than it was given: the next one waits for the host instead of asking
+    // in vain.
+    bool blocked = false;
+  };
+  struct Completion {
+    Operation* operation;
+    int32_t result;
+  };
+
+  void UpdateWatch(uint32_t index);
+  void RunReading(uint32_t index);
+  void RunWriting(uint32_t index);
+  void Complete(Operation& operation, int32_t result) {
+    completions_.push_back({&operation, result});
+  }
+
+  ReadinessHost& host_;
+  std::vector<Slot> slots_;
+  std::vector<uint32_t> free_slots_;
+  std::vector<Completion> completions_;
+  std::vector<Completion> reaping_;
+};
+
+}  // namespace paipai

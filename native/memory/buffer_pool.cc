@@ -1,0 +1,58 @@
+#include "memory/buffer_pool.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "base/assert.h"
+
+namespace paipai {
+
+size_t Buffer::room() const { return kBlockBytes - end_; }
+
+size_t Buffer::Append(const uint8_t* bytes, size_t size) {
+  const size_t taken = std::min(size, room());
+  if (taken > 0) std::memcpy(data_ + end_, bytes, taken);
+  end_ += taken;
+  return taken;
+}
+
+void Buffer::Release() {
+  if (data_ == nullptr) return;
+  pool_->Return(std::exchange(data_, nullptr));
+  Clear();
+}
+
+BufferPool::~BufferPool() { PP_ASSERT(blocks_in_use_ == 0); }
+
+Buffer BufferPool::Acquire() {
+  if (blocks_in_use_ >= blocks_max_ || (free_.empty() && !Grow())) {
+    ++exhausted_count_;
+    return Buffer();
+  }
+  uint8_t* block = free_.back();
+  free_.pop_back();
+  ++blocks_in_use_;
+  return Buffer(this, block);
+}
+
+void BufferPool::Return(uint8_t* block) {
+#ifndef NDEBUG
+  std::memset(block, 0xdb, kBlockBytes);
+#endif
+  PP_DEBUG_ASSERT(blocks_in_use_ > 0);
+  --blocks_in_use_;
+  free_.push_back(block);
+}
+
+bool BufferPool::Grow() {
+  Slab slab(kSlabBytes);
+  if (slab.data() == nullptr) return false;
+  for (size_t offset = 0; offset < kSlabBytes; offset += kBlockBytes) {
+    free_.push_back(slab.data() + offset);
+  }
+  slabs_.push_back(std::move(slab));
+  return true;
+}
+
+}  // namespace paipai

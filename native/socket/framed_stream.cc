@@ -1,0 +1,406 @@
+#include "socket/framed_stream.h"
+
+#include <errno.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "base/assert.h"
+#include "base/crc32c.h"
+#include "memory/pool_budget.h"
+
+namespace paipai {
+namespace {
+
+// What one connection may send in one turn, so that a bulk transfer to a fast reader does not
+// starve the others.
+constexpr size_t kSendBytesPerTurn = size_t{4} << 20;
+// Marks of the send queue, as in lib/transport/limits.ts: JS waits above the first until it is told
+// that the queue fell to the second.
+constexpr size_t kHighMarkBytes = size_t{1} << 20;
+constexpr size_t kLowMarkBytes = size_t{256} << 10;
+// JS counts its outbox as well. What it saw above the high mark may be no more than this here, and
+// shorter still by the time the outbox is taken.
+constexpr size_t kHighMarkWithoutOutboxBytes = kHighMarkBytes - kOutboxBytes;
+static_assert(kHighMarkWithoutOutboxBytes > kLowMarkBytes);
+
+}  // namespace
+
+FramedStream::FramedStream(Loop& loop, InboundBatch& batch, FramedStreamUser& user, uint32_t id,
+                           uint32_t frame_bytes_max)
+    : loop_(loop),
+      batch_(batch),
+      user_(user),
+      id_(id),
+      frame_bytes_max_(frame_bytes_max),
+      stream_(loop, *this),
+      queue_(loop.pool(), *this, std::min(kChunkBytesMax, frame_bytes_max)) {}
+
+// Sending.
+
+void FramedStream::SendFrames(MutableByteSpan frames) {
+  if (!stream_.is_open()) return;
+  // Frames are written by our own JS; lengths that do not add up mean that it is broken.
+  PP_ASSERT(queue_.AppendFrames(frames));
+  OnQueued();
+}
+
+void FramedStream::SendLarge(const uint8_t* header, ByteSpan payload, uint32_t token) {
+  if (!stream_.is_open()) return;
+  Settle();
+  if (!stream_.is_open()) return;
+  if (!queue_.AppendLargeFrame(header, payload, token)) {
+    Fail(Error::Of(ErrorCode::POOL_EXHAUSTED).result());
+    return;
+  }
+  OnQueued();
+}
+
+void FramedStream::SendBulk(uint32_t stream_id, ByteSpan bytes, uint32_t token) {
+  if (!stream_.is_open()) return;
+  queue_.AppendBulk(stream_id, bytes, token);
+  OnQueued();
+}
+
+void FramedStream::OnQueued() {
+  if (queue_.queued_bytes() > kHighMarkWithoutOutboxBytes) above_high_mark_ = true;
+  loop_.RequestFlush(*this);
+}
+
+void FramedStream::Settle() {
+  if (!queue_.Settle()) Fail(Error::Of(ErrorCode::POOL_EXHAUSTED).result());
+}
+
+void FramedStream::Flush() {
+  sent_this_turn_ = 0;
+  if (queue_.empty()) {
+    OnQueueEmpty();
+    return;
+  }
+  if (send_failure_ == 0) stream_.Send();
+}
+
+size_t FramedStream::GatherSend(iovec* vectors, size_t max) { return queue_.Gather(vectors, max); }
+
+void FramedStream::OnSent(size_t bytes) {
+  queue_.Advance(bytes);
+  if (above_high_mark_ && queue_.queued_bytes() < kLowMarkBytes) {
+    above_high_mark_ = false;
+    Descriptor drained;
+    drained.connection = id_;
+    drained.kind = EventKind::kDrain;
+    batch_.AddEvent(drained);
+  }
+  if (queue_.empty()) {
+    OnQueueEmpty();
+    return;
+  }
+  sent_this_turn_ += bytes;
+  if (sent_this_turn_ < kSendBytesPerTurn) {
+    stream_.Send();
+  } else {
+    loop_.RequestFlush(*this);
+  }
+}
+
+void FramedStream::OnQueueEmpty() {
+  if (peer_ended_) {
+    Fail(0);
+  } else if (shutting_down_ && stream_.is_connected()) {
+    stream_.ShutdownSending();
+  }
+}
+
+void FramedStream::OnConnected() {
+  Descriptor connected;
+  connected.connection = id_;
+  connected.kind = EventKind::kConnected;
+  batch_.AddEvent(connected);
+  if (!paused_) stream_.StartReceiving();
+  loop_.RequestFlush(*this);
+}
+
+// Receiving.
+
+size_t FramedStream::GatherReceive(iovec* vectors, size_t) {
+  const bool straight = large_.kind == LargeKind::kOwn || large_.kind == LargeKind::kSink;
+  if (straight) {
+    if (!batch_.TakesFrame()) return 0;
+    const size_t ahead = large_.left > kInPlaceBytesMax ? kReadAheadBytes : kReceiveBytesMax;
+    MutableByteSpan room = batch_.Room(ahead);
+    vectors[0] = {large_.target, large_.left};
+    received_at_ = room.data();
+    if (room.empty()) return 1;
+    vectors[1] = {room.data(), room.size()};
+    return 2;
+  }
+  MutableByteSpan room = batch_.Room(kReceiveBytesMax);
+  if (room.empty()) return 0;
+  received_at_ = room.data();
+  // Room is never less than a partial frame and its rest: see kRoomBytesMin and kInPlaceBytesMax.
+  if (partial_bytes_ > 0) std::memcpy(room.data(), partial_.get(), partial_bytes_);
+  vectors[0] = {room.data() + partial_bytes_, room.size() - partial_bytes_};
+  return 1;
+}
+
+void FramedStream::OnReceived(size_t bytes) {
+  Result<void> taken = TakeBytes(bytes);
+  ReportSink();
+  if (!taken) Fail(taken.error().result());
+}
+
+Result<void> FramedStream::TakeBytes(size_t bytes) {
+  if (large_.kind == LargeKind::kOwn || large_.kind == LargeKind::kSink) {
+    const size_t taken = std::min(bytes, large_.left);
+    Result<void> advanced = AdvanceLarge(taken);
+    if (!advanced) return advanced;
+    if (bytes == taken) return {};
+    return Parse(received_at_, bytes - taken);
+  }
+  const size_t size = std::exchange(partial_bytes_, 0) + bytes;
+  partial_.reset();
+  return Parse(received_at_, size);
+}
+
+Result<void> FramedStream::Parse(uint8_t* bytes, size_t size) {
+  size_t kept = 0;
+  Result<void> parsed = ParseFrames(bytes, size, kept);
+  // Also after a failure: the frames before the bad one are delivered.
+  batch_.Keep(kept);
+  return parsed;
+}
+
+Result<void> FramedStream::ParseFrames(uint8_t* bytes, size_t size, size_t& kept) {
+  uint8_t* next = bytes;
+  const uint8_t* end = bytes + size;
+  while (next < end) {
+    const size_t here = static_cast<size_t>(end - next);
+    if (large_.kind == LargeKind::kDiscard) {
+      const size_t taken = std::min(here, large_.left);
+      large_.left -= taken;
+      next += taken;
+      if (large_.left == 0) large_ = Large{};
+      continue;
+    }
+    size_t wanted = kFrameHeaderBytes;
+    if (here >= kFrameHeaderBytes) {
+      Result<FrameHeader> checked = CheckHeader(
+          std::span<const uint8_t, kFrameHeaderBytes>(next, kFrameHeaderBytes), frame_bytes_max_);
+      if (!checked) return checked.error();
+      const FrameHeader& header = *checked;
+      wanted += header.payload_bytes;
+      const bool whole = here >= wanted;
+      uint8_t* payload = next + kFrameHeaderBytes;
+      // Data with flags or without a byte break a rule of the session, so the session shall see
+      // them.
+      const bool sinks = header.type == FrameType::kStreamData && header.flags == 0 &&
+                         header.payload_bytes > 0 && FindSink(header.stream_id) != nullptr;
+      if (sinks || (!whole && header.payload_bytes > kInPlaceBytesMax)) {
+        if (!sequence_.Accept(header.sequence)) return Error::Of(ErrorCode::FRAME_SEQUENCE);
+        const size_t taken = std::min<size_t>(here - kFrameHeaderBytes, header.payload_bytes);
+        Result<void> begun =
+            BeginLarge(header, sinks ? LargeKind::kSink : LargeKind::kOwn, {payload, taken});
+        if (!begun) return begun;
+        next += kFrameHeaderBytes + taken;
+        continue;
+      }
+      if (whole) {
+        if (!sequence_.Accept(header.sequence)) return Error::Of(ErrorCode::FRAME_SEQUENCE);
+        Result<void> intact = CheckPayload(header, {payload, header.payload_bytes});
+        if (!intact) return intact;
+        AddFrame(header, EventKind::kFrame, batch_.OffsetOf(payload));
+        next += wanted;
+        kept = static_cast<size_t>(next - bytes);
+        continue;
+      }
+    }
+    // The beginning of a small frame: it waits outside the inbox, which others use meanwhile.
+    partial_ = std::make_unique_for_overwrite<uint8_t[]>(here);
+    partial_bytes_ = here;
+    std::memcpy(partial_.get(), next, here);
+    break;
+  }
+  return {};
+}
+
+Result<void> FramedStream::BeginLarge(const FrameHeader& header, LargeKind kind, ByteSpan here) {
+  large_.kind = kind;
+  large_.header = header;
+  large_.left = header.payload_bytes;
+  large_.crc = 0;
+  if (kind == LargeKind::kSink) {
+    Sink& sink = *FindSink(header.stream_id);
+    const MutableByteSpan room = sink.target.subspan(sink.landed_bytes);
+    if (header.payload_bytes > room.size()) {
+      large_ = Large{};
+      return Error::Of(ErrorCode::SINK_OVERFLOW);
+    }
+    large_.target = room.data();
+  } else {
+    large_.target = user_.OnLargeBegin(header.payload_bytes);
+    if (large_.target == nullptr) {
+      large_ = Large{};
+      return Error::Of(ErrorCode::POOL_EXHAUSTED);
+    }
+  }
+  if (!here.empty()) std::memcpy(large_.target, here.data(), here.size());
+  return AdvanceLarge(here.size());
+}
+
+Result<void> FramedStream::AdvanceLarge(size_t bytes) {
+  large_.crc = Crc32cExtend(large_.crc, {large_.target, bytes});
+  large_.target += bytes;
+  large_.left -= bytes;
+  return large_.left == 0 ? FinishLarge() : Result<void>();
+}
+
+Result<void> FramedStream::FinishLarge() {
+  if (large_.crc != large_.header.payload_crc) return Error::Of(ErrorCode::FRAME_PAYLOAD_CHECKSUM);
+  const Large done = std::exchange(large_, Large{});
+  if (done.kind == LargeKind::kOwn) {
+    AddFrame(done.header, EventKind::kLargeFrame, user_.OnLargeDone());
+    return {};
+  }
+  Sink& sink = *FindSink(done.header.stream_id);
+  sink.landed_bytes += done.header.payload_bytes;
+  sink.crc = Crc32cCombine(sink.crc, done.crc, done.header.payload_bytes);
+  if (reported_sink_ != sink.stream_id) ReportSink();
+  reported_sink_ = sink.stream_id;
+  return {};
+}
+
+void FramedStream::AddFrame(const FrameHeader& header, EventKind kind, uint32_t offset) {
+  ReportSink();
+  Descriptor frame;
+  frame.connection = id_;
+  frame.kind = kind;
+  frame.type = static_cast<uint8_t>(header.type);
+  frame.flags = header.flags;
+  frame.name = header.name;
+  frame.stream_id = header.stream_id;
+  frame.argument = header.argument;
+  frame.offset = offset;
+  frame.length = header.payload_bytes;
+  batch_.AddFrame(frame);
+}
+
+// Sinks. A connection has a handful at a time: as many as shards are under way.
+
+FramedStream::Sink* FramedStream::FindSink(uint32_t stream_id) {
+  for (Sink& sink : sinks_) {
+    if (sink.stream_id == stream_id) return &sink;
+  }
+  return nullptr;
+}
+
+bool FramedStream::SetSink(uint32_t stream_id, MutableByteSpan target) {
+  if (stream_id == 0 || FindSink(stream_id) != nullptr) return false;
+  Sink& sink = sinks_.emplace_back();
+  sink.stream_id = stream_id;
+  sink.target = target;
+  return true;
+}
+
+bool FramedStream::ClearSink(uint32_t stream_id) {
+  Sink* sink = FindSink(stream_id);
+  if (sink == nullptr) return false;
+  if (large_.kind == LargeKind::kSink && large_.header.stream_id == stream_id) {
+    large_.kind = LargeKind::kDiscard;
+    large_.target = nullptr;
+  }
+  if (reported_sink_ == stream_id) reported_sink_ = 0;
+  *sink = sinks_.back();
+  sinks_.pop_back();
+  return true;
+}
+
+void FramedStream::ReportSink() {
+  if (reported_sink_ == 0) return;
+  const Sink* sink = FindSink(std::exchange(reported_sink_, 0));
+  if (sink == nullptr) return;
+  Descriptor landed;
+  landed.connection = id_;
+  landed.kind = EventKind::kSink;
+  landed.stream_id = sink->stream_id;
+  landed.offset = static_cast<uint32_t>(sink->landed_bytes);
+  landed.extra = sink->crc;
+  batch_.AddEvent(landed);
+}
+
+// Ends.
+
+void FramedStream::Pause() {
+  if (send_failure_ != 0) return;  // Only the end is still to come.
+  paused_ = true;
+  stream_.StopReceiving();
+}
+
+void FramedStream::Resume() {
+  paused_ = false;
+  stream_.StartReceiving();
+}
+
+void FramedStream::Shutdown() {
+  if (shutting_down_ || !stream_.is_open()) return;
+  shutting_down_ = true;
+  // Whoever ends wants to see the peer's end too.
+  Resume();
+  loop_.RequestFlush(*this);
+}
+
+void FramedStream::OnSendFailed(int32_t result) {
+  // A peer that went away may have said why, and that lies unread: the end of the reading side
+  // follows by itself.
+  const bool is_gone = result == -EPIPE || result == -ECONNRESET;
+  if (is_gone && stream_.is_receiving()) {
+    send_failure_ = result;
+  } else {
+    Fail(result);
+  }
+}
+
+void FramedStream::OnEnd(int32_t result) {
+  if (send_failure_ != 0) {
+    Fail(send_failure_);
+    return;
+  }
+  const bool inside_frame = partial_bytes_ > 0 || large_.kind != LargeKind::kNone;
+  if (result == 0 && inside_frame) result = Error::Of(ErrorCode::FRAME_TRUNCATED).result();
+  if (result < 0) {
+    Fail(result);
+    return;
+  }
+  // The peer has said all it had to say, but may still read: it gets what is queued.
+  peer_ended_ = true;
+  loop_.RequestFlush(*this);
+}
+
+void FramedStream::Fail(int32_t result) {
+  if (!stream_.is_open()) return;
+  Release();
+  Descriptor closed;
+  closed.connection = id_;
+  closed.kind = EventKind::kClosed;
+  closed.extra = static_cast<uint32_t>(result);
+  batch_.AddEvent(closed);
+  user_.OnClosed();
+}
+
+void FramedStream::Close() {
+  if (stream_.is_open()) Release();
+}
+
+void FramedStream::Release() {
+  stream_.Close();
+  queue_.Clear();
+  if (large_.kind == LargeKind::kOwn) user_.OnLargeDropped();
+  large_ = Large{};
+  partial_.reset();
+  partial_bytes_ = 0;
+  sinks_.clear();
+  reported_sink_ = 0;
+  Unlink();
+}
+
+}  // namespace paipai

@@ -1,0 +1,122 @@
+#include "socket/stream.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "base/assert.h"
+
+namespace paipai {
+namespace {
+
+// Messages leave when we flush, not when Nagle's algorithm lets them; we gather writes ourselves.
+void SetNoDelay(int fd) {
+  const int on = 1;
+  // A Unix socket refuses the option, and that is all right.
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+}
+
+}  // namespace
+
+Result<void> Stream::Connect(const Address& address) {
+  const int fd = socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return Error::System(errno);
+  int connected;
+  do {
+    connected = connect(fd, address.data(), address.size());
+  } while (connected < 0 && errno == EINTR);
+  // A Unix socket with a full queue answers EAGAIN and is not being connected; the caller sees that
+  // error.
+  if (connected < 0 && errno != EINPROGRESS) {
+    const int error = errno;
+    close(fd);
+    return Error::System(error);
+  }
+  SetNoDelay(fd);
+  Result<void> attached = Attach(fd);
+  if (!attached) return attached;
+  // Also when connect succeeded at once: the answer comes by the same way, in a later turn.
+  loop_.driver().Submit(slot_, connect_);
+  return {};
+}
+
+Result<void> Stream::Adopt(int fd) {
+  SetNoDelay(fd);
+  Result<void> attached = Attach(fd);
+  if (attached) connected_ = true;
+  return attached;
+}
+
+Result<void> Stream::Attach(int fd) {
+  PP_ASSERT(fd_ < 0);
+  Result<uint32_t> slot = loop_.driver().Attach(fd);
+  if (!slot) {
+    close(fd);
+    return slot.error();
+  }
+  fd_ = fd;
+  slot_ = *slot;
+  return {};
+}
+
+void Stream::StartReceiving() {
+  if (fd_ >= 0 && connected_ && !receive_.submitted()) loop_.driver().Submit(slot_, receive_);
+}
+
+void Stream::StopReceiving() {
+  if (receive_.submitted()) loop_.driver().Cancel(receive_);
+}
+
+void Stream::Send() {
+  if (fd_ >= 0 && connected_ && !send_.submitted()) loop_.driver().Submit(slot_, send_);
+}
+
+void Stream::ShutdownSending() {
+  if (fd_ >= 0) shutdown(fd_, SHUT_WR);
+}
+
+void Stream::Close() {
+  if (fd_ < 0) return;
+  // Those whose completion waits to be reaped have left the slot already: cancel each by name.
+  loop_.driver().Cancel(receive_);
+  loop_.driver().Cancel(send_);
+  loop_.driver().Cancel(connect_);
+  loop_.driver().Detach(slot_);
+  close(std::exchange(fd_, -1));
+  connected_ = false;
+}
+
+void Stream::SetKeepsAlive(bool keeps_alive) {
+  if (fd_ >= 0) loop_.driver().SetKeepsAlive(slot_, keeps_alive);
+}
+
+void Stream::Receive::OnComplete(int32_t result) {
+  if (result > 0) {
+    stream_.user_.OnReceived(static_cast<size_t>(result));
+  } else {
+    stream_.user_.OnEnd(result);
+  }
+}
+
+void Stream::SendOnce::OnComplete(int32_t result) {
+  if (result >= 0) {
+    stream_.user_.OnSent(static_cast<size_t>(result));
+  } else {
+    stream_.user_.OnSendFailed(result);
+  }
+}
+
+void Stream::ConnectOnce::OnComplete(int32_t result) {
+  if (result < 0) {
+    stream_.user_.OnEnd(result);
+    return;
+  }
+  stream_.connected_ = true;
+  stream_.user_.OnConnected();
+}
+
+}  // namespace paipai

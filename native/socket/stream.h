@@ -1,0 +1,111 @@
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/result.h"
+#include "io/operation.h"
+#include "loop/loop.h"
+#include "socket/address.h"
+
+namespace paipai {
+
+// Who uses a stream: gives the memory, takes the results. Thread: loop.
+class StreamUser {
+ public:
+  // Room for bytes that are there; 0 vectors: none in this turn.
+  virtual size_t GatherReceive(iovec* vectors, size_t max) = 0;
+  // `bytes` landed in what GatherReceive gave; 1 or more.
+  virtual void OnReceived(size_t bytes) = 0;
+  // What is to be sent next; 0 vectors: nothing.
+  virtual size_t GatherSend(iovec* vectors, size_t max) = 0;
+  virtual void OnSent(size_t bytes) = 0;
+  // The connection stands.
+  virtual void OnConnected() = 0;
+  // Nothing more can be sent: -errno. The stream is still to be closed.
+  virtual void OnSendFailed(int32_t result) = 0;
+  // Nothing more comes: 0 is the peer's orderly end, else -errno. The stream is still to be closed.
+  virtual void OnEnd(int32_t result) = 0;
+
+ protected:
+  ~StreamUser() = default;
+};
+
+// One connected byte stream over TCP or a Unix socket. Owns its descriptor. Thread: loop.
+class Stream {
+ public:
+  Stream(Loop& loop, StreamUser& user)
+      : loop_(loop), user_(user), receive_(*this), send_(*this), connect_(*this) {}
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+  ~Stream() { Close(); }
+
+  // Begins to connect; OnConnected or OnEnd follows. Fails at once: -errno.
+  Result<void> Connect(const Address& address);
+  // Takes over a connected, non-blocking descriptor; it is closed on failure as well. Fails:
+  // -errno.
+  Result<void> Adopt(int fd);
+
+  void StartReceiving();
+  void StopReceiving();
+  // Submits a send unless one is on its way: GatherSend is asked now or when the kernel has room.
+  void Send();
+  // Sends an end-of-stream behind everything that was sent.
+  void ShutdownSending();
+  // Ends both directions at once; no call to the user follows. Idempotent.
+  void Close();
+  void SetKeepsAlive(bool keeps_alive);
+
+  bool is_open() const { return fd_ >= 0; }
+  bool is_connected() const { return connected_; }
+  bool is_receiving() const { return receive_.submitted(); }
+  int fd() const { return fd_; }
+
+ private:
+  class Receive final : public Operation {
+   public:
+    explicit Receive(Stream& stream) : Operation(OperationKind::kReceive), stream_(stream) {}
+    size_t Gather(iovec* vectors, size_t max) override {
+      return stream_.user_.GatherReceive(vectors, max);
+    }
+    void OnComplete(int32_t result) override;
+
+   private:
+    Stream& stream_;
+  };
+  class SendOnce final : public Operation {
+   public:
+    explicit SendOnce(Stream& stream) : Operation(OperationKind::kSend), stream_(stream) {}
+    size_t Gather(iovec* vectors, size_t max) override {
+      return stream_.user_.GatherSend(vectors, max);
+    }
+    void OnComplete(int32_t result) override;
+
+   private:
+    Stream& stream_;
+  };
+  class ConnectOnce final : public Operation {
+   public:
+    explicit ConnectOnce(Stream& stream) : Operation(OperationKind::kConnect), stream_(stream) {}
+    size_t Gather(iovec*, size_t) override { return 0; }
+    void OnComplete(int32_t result) override;
+
+   private:
+    Stream& stream_;
+  };
+
+  Result<void> Attach(int fd);
+
+  Loop& loop_;
+  StreamUser& user_;
+  Receive receive_;
+  SendOnce send_;
+  ConnectOnce connect_;
+  int fd_ = -1;
+  uint32_t slot_ = 0;
+  bool connected_ = false;
+};
+
+}  // namespace paipai

@@ -1,0 +1,110 @@
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "base/bytes.h"
+#include "frame/frame_layout.h"
+#include "memory/buffer_pool.h"
+
+namespace paipai {
+
+// What a connection still has to send, in two lanes. Frames that were queued whole go first; bulk
+// goes behind them and is cut into STREAM_DATA frames only as it leaves, so that a whole frame
+// waits for one chunk at most. Stamps sequence numbers in the order in which frames leave. Thread:
+// loop.
+//
+//   on the wire:  | rest of a chunk begun | whole frames, first in first out | chunk | chunk | ...
+class WriteQueue {
+ public:
+  class User {
+   public:
+    // The bytes queued under `token` are with the kernel; the queue has let go of them.
+    virtual void OnSentToken(uint32_t token) = 0;
+
+   protected:
+    ~User() = default;
+  };
+
+  // Bulk is cut into frames of at most `chunk_bytes_max` of payload.
+  WriteQueue(BufferPool& pool, User& user, uint32_t chunk_bytes_max)
+      : pool_(pool), user_(user), chunk_bytes_max_(chunk_bytes_max) {}
+  WriteQueue(const WriteQueue&) = delete;
+  WriteQueue& operator=(const WriteQueue&) = delete;
+
+  // Queues whole frames that lie one behind the other in `frames`, headers unfinished: seals them
+  // in place. Borrowed until Settle. Returns false, with nothing queued, when their lengths do not
+  // add up.
+  bool AppendFrames(MutableByteSpan frames);
+  // Queues one frame whose payload is referenced until OnSentToken. `header` as for SealFrame, 32
+  // bytes. Settle first. False when the pool has no block left.
+  bool AppendLargeFrame(const uint8_t* header, ByteSpan payload, uint32_t token);
+  // Queues `bytes` as the data of a stream in the bulk lane; referenced until OnSentToken. At least
+  // 1 byte.
+  void AppendBulk(uint32_t stream_id, ByteSpan bytes, uint32_t token);
+
+  // What goes out next. Valid until something is appended, advanced or settled; and nothing is
+  // appended between a Gather whose bytes the kernel took and its Advance, or a whole frame would
+  // get the number of a chunk that has left.
+  size_t Gather(iovec* vectors, size_t max);
+  // The first `bytes` of what Gather gave are with the kernel.
+  void Advance(size_t bytes);
+  // Copies what is still borrowed, before its memory is used again. False when the pool has no
+  // block left.
+  bool Settle();
+
+  bool empty() const {
+    return head_ == whole_.size() && chunk_head_ == chunks_.size() && bulk_head_ == bulk_.size();
+  }
+  // Bytes still to be sent, headers included.
+  size_t queued_bytes() const { return queued_bytes_; }
+  // Lets go of everything; no OnSentToken follows.
+  void Clear();
+
+ private:
+  struct Whole {
+    const uint8_t* data = nullptr;
+    size_t size = 0;
+    uint32_t token = 0;
+    bool borrowed = false;
+    Buffer block;  // Owns `data` when it has one.
+  };
+  struct Bulk {
+    uint32_t stream_id;
+    const uint8_t* data;
+    size_t size;
+    uint32_t token;
+  };
+  // A STREAM_DATA frame about to leave. Its payload is checked once; its header again whenever a
+  // whole frame overtook it.
+  struct Chunk {
+    uint8_t header[kFrameHeaderBytes];
+    const uint8_t* data;
+    uint32_t size;
+    uint32_t payload_crc;
+    uint32_t token;  // Of the bulk that ends with this chunk, else 0.
+  };
+
+  bool AppendCopy(ByteSpan bytes);
+  void PrepareChunks();
+  size_t GatherChunk(const Chunk& chunk, size_t skip, iovec* vectors) const;
+
+  BufferPool& pool_;
+  User& user_;
+  const uint32_t chunk_bytes_max_;
+  uint32_t next_sequence_ = 0;
+  size_t queued_bytes_ = 0;
+  // Vectors with a head: std::deque would hold half a KiB for each idle connection.
+  std::vector<Whole> whole_;
+  size_t head_ = 0;
+  std::vector<Chunk> chunks_;
+  size_t chunk_head_ = 0;
+  size_t chunk_sent_ = 0;  // Bytes of the first chunk, header included, that have left.
+  std::vector<Bulk> bulk_;
+  size_t bulk_head_ = 0;
+};
+
+}  // namespace paipai
