@@ -19,7 +19,7 @@ export interface ConnectionEvents {
   onConnected(): void;
   onFrame(frame: NativeFrame): void;
   onSink(streamId: number, landedBytes: number, crc32c: number): void;
-  onSent(token: number): void;
+  onSent(token: number, crc32c: number): void;
   onDrain(): void;
   /** The connection is gone; 0 is an orderly end, else a result for `errorOfResult`. */
   onClosed(result: number): void;
@@ -315,7 +315,7 @@ export class NativeCore {
         events.onSink(words[at + 3]!, words[at + 5]!, words[at + 7]!);
         return;
       case EventKind.sent:
-        events.onSent(words[at + 7]!);
+        events.onSent(words[at + 7]!, words[at + 4]!);
         return;
       case EventKind.connected:
         events.onConnected();

@@ -8,7 +8,7 @@ import { aborted, deadlinePassed, peerClosed, protocolError } from './failures.j
 import { type Chained, IdTable } from './id-table.js';
 import type { IdSequence } from './ids.js';
 import type { Link } from './link.js';
-import { keepPayload, noBytes, viewPayload } from './payload.js';
+import { keepPayload, noBytes, ownPayload, viewPayload } from './payload.js';
 import type { RequestOptions } from './types.js';
 
 type Resolve = (answer: Uint8Array) => void;
@@ -104,7 +104,7 @@ export class Calls {
     link.checkRoom(`request '${method}'`, bytes.length);
     const id = this.#ids.next;
     const nameIndex = link.nameIndex('method', method);
-    link.send(FrameType.request, nameIndex, id, deadlineArgument(deadlineMs), bytes);
+    link.send(FrameType.request, nameIndex, id, deadlineArgument(deadlineMs), ownPayload(bytes));
     this.#ids.accept(id);
     const call = new PendingCall(this, id, method, deadlineMs, resolve, reject);
     this.#pending.add(call);

@@ -1,6 +1,6 @@
+import { FrameType } from '../wire/frame.js';
 import { Expiring } from './deadlines.js';
 import type { Link } from './link.js';
-import { FrameType } from '../wire/frame.js';
 import { noBytes } from './payload.js';
 
 export interface HeartbeatSettings {

@@ -1,6 +1,6 @@
 import { debuglog } from 'node:util';
 import { PaipaiError } from '../base/errors.js';
-import type { FrameChannel } from '../transport/frame-channel.js';
+import type { FrameChannel, OnBulkSent } from '../transport/frame-channel.js';
 import { chunkBytesMax, FrameType, frameHeaderBytes } from '../wire/frame.js';
 import type { Deadlines } from './deadlines.js';
 import { encodeFailure, sessionClosed } from './failures.js';
@@ -44,14 +44,14 @@ export class Link {
   }
 
   /** Stream data in the bulk lane; `onSent` as of `FrameChannel.sendBulk`. */
-  sendBulk(streamId: number, bytes: Uint8Array, onSent: (error: Error | null) => void): void {
+  sendBulk(streamId: number, bytes: Uint8Array, onSent: OnBulkSent): void {
     const frames = Math.ceil(bytes.length / chunkBytesMax);
     this.framesSent += frames;
     this.bytesSent += frames * frameHeaderBytes + bytes.length;
     this.#bulkBytes += bytes.length;
-    this.channel.sendBulk(streamId, bytes, (error) => {
+    this.channel.sendBulk(streamId, bytes, (error, crc32c) => {
       this.#bulkBytes -= bytes.length;
-      onSent(error);
+      onSent(error, crc32c);
     });
   }
 

@@ -1,4 +1,5 @@
 import type { FrameView } from '../transport/frame-channel.js';
+import { copyBytesMax } from '../transport/limits.js';
 
 export const noBytes: Uint8Array = new Uint8Array(0);
 
@@ -23,6 +24,14 @@ export function keepPayload(frame: FrameView): Uint8Array {
   const pooled = Buffer.allocUnsafe(count);
   pooled.set(bytes.subarray(start, end));
   return pooled;
+}
+
+/**
+ * `bytes` for sending, such that the caller may use its own again at once. The channel copies short payloads itself; long ones
+ * it refers to, and nothing tells a caller, whose deadline may pass long before, when it has let go of them.
+ */
+export function ownPayload(bytes: Uint8Array): Uint8Array {
+  return bytes.length > copyBytesMax ? new Uint8Array(bytes) : bytes;
 }
 
 /** The payload of `frame` for the time of this call. */

@@ -8,7 +8,7 @@ import type {
   FrameReceiver,
   FrameView,
 } from '../transport/frame-channel.js';
-import { copyBytesMax, queueBytesHigh, queueBytesLow } from '../transport/limits.js';
+import { queueBytesHigh, queueBytesLow } from '../transport/limits.js';
 import { decodeError } from '../wire/error-payload.js';
 import { FrameType, frameHeaderBytes, pingBytesMax } from '../wire/frame.js';
 import { Calls, cancelNumbers } from './calls.js';
@@ -19,7 +19,7 @@ import { IdSequence, type Role } from './ids.js';
 import { lingerMs } from './linger.js';
 import { Link } from './link.js';
 import { IncomingNames } from './names.js';
-import { keepPayload, noBytes, viewPayload } from './payload.js';
+import { keepPayload, noBytes, ownPayload, viewPayload } from './payload.js';
 import { Serving } from './serving.js';
 import type { Settings } from './settings.js';
 import { Streams } from './streams.js';
@@ -113,9 +113,7 @@ export class SessionPeer implements Peer, FrameReceiver {
     const bytes = checkBytes('payload', payload);
     link.checkRoom(`message '${topic}'`, bytes.length);
     const nameIndex = link.nameIndex('topic', topic);
-    // Nothing tells the caller when a message has left, so the channel must not refer to the caller's bytes.
-    const own = bytes.length > copyBytesMax ? new Uint8Array(bytes) : bytes;
-    link.send(FrameType.message, nameIndex, 0, 0, own);
+    link.send(FrameType.message, nameIndex, 0, 0, ownPayload(bytes));
     if (this.#channel.queuedBytes <= queueBytesHigh) return true;
     this.#aboveHighMark = true;
     return false;

@@ -85,16 +85,25 @@ function checkSecret(secret: unknown): Uint8Array | null {
 function checkHeartbeat(heartbeat: unknown): HeartbeatSettings | null {
   if (heartbeat === undefined || heartbeat === false) return null;
   if (typeof heartbeat !== 'object' || heartbeat === null) {
-    throw invalidArgument('heartbeat', 'false, or an object with intervalMs and timeoutMs', heartbeat);
+    throw invalidArgument(
+      'heartbeat',
+      'false, or an object with intervalMs and timeoutMs',
+      heartbeat,
+    );
   }
   const { intervalMs: interval, timeoutMs: timeout }: HeartbeatOptions = heartbeat;
   const intervalMs = checkDuration(
     'heartbeat.intervalMs',
-    interval ?? (timeout === undefined ? 10_000 : checkDuration('heartbeat.timeoutMs', timeout) / 3),
+    interval ??
+      (timeout === undefined ? 10_000 : checkDuration('heartbeat.timeoutMs', timeout) / 3),
   );
   const timeoutMs = checkDuration('heartbeat.timeoutMs', timeout ?? 3 * intervalMs);
   if (timeoutMs >= 2 * intervalMs) return { intervalMs, timeoutMs };
-  throw invalidArgument('heartbeat.timeoutMs', `at least twice intervalMs (${intervalMs})`, timeoutMs);
+  throw invalidArgument(
+    'heartbeat.timeoutMs',
+    `at least twice intervalMs (${intervalMs})`,
+    timeoutMs,
+  );
 }
 
 function checkService(service: unknown): PeerService {

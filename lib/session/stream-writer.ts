@@ -1,4 +1,5 @@
 import { PaipaiError } from '../base/errors.js';
+import { combineCrc32c } from '../wire/crc32c.js';
 import { FrameType } from '../wire/frame.js';
 import { peerClosed } from './failures.js';
 import type { Link } from './link.js';
@@ -29,6 +30,7 @@ export class StreamWriter {
   readonly #onEnded: () => void;
   #creditBytes = 0;
   #sentBytes = 0;
+  #sentCrc32c = 0;
   /** Writes that still have bytes to hand over, in order. */
   readonly #waiting: Write[] = [];
   #underWayBytes = 0;
@@ -46,6 +48,11 @@ export class StreamWriter {
   /** Whether the end has been sent. */
   get hasEnded(): boolean {
     return this.#hasEnded;
+  }
+
+  /** CRC32C of what has left. */
+  get sentCrc32c(): number {
+    return this.#sentCrc32c;
   }
 
   write(bytes: Uint8Array): Promise<void> {
@@ -96,8 +103,10 @@ export class StreamWriter {
       this.#underWayBytes += end - start;
       if (end === write.bytes.length) this.#waiting.shift();
       const handed = write;
-      this.#link.sendBulk(this.#id, write.bytes.subarray(start, end), (error) => {
+      this.#link.sendBulk(this.#id, write.bytes.subarray(start, end), (error, crc32c) => {
         this.#underWayBytes -= end - start;
+        // Pieces of one stream leave in order.
+        this.#sentCrc32c = combineCrc32c(this.#sentCrc32c, crc32c, end - start);
         this.#onPieceSent(handed, error);
       });
     }

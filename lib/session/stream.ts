@@ -71,6 +71,10 @@ export class SessionStream extends Expiring implements PeerStream {
     return this.#reader.ended;
   }
 
+  get sentCrc32c(): number {
+    return this.#writer.sentCrc32c;
+  }
+
   async write(bytes: Uint8Array): Promise<void> {
     return this.#writer.write(checkBytes('bytes', bytes));
   }

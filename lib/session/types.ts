@@ -58,7 +58,7 @@ export interface Peer extends AsyncDisposable {
   readonly closed: Promise<Error | null>;
 
   /**
-   * One request, one answer. The payload is left unchanged by the caller until the promise settles; the answer is safe to keep.
+   * One request, one answer. The payload is copied in the call and yours again at once; the answer is safe to keep.
    * Fails: PAIPAI_ERR_DEADLINE, _ABORTED, _PEER_CLOSED, _OVERLOADED, _METHOD_UNKNOWN, _REMOTE, or the code the other side threw;
    * _BACK_PRESSURE above `queuedBytesMax`, and then nothing was sent.
    */
@@ -105,6 +105,8 @@ export interface PeerStream {
    * `signal` fires at once.
    */
   write(bytes: Uint8Array): Promise<void>;
+  /** CRC32C of everything whose `write` has settled: known from sending, without another look at the bytes. */
+  readonly sentCrc32c: number;
   /** Ends our direction, with a trailer of at most 64 KiB that the other side gets after the last byte. */
   end(trailer?: Uint8Array): void;
   /** The trailer of the other side's end. Rejects as `write` does. */

@@ -1,7 +1,14 @@
 import type { Random, Timers } from '../base/env.js';
 import { PaipaiError } from '../base/errors.js';
+import { crc32c } from '../wire/crc32c.js';
 import { chunkBytesMax, frameHeaderBytes } from '../wire/frame.js';
-import type { ChannelPath, EngineName, FrameChannel, FrameReceiver } from './frame-channel.js';
+import type {
+  ChannelPath,
+  EngineName,
+  FrameChannel,
+  FrameReceiver,
+  OnBulkSent,
+} from './frame-channel.js';
 import { checkPayloadBytes, frameBytesMaxOf } from './limits.js';
 
 /** What goes wrong with the frames that are sent. Chances are from 0 to 1; what is not given does not happen. */
@@ -101,13 +108,14 @@ export class FaultyChannel implements FrameChannel {
     );
   }
 
-  sendBulk(streamId: number, bytes: Uint8Array, onSent: (error: Error | null) => void): void {
+  sendBulk(streamId: number, bytes: Uint8Array, onSent: OnBulkSent): void {
     if (!this.#isOpen || bytes.length === 0) return this.#inner.sendBulk(streamId, bytes, onSent);
     let waiting = Math.ceil(bytes.length / chunkBytesMax);
     let failure: Error | null = null;
     const onChunk = (error: Error | null): void => {
       failure ??= error;
-      if (--waiting === 0) onSent(failure);
+      // What the sender meant to send, whatever was lost of it.
+      if (--waiting === 0) onSent(failure, failure === null ? crc32c(bytes) : 0);
     };
     // Never before this call has returned.
     const later = (error: Error | null): void => {

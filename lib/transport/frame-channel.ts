@@ -25,8 +25,8 @@ export interface FrameView {
 export interface FrameReceiver {
   onFrame(frame: FrameView): void;
   /**
-   * Bytes of STREAM_DATA frames that went straight into the sink of `streamId`; called once a batch, and before any later
-   * frame of that stream. `landedBytes` and `crc32c` cover everything since the sink was set, all of it checked.
+   * Bytes of STREAM_DATA frames that went straight into the sink of `streamId`; called when it is full, at least each MiB, and
+   * before any later frame of that stream, and before the end. `landedBytes` and `crc32c` cover everything since the sink was set, all of it checked.
    */
   onSink(streamId: number, landedBytes: number, crc32c: number): void;
   /** `queuedBytes` fell below the low mark after it had been above the high mark. */
@@ -34,6 +34,9 @@ export interface FrameReceiver {
   /** The end, exactly once, nothing follows. `null`: closed in order; an Error says why not. */
   onClose(error: Error | null): void;
 }
+
+/** Bulk is with the system (null), or will never be. `crc32c` is that of all its bytes, known for having been sent; else 0. */
+export type OnBulkSent = (error: Error | null, crc32c: number) => void;
 
 export type EngineName = 'native' | 'js';
 export type ChannelPath = 'tcp' | 'unix' | 'shm' | 'memory';
@@ -67,7 +70,7 @@ export interface FrameChannel {
    * a frame from `send` waits for at most one chunk. The bytes are referenced, not copied, until `onSent` is called:
    * exactly once, with null when the system has taken them all, or with the reason when the channel closed before.
    */
-  sendBulk(streamId: number, bytes: Uint8Array, onSent: (error: Error | null) => void): void;
+  sendBulk(streamId: number, bytes: Uint8Array, onSent: OnBulkSent): void;
 
   /**
    * Payloads of STREAM_DATA frames on `streamId` go straight into `target`, one behind the other, and are reported by `onSink`.

@@ -53,6 +53,7 @@ export class FrameGatherer {
     return this.#byteCount;
   }
 
+  /** Returns the CRC32C of the payload. */
   add(
     type: number,
     flags: number,
@@ -60,7 +61,7 @@ export class FrameGatherer {
     streamId: number,
     argument: number,
     payload: Uint8Array = nothing,
-  ): void {
+  ): number {
     const payloadBytes = payload.length;
     const copied = payloadBytes <= copyBytesMax;
     this.#makeRoom(frameHeaderBytes + (copied ? payloadBytes : 0));
@@ -88,6 +89,7 @@ export class FrameGatherer {
       this.#closeSegment();
       this.#segments.push(payload);
     }
+    return sum;
   }
 
   /** Everything gathered so far, or null when there is nothing. */

@@ -2,7 +2,13 @@ import { PaipaiError } from '../base/errors.js';
 import { crc32c } from '../wire/crc32c.js';
 import { chunkBytesMax, FrameType, frameHeaderBytes } from '../wire/frame.js';
 import { SinkTable } from '../wire/sinks.js';
-import type { ChannelOptions, FrameChannel, FrameReceiver, FrameView } from './frame-channel.js';
+import type {
+  ChannelOptions,
+  FrameChannel,
+  FrameReceiver,
+  FrameView,
+  OnBulkSent,
+} from './frame-channel.js';
 import { checkPayloadBytes, DrainMark, frameBytesMaxOf } from './limits.js';
 
 /** Calls back in a later turn, in the order of the calls. A simulation brings its own. */
@@ -38,7 +44,7 @@ interface Bulk {
   readonly streamId: number;
   readonly bytes: Uint8Array;
   sentBytes: number;
-  readonly onSent: (error: Error | null) => void;
+  readonly onSent: OnBulkSent;
 }
 
 type State = 'open' | 'closing' | 'closed';
@@ -116,9 +122,9 @@ class MemoryChannel implements FrameChannel {
     this.#queued(frameHeaderBytes + bytes.length);
   }
 
-  sendBulk(streamId: number, bytes: Uint8Array, onSent: (error: Error | null) => void): void {
+  sendBulk(streamId: number, bytes: Uint8Array, onSent: OnBulkSent): void {
     if (this.#state !== 'open') {
-      this.#schedule(() => onSent(closedError()));
+      this.#schedule(() => onSent(closedError(), 0));
       return;
     }
     this.#bulks.push({ streamId, bytes, sentBytes: 0, onSent });
@@ -221,7 +227,7 @@ class MemoryChannel implements FrameChannel {
     if (end > start) this.#peer.#receiveChunk(bulk.streamId, bulk.bytes.subarray(start, end));
     if (end < bulk.bytes.length || this.#bulks[0] !== bulk) return;
     this.#bulks.shift();
-    bulk.onSent(null);
+    bulk.onSent(null, crc32c(bulk.bytes));
   }
 
   #sendEnd(): void {
@@ -284,7 +290,7 @@ class MemoryChannel implements FrameChannel {
     this.#queuedBytes = 0;
     this.#sinks.clearAll();
     this.#schedule(() => {
-      for (const bulk of bulks) bulk.onSent(unsentReason);
+      for (const bulk of bulks) bulk.onSent(unsentReason, 0);
       this.#receiver?.onClose(error);
     });
   }

@@ -1,7 +1,7 @@
 import { errorOfResult, PaipaiError } from '../base/errors.js';
 import type { ConnectionEvents, NativeCore, NativeFrame } from '../native/handles.js';
 import { frameHeaderBytes } from '../wire/frame.js';
-import type { FrameChannel, FrameReceiver } from './frame-channel.js';
+import type { FrameChannel, FrameReceiver, OnBulkSent } from './frame-channel.js';
 import { checkPayloadBytes, copyBytesMax } from './limits.js';
 
 export interface NativeChannelOptions {
@@ -9,8 +9,6 @@ export interface NativeChannelOptions {
   readonly remoteAddress: string;
   readonly frameBytesMax: number;
 }
-
-type OnSent = (error: Error | null) => void;
 
 /** Frames over a connection of the addon, which cuts, checks, gathers and lands them; here is only who wants to know. */
 export class NativeChannel implements FrameChannel, ConnectionEvents {
@@ -25,7 +23,7 @@ export class NativeChannel implements FrameChannel, ConnectionEvents {
   #state: 'open' | 'closing' | 'closed' = 'open';
   #nextToken = 1;
   /** Who waits for bytes by reference to be with the system, by token; made when first needed. */
-  #sending: Map<number, OnSent | null> | null = null;
+  #sending: Map<number, OnBulkSent | null> | null = null;
   #outboxTurn = 0;
   #outboxBytes = 0;
   #hasReceived = false;
@@ -80,11 +78,11 @@ export class NativeChannel implements FrameChannel, ConnectionEvents {
     this.#outboxBytes += frameHeaderBytes + payloadBytes;
   }
 
-  sendBulk(streamId: number, bytes: Uint8Array, onSent: OnSent): void {
+  sendBulk(streamId: number, bytes: Uint8Array, onSent: OnBulkSent): void {
     if (this.#state !== 'open') {
-      process.nextTick(onSent, closedError());
+      process.nextTick(onSent, closedError(), 0);
     } else if (bytes.length === 0) {
-      process.nextTick(onSent, null);
+      process.nextTick(onSent, null, 0);
     } else {
       this.#core.sendBulk(this.#connection, streamId, bytes, this.#hold(onSent));
     }
@@ -151,10 +149,10 @@ export class NativeChannel implements FrameChannel, ConnectionEvents {
     if (this.#state !== 'closed') this.#receiver?.onSink(streamId, landedBytes, crc32c);
   }
 
-  onSent(token: number): void {
+  onSent(token: number, crc32c: number): void {
     const onSent = this.#sending?.get(token);
     this.#sending?.delete(token);
-    onSent?.(null);
+    onSent?.(null, crc32c);
   }
 
   onDrain(): void {
@@ -167,7 +165,7 @@ export class NativeChannel implements FrameChannel, ConnectionEvents {
     this.#finish(result === 0 ? null : this.#errorOf(result));
   }
 
-  #hold(onSent: OnSent | null): number {
+  #hold(onSent: OnBulkSent | null): number {
     this.#sending ??= new Map();
     const token = this.#nextToken;
     this.#nextToken = (token % 0x3fff_ffff) + 1;
@@ -179,7 +177,7 @@ export class NativeChannel implements FrameChannel, ConnectionEvents {
     const sending = this.#sending;
     this.#sending = null;
     if (sending !== null) {
-      for (const onSent of sending.values()) onSent?.(error ?? closedError());
+      for (const onSent of sending.values()) onSent?.(error ?? closedError(), 0);
     }
     this.#receiver?.onClose(error);
   }

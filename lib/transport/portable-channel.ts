@@ -1,8 +1,9 @@
 import type { Socket } from 'node:net';
 import { PaipaiError } from '../base/errors.js';
+import { combineCrc32c } from '../wire/crc32c.js';
 import { chunkBytesMax, FrameType, frameHeaderBytes } from '../wire/frame.js';
 import { FrameDecoder } from '../wire/frame-decoder.js';
-import type { FrameChannel, FrameReceiver, FrameView } from './frame-channel.js';
+import type { FrameChannel, FrameReceiver, FrameView, OnBulkSent } from './frame-channel.js';
 import { FrameGatherer, type GatherBuffers, type GatheredBatch } from './frame-gatherer.js';
 import { checkPayloadBytes, DrainMark } from './limits.js';
 
@@ -20,7 +21,9 @@ interface Bulk {
   readonly streamId: number;
   readonly bytes: Uint8Array;
   cutBytes: number;
-  readonly onSent: (error: Error | null) => void;
+  /** Of what was cut so far. */
+  crc32c: number;
+  readonly onSent: OnBulkSent;
 }
 
 /**
@@ -99,12 +102,12 @@ export class PortableChannel implements FrameChannel {
     else this.#scheduleFlush();
   }
 
-  sendBulk(streamId: number, bytes: Uint8Array, onSent: (error: Error | null) => void): void {
+  sendBulk(streamId: number, bytes: Uint8Array, onSent: OnBulkSent): void {
     if (this.#state !== 'open') {
-      process.nextTick(onSent, this.#reason ?? closedError());
+      process.nextTick(onSent, this.#reason ?? closedError(), 0);
       return;
     }
-    this.#bulks.push({ streamId, bytes, cutBytes: 0, onSent });
+    this.#bulks.push({ streamId, bytes, cutBytes: 0, crc32c: 0, onSent });
     this.#addQueued(
       bytes.length + frameHeaderBytes * Math.ceil(bytes.length / this.#chunkBytesMax),
     );
@@ -184,13 +187,15 @@ export class PortableChannel implements FrameChannel {
   /** Gathers the next chunk of the bulk lane behind the urgent frames, unless the socket still has one. */
   #cutChunk(): Bulk | null {
     if (this.#chunkWithSocket) return null;
-    while (this.#bulks[0]?.bytes.length === 0) process.nextTick(this.#bulks.shift()!.onSent, null);
+    while (this.#bulks[0]?.bytes.length === 0)
+      process.nextTick(this.#bulks.shift()!.onSent, null, 0);
     const bulk = this.#bulks[0];
     if (bulk === undefined) return null;
     const start = bulk.cutBytes;
     bulk.cutBytes = Math.min(bulk.bytes.length, start + this.#chunkBytesMax);
     const chunk = bulk.bytes.subarray(start, bulk.cutBytes);
-    this.#gatherer.add(FrameType.streamData, 0, 0, bulk.streamId, 0, chunk);
+    const sum = this.#gatherer.add(FrameType.streamData, 0, 0, bulk.streamId, 0, chunk);
+    bulk.crc32c = combineCrc32c(bulk.crc32c, sum, chunk.length);
     this.#chunkWithSocket = true;
     return bulk;
   }
@@ -230,7 +235,7 @@ export class PortableChannel implements FrameChannel {
     if (bulk.cutBytes === bulk.bytes.length) this.#bulks.shift();
     // Not at once: a reader as fast as we are would keep the loop from everything else.
     if (this.#bulks.length > 0) setImmediate(() => this.flush());
-    if (bulk.cutBytes === bulk.bytes.length) bulk.onSent(null);
+    if (bulk.cutBytes === bulk.bytes.length) bulk.onSent(null, bulk.crc32c);
   }
 
   /** The state as it is after callbacks, which may have changed it. */
@@ -264,7 +269,7 @@ export class PortableChannel implements FrameChannel {
     this.#bulks = [];
     this.#queuedBytes = 0;
     this.#decoder.stop();
-    for (const bulk of bulks) bulk.onSent(reason ?? closedError());
+    for (const bulk of bulks) bulk.onSent(reason ?? closedError(), 0);
     this.#receiver?.onClose(reason);
   }
 }

@@ -13,6 +13,8 @@ export interface ShardHeader {
   encrypted: boolean;
   /** The last shard of its data: from here on their count and total are known. */
   last: boolean;
+  /** The sender reads the content only once: its checksum stands in the trailer, and 0 in the header. */
+  checksumFollows: boolean;
   /** CRC32C of what was cut, before compression and encryption. */
   contentCrc32c: number;
   dataVersion: bigint;
@@ -39,7 +41,7 @@ const layout = 1;
 const fixedBytes = 64;
 const crcAt = 56;
 const idBytesMax = 255;
-const flag = { compressed: 1, encrypted: 2, last: 4 } as const;
+const flag = { compressed: 1, encrypted: 2, last: 4, checksumFollows: 8 } as const;
 const zeroField = new Uint8Array(4);
 
 /** @throws PaipaiError PAIPAI_ERR_SHARD_SIZE or PAIPAI_ERR_SHARD_HEADER when a field is out of range. */
@@ -59,7 +61,8 @@ export function encodeShardHeader(header: ShardHeader): Uint8Array {
     2,
     (header.compressed ? flag.compressed : 0) |
       (header.encrypted ? flag.encrypted : 0) |
-      (header.last ? flag.last : 0),
+      (header.last ? flag.last : 0) |
+      (header.checksumFollows ? flag.checksumFollows : 0),
   );
   writeU32(bytes, 4, header.contentCrc32c);
   writeU64(bytes, 8, header.dataVersion);
@@ -99,7 +102,7 @@ export function decodeShardHeader(bytes: Uint8Array): ShardHeader {
     throw malformed('it does not match its checksum');
   }
   const flags = readU16(bytes, 2);
-  if (flags > 7) throw malformed(`its flags are ${flags}`);
+  if (flags > 15) throw malformed(`its flags are ${flags}`);
   if (bytes[55] !== 0 || readU32(bytes, 60) !== 0 || !isZero(bytes, targetIdEnd)) {
     throw malformed('a reserved field is not 0');
   }
@@ -114,6 +117,7 @@ export function decodeShardHeader(bytes: Uint8Array): ShardHeader {
     compressed: (flags & flag.compressed) !== 0,
     encrypted: (flags & flag.encrypted) !== 0,
     last: (flags & flag.last) !== 0,
+    checksumFollows: (flags & flag.checksumFollows) !== 0,
     contentCrc32c: readU32(bytes, 4),
     dataVersion: readU64(bytes, 8),
     fencingToken: readU64(bytes, 16),
@@ -142,6 +146,9 @@ function checkRules(header: ShardHeader): void {
   // Beyond 2^53 a double would round what the field says.
   if (!Number.isSafeInteger(offset + shardBytes) || !Number.isSafeInteger(totalBytes)) {
     throw malformed('an offset is beyond 2^53');
+  }
+  if (header.checksumFollows && header.contentCrc32c !== 0) {
+    throw malformed('its checksum follows, and stands in it, too');
   }
   if ((shardCount === 0) !== (totalBytes === 0)) {
     throw malformed('of count and total only one is known');

@@ -98,6 +98,7 @@ Napi::Value WriteShardHeaderOf(const Napi::CallbackInfo& info) {
   if (fields.Flag("compressed")) header.flags |= kShardCompressed;
   if (fields.Flag("encrypted")) header.flags |= kShardEncrypted;
   if (fields.Flag("last")) header.flags |= kShardLast;
+  if (fields.Flag("checksumFollows")) header.flags |= kShardChecksumFollows;
   header.content_crc = fields.Word("contentCrc32c");
   header.data_version = fields.Big("dataVersion");
   header.fencing_token = fields.Big("fencingToken");
@@ -129,6 +130,7 @@ Napi::Value ParseShardHeaderOf(const Napi::CallbackInfo& info) {
   fields.Flag("compressed", (parsed->flags & kShardCompressed) != 0);
   fields.Flag("encrypted", (parsed->flags & kShardEncrypted) != 0);
   fields.Flag("last", (parsed->flags & kShardLast) != 0);
+  fields.Flag("checksumFollows", (parsed->flags & kShardChecksumFollows) != 0);
   fields.Number("contentCrc32c", parsed->content_crc);
   fields.Big("dataVersion", parsed->data_version);
   fields.Big("fencingToken", parsed->fencing_token);

@@ -52,11 +52,12 @@ uint32_t Connection::OnLargeDone() { return state_.AddLarge(std::move(large_)); 
 
 void Connection::OnLargeDropped() { large_.Reset(); }
 
-void Connection::OnSentToken(uint32_t token) {
+void Connection::OnSentToken(uint32_t token, uint32_t crc) {
   sending_->erase(token);
   Descriptor sent;
   sent.connection = stream_.id();
   sent.kind = EventKind::kSent;
+  sent.argument = crc;
   sent.extra = token;
   state_.batch().AddEvent(sent);
 }

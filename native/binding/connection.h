@@ -33,7 +33,7 @@ class Connection final : public FramedStreamUser {
   uint8_t* OnLargeBegin(size_t bytes) override;
   uint32_t OnLargeDone() override;
   void OnLargeDropped() override;
-  void OnSentToken(uint32_t token) override;
+  void OnSentToken(uint32_t token, uint32_t crc) override;
   void OnClosed() override;
   static void Hold(std::optional<Held>& held, uint32_t key, Napi::Value value);
 

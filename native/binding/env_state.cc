@@ -14,6 +14,9 @@ namespace {
 // JS writes the number of the connection where the sequence number of the frame will stand.
 constexpr size_t kConnectionOffset = offsetof(FrameHeader, sequence);
 
+// Receives in one readiness: with chunks of 256 KiB 2 MiB, before others get their turn.
+constexpr int kReceivesMax = 8;
+
 uv_loop_t* UvLoopOf(Napi::Env env) {
   uv_loop_t* loop = nullptr;
   PP_ASSERT(napi_get_uv_event_loop(env, &loop) == napi_ok);
@@ -145,8 +148,15 @@ uint32_t EnvState::AddLarge(Napi::ObjectReference buffer) {
 }
 
 void EnvState::OnReady(uint32_t slot, bool readable, bool writable) {
-  driver_.OnReady(slot, readable, writable);
+  bool may_have_more = driver_.OnReady(slot, readable, writable);
   driver_.Reap();
+  // Asking at once costs less than another turn of the loop. What a completion did may have ended
+  // the slot, even given it to another descriptor: then there is nothing to run, or nothing to
+  // read.
+  for (int i = 1; may_have_more && i < kReceivesMax; ++i) {
+    may_have_more = driver_.OnReady(slot, true, false);
+    driver_.Reap();
+  }
   // A full inbox is delivered now: those whose turn comes later would find no room in it, this time
   // and every time.
   if (batch_.Room(kReceiveBytesMax).empty()) Deliver();

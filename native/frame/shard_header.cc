@@ -38,6 +38,7 @@ bool NumbersAgree(const ShardHeader& header) {
   if ((header.flags & ~kShardFlagsAll) != 0) return false;
   if (header.total_bytes > kDataBytesMax) return false;
   if (header.offset_bytes > kDataBytesMax - header.shard_bytes) return false;
+  if ((header.flags & kShardChecksumFollows) != 0 && header.content_crc != 0) return false;
   const bool is_last = (header.flags & kShardLast) != 0;
   const bool is_known = header.shard_count != 0;
   if (is_known != (header.total_bytes != 0)) return false;

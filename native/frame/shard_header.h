@@ -24,10 +24,14 @@ inline constexpr size_t kShardHeaderBytesMax =
 inline constexpr uint16_t kShardCompressed = 1;
 inline constexpr uint16_t kShardEncrypted = 2;
 inline constexpr uint16_t kShardLast = 4;
-inline constexpr uint16_t kShardFlagsAll = kShardCompressed | kShardEncrypted | kShardLast;
+// The sender reads the content only once, so its CRC32C follows in the trailer; in the header it is
+// 0.
+inline constexpr uint16_t kShardChecksumFollows = 8;
+inline constexpr uint16_t kShardFlagsAll =
+    kShardCompressed | kShardEncrypted | kShardLast | kShardChecksumFollows;
 
 struct ShardHeader {
-  uint16_t flags = 0;        // Any of kShardCompressed, kShardEncrypted, kShardLast.
+  uint16_t flags = 0;        // Any of kShardFlagsAll.
   uint32_t content_crc = 0;  // CRC32C of the shard before compression and encryption.
   uint64_t data_version = 0;
   uint64_t fencing_token = 0;

@@ -115,15 +115,16 @@ void EpollDriver::SetKeepsAlive(uint32_t slot, bool keeps_alive) {
   host_.SetKeepsAlive(slot, keeps_alive);
 }
 
-void EpollDriver::OnReady(uint32_t index, bool readable, bool writable) {
+bool EpollDriver::OnReady(uint32_t index, bool readable, bool writable) {
   // Reading first: what a peer said before it went away counts for more than that it cannot be
   // answered.
-  if (readable && slots_[index].reading != nullptr) RunReading(index);
+  const bool may_have_more = readable && slots_[index].reading != nullptr && RunReading(index);
   if (writable) {
     slots_[index].blocked = false;
     if (slots_[index].writing != nullptr) RunWriting(index);
   }
   UpdateWatch(index);
+  return may_have_more;
 }
 
 void EpollDriver::UpdateWatch(uint32_t index) {
@@ -145,7 +146,7 @@ void EpollDriver::UpdateWatch(uint32_t index) {
   }
 }
 
-void EpollDriver::RunReading(uint32_t index) {
+bool EpollDriver::RunReading(uint32_t index) {
   Slot& slot = slots_[index];
   Operation& operation = *slot.reading;
   if (operation.kind() == OperationKind::kAccept) {
@@ -157,30 +158,34 @@ void EpollDriver::RunReading(uint32_t index) {
       }
       // A client that gave up in the queue is its own affair.
       if (errno == ECONNABORTED || errno == EINTR) continue;
-      if (WouldBlock(errno)) return;
+      if (WouldBlock(errno)) return false;
       const int32_t result = -errno;
       slot.reading = nullptr;
       MarkDone(operation);
       Complete(operation, result);
-      return;
+      return false;
     }
-    return;
+    return false;
   }
   iovec vectors[kVectorsMax];
   const size_t count = operation.Gather(vectors, kVectorsMax);
-  if (count == 0) return;  // No room in this turn; the host is level-triggered and asks again.
+  if (count == 0)
+    return false;  // No room in this turn; the host is level-triggered and asks again.
   ssize_t received;
   do {
     received = count == 1 ? recv(slot.fd, vectors[0].iov_base, vectors[0].iov_len, 0)
                           : readv(slot.fd, vectors, static_cast<int>(count));
   } while (received < 0 && errno == EINTR);
-  if (received < 0 && WouldBlock(errno)) return;
+  if (received < 0 && WouldBlock(errno)) return false;
   const int32_t result = received < 0 ? -errno : static_cast<int32_t>(received);
   if (result <= 0) {
     slot.reading = nullptr;
     MarkDone(operation);
   }
   Complete(operation, result);
+  size_t offered = 0;
+  for (size_t i = 0; i < count; ++i) offered += vectors[i].iov_len;
+  return received > 0 && static_cast<size_t>(received) == offered;
 }
 
 void EpollDriver::RunWriting(uint32_t index) {

@@ -16,6 +16,8 @@ namespace {
 // What one connection may send in one turn, so that a bulk transfer to a fast reader does not
 // starve the others.
 constexpr size_t kSendBytesPerTurn = size_t{4} << 20;
+// How often a sink that is filling up is worth a call into JS.
+constexpr size_t kSinkReportBytes = size_t{1} << 20;
 // Marks of the send queue, as in lib/transport/limits.ts: JS waits above the first until it is told
 // that the queue fell to the second.
 constexpr size_t kHighMarkBytes = size_t{1} << 20;
@@ -146,7 +148,6 @@ size_t FramedStream::GatherReceive(iovec* vectors, size_t) {
 
 void FramedStream::OnReceived(size_t bytes) {
   Result<void> taken = TakeBytes(bytes);
-  ReportSink();
   if (!taken) Fail(taken.error().result());
 }
 
@@ -265,13 +266,14 @@ Result<void> FramedStream::FinishLarge() {
   Sink& sink = *FindSink(done.header.stream_id);
   sink.landed_bytes += done.header.payload_bytes;
   sink.crc = Crc32cCombine(sink.crc, done.crc, done.header.payload_bytes);
-  if (reported_sink_ != sink.stream_id) ReportSink();
-  reported_sink_ = sink.stream_id;
+  const bool is_full = sink.landed_bytes == sink.target.size();
+  if (is_full || sink.landed_bytes - sink.reported_bytes >= kSinkReportBytes) ReportSink(sink);
   return {};
 }
 
 void FramedStream::AddFrame(const FrameHeader& header, EventKind kind, uint32_t offset) {
-  ReportSink();
+  Sink* sink = FindSink(header.stream_id);
+  if (sink != nullptr && sink->reported_bytes < sink->landed_bytes) ReportSink(*sink);
   Descriptor frame;
   frame.connection = id_;
   frame.kind = kind;
@@ -309,22 +311,19 @@ bool FramedStream::ClearSink(uint32_t stream_id) {
     large_.kind = LargeKind::kDiscard;
     large_.target = nullptr;
   }
-  if (reported_sink_ == stream_id) reported_sink_ = 0;
   *sink = sinks_.back();
   sinks_.pop_back();
   return true;
 }
 
-void FramedStream::ReportSink() {
-  if (reported_sink_ == 0) return;
-  const Sink* sink = FindSink(std::exchange(reported_sink_, 0));
-  if (sink == nullptr) return;
+void FramedStream::ReportSink(Sink& sink) {
+  sink.reported_bytes = sink.landed_bytes;
   Descriptor landed;
   landed.connection = id_;
   landed.kind = EventKind::kSink;
-  landed.stream_id = sink->stream_id;
-  landed.offset = static_cast<uint32_t>(sink->landed_bytes);
-  landed.extra = sink->crc;
+  landed.stream_id = sink.stream_id;
+  landed.offset = static_cast<uint32_t>(sink.landed_bytes);
+  landed.extra = sink.crc;
   batch_.AddEvent(landed);
 }
 
@@ -378,6 +377,9 @@ void FramedStream::OnEnd(int32_t result) {
 
 void FramedStream::Fail(int32_t result) {
   if (!stream_.is_open()) return;
+  for (Sink& sink : sinks_) {
+    if (sink.reported_bytes < sink.landed_bytes) ReportSink(sink);
+  }
   Release();
   Descriptor closed;
   closed.connection = id_;
@@ -399,7 +401,6 @@ void FramedStream::Release() {
   partial_.reset();
   partial_bytes_ = 0;
   sinks_.clear();
-  reported_sink_ = 0;
   Unlink();
 }
 

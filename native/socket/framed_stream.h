@@ -27,7 +27,7 @@ class FramedStreamUser {
   virtual uint32_t OnLargeDone() = 0;
   virtual void OnLargeDropped() = 0;
   // The bytes under `token` are with the kernel and no longer referenced.
-  virtual void OnSentToken(uint32_t token) = 0;
+  virtual void OnSentToken(uint32_t token, uint32_t crc) = 0;
   // The end; the stream is closed and references nothing from outside any more. Not called for
   // Close.
   virtual void OnClosed() = 0;
@@ -61,7 +61,8 @@ class FramedStream final : public Flushable, private StreamUser, private WriteQu
   void Flush() override;
 
   // STREAM_DATA of `stream_id` lands in `target`, one payload behind the other. One sink a stream.
-  // False when there is one already.
+  // What has landed is reported when the sink is full, each MiB, before any other frame of the
+  // stream, and at the end. False when there is one already.
   bool SetSink(uint32_t stream_id, MutableByteSpan target);
   // Bytes still to come for it are thrown away. False when there is none.
   bool ClearSink(uint32_t stream_id);
@@ -85,8 +86,9 @@ class FramedStream final : public Flushable, private StreamUser, private WriteQu
   struct Sink {
     uint32_t stream_id;
     MutableByteSpan target;
-    size_t landed_bytes = 0;  // Checked.
-    uint32_t crc = 0;         // Of all of them.
+    size_t landed_bytes = 0;    // Checked.
+    uint32_t crc = 0;           // Of all of them.
+    size_t reported_bytes = 0;  // As the last event said.
   };
   // Where the rest of a payload goes that did not fit in the inbox.
   enum class LargeKind : uint8_t { kNone, kOwn, kSink, kDiscard };
@@ -105,7 +107,7 @@ class FramedStream final : public Flushable, private StreamUser, private WriteQu
   void OnConnected() override;
   void OnSendFailed(int32_t result) override;
   void OnEnd(int32_t result) override;
-  void OnSentToken(uint32_t token) override { user_.OnSentToken(token); }
+  void OnSentToken(uint32_t token, uint32_t crc) override { user_.OnSentToken(token, crc); }
 
   Result<void> TakeBytes(size_t bytes);
   Result<void> Parse(uint8_t* bytes, size_t size);
@@ -118,7 +120,7 @@ class FramedStream final : public Flushable, private StreamUser, private WriteQu
   Result<void> AdvanceLarge(size_t bytes);
   Result<void> FinishLarge();
   Sink* FindSink(uint32_t stream_id);
-  void ReportSink();
+  void ReportSink(Sink& sink);
   void AddFrame(const FrameHeader& header, EventKind kind, uint32_t offset);
   void Fail(int32_t result);
   void Release();
@@ -141,7 +143,6 @@ class FramedStream final : public Flushable, private StreamUser, private WriteQu
   size_t partial_bytes_ = 0;
   uint8_t* received_at_ = nullptr;  // Where the inbox part of the receive under way begins.
   std::vector<Sink> sinks_;
-  uint32_t reported_sink_ = 0;  // Stream whose sink got bytes that are not reported yet; 0 is none.
 
   size_t sent_this_turn_ = 0;
   bool above_high_mark_ = false;

@@ -11,10 +11,11 @@
 namespace paipai {
 
 enum class EventKind : uint8_t {
-  kFrame = 0,           // A frame; its payload lies in the inbox at offset, length.
-  kLargeFrame = 1,      // A frame; its payload is large payload number `offset` of this batch.
-  kSink = 2,            // Sink of stream_id: `offset` bytes landed so far, `extra` is their CRC32C.
-  kSent = 3,            // What was queued under token `extra` is with the kernel.
+  kFrame = 0,       // A frame; its payload lies in the inbox at offset, length.
+  kLargeFrame = 1,  // A frame; its payload is large payload number `offset` of this batch.
+  kSink = 2,        // Sink of stream_id: `offset` bytes landed so far, `extra` is their CRC32C.
+  kSent = 3,  // What was queued under token `extra` is with the kernel; of bulk, `argument` is the
+              // CRC32C.
   kConnected = 4,       // The connection stands.
   kAccepted = 5,        // `connection` is the listener, `extra` the new connection.
   kClosed = 6,          // The connection ended; `extra` is 0 or a negative result, as int32.

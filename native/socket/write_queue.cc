@@ -81,7 +81,7 @@ bool WriteQueue::AppendLargeFrame(const uint8_t* header, ByteSpan payload, uint3
 
 void WriteQueue::AppendBulk(uint32_t stream_id, ByteSpan bytes, uint32_t token) {
   PP_ASSERT(!bytes.empty());
-  bulk_.push_back({stream_id, bytes.data(), bytes.size(), token});
+  bulk_.push_back({stream_id, bytes.data(), bytes.size(), token, 0});
   const size_t chunks = (bytes.size() + chunk_bytes_max_ - 1) / chunk_bytes_max_;
   queued_bytes_ += bytes.size() + chunks * kFrameHeaderBytes;
 }
@@ -101,6 +101,8 @@ void WriteQueue::PrepareChunks() {
     WriteFrameHeader(chunk.header, header);
     bulk.data += chunk.size;
     bulk.size -= chunk.size;
+    bulk.crc = Crc32cCombine(bulk.crc, chunk.payload_crc, chunk.size);
+    chunk.bulk_crc = bulk.crc;
     chunk.token = bulk.size == 0 ? bulk.token : 0;
     if (bulk.size == 0) ++bulk_head_;
   }
@@ -145,9 +147,10 @@ void WriteQueue::Advance(size_t bytes) {
     bytes -= taken;
     if (taken < left) return;
     const uint32_t token = chunk.token;
+    const uint32_t crc = chunk.bulk_crc;
     chunk_sent_ = 0;
     ++chunk_head_;
-    if (token != 0) user_.OnSentToken(token);
+    if (token != 0) user_.OnSentToken(token, crc);
   };
   if (chunk_sent_ > 0) advance_chunk();
   while (bytes > 0 && head_ < whole_.size()) {
@@ -160,7 +163,7 @@ void WriteQueue::Advance(size_t bytes) {
     const uint32_t token = whole.token;
     whole.block.Release();
     ++head_;
-    if (token != 0) user_.OnSentToken(token);
+    if (token != 0) user_.OnSentToken(token, 0);
   }
   while (bytes > 0) advance_chunk();
   Compact(whole_, head_);

@@ -22,8 +22,9 @@ class WriteQueue {
  public:
   class User {
    public:
-    // The bytes queued under `token` are with the kernel; the queue has let go of them.
-    virtual void OnSentToken(uint32_t token) = 0;
+    // The bytes queued under `token` are with the kernel; the queue has let go of them. `crc` is
+    // their CRC32C when they were bulk, else 0.
+    virtual void OnSentToken(uint32_t token, uint32_t crc) = 0;
 
    protected:
     ~User() = default;
@@ -77,6 +78,7 @@ class WriteQueue {
     const uint8_t* data;
     size_t size;
     uint32_t token;
+    uint32_t crc = 0;  // Of what was cut off so far.
   };
   // A STREAM_DATA frame about to leave. Its payload is checked once; its header again whenever a
   // whole frame overtook it.
@@ -85,7 +87,8 @@ class WriteQueue {
     const uint8_t* data;
     uint32_t size;
     uint32_t payload_crc;
-    uint32_t token;  // Of the bulk that ends with this chunk, else 0.
+    uint32_t token;     // Of the bulk that ends with this chunk, else 0.
+    uint32_t bulk_crc;  // Of that bulk up to here.
   };
 
   bool AppendCopy(ByteSpan bytes);

@@ -154,6 +154,7 @@ describe('golden shard headers', () => {
       compressed: (expected.flags & 1) !== 0,
       encrypted: (expected.flags & 2) !== 0,
       last: (expected.flags & 4) !== 0,
+      checksumFollows: (expected.flags & 8) !== 0,
       contentCrc32c: expected.contentCrc32c,
       dataVersion: BigInt(expected.dataVersion),
       fencingToken: BigInt(expected.fencingToken),

@@ -96,6 +96,17 @@ export function sessionContract(name: string, makeNetworks: () => ContractNetwor
       }
     });
 
+    test.each([100, 3 * mebi])(
+      'a payload of %i bytes may be written over at once',
+      async (count) => {
+        const { near } = await connect({ service: { onRequest: ({ payload }) => payload } });
+        const payload = pattern(count);
+        const answer = near.request('echo', payload);
+        payload.fill(0);
+        expect(Buffer.compare(await answer, pattern(count))).toBe(0);
+      },
+    );
+
     test('a thousand at once, each with its own answer, out of order', async () => {
       const { near } = await connect({
         service: {

@@ -118,3 +118,27 @@ describe('the caller ends it', () => {
     });
   });
 });
+
+describe('a node process is stopped', () => {
+  test.each(['native', 'js'] as const)(
+    'in a transfer, on the %s engine: it ends at its deadline all the same',
+    async (engine) => {
+      const { net, pids } = await startNet(1, { engine });
+      const pid = pids[0] ?? 0;
+      const data = new Data('d', endlessZeros());
+      net.addData(data);
+      let isStopped = false;
+      const startMs = performance.now();
+      const transfer = net.transfer(data, undefined, {
+        deadlineMs: 1_000,
+        onProgress: ({ shards }) => {
+          if (shards >= 20 && !isStopped) isStopped = process.kill(pid, 'SIGSTOP');
+        },
+      });
+      await expect(transfer).rejects.toMatchObject({ code: 'PAIPAI_ERR_DEADLINE' });
+      expect(performance.now() - startMs).toBeLessThan(4_000);
+      process.kill(pid, 'SIGCONT');
+      await net.close();
+    },
+  );
+});

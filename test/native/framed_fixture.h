@@ -218,7 +218,7 @@ class FramedFixture final : public FramedStreamUser {
     large_.reset();
     --large_in_hand;
   }
-  void OnSentToken(uint32_t token) override {
+  void OnSentToken(uint32_t token, uint32_t) override {
     Descriptor sent;
     sent.connection = kId;
     sent.kind = EventKind::kSent;

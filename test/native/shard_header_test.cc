@@ -187,9 +187,14 @@ void Flags() {
   ShardHeader header = Example();
   for (uint16_t flags = 0; flags <= kShardFlagsAll; ++flags) {
     header.flags = flags;
+    header.content_crc = (flags & kShardChecksumFollows) != 0 ? 0 : 1;
     CHECK_EQUAL(WriteResult(header), 0);
   }
-  header.flags = 8;
+  header.flags = kShardChecksumFollows;
+  header.content_crc = 1;
+  CheckRefused(header);
+  header = Example();
+  header.flags = 16;
   CheckRefused(header);
   header.flags = 0x8000;
   CheckRefused(header);

@@ -20,7 +20,7 @@ constexpr size_t kVectorsMax = 64;
 
 struct Tokens final : WriteQueue::User {
   std::vector<uint32_t> sent;
-  void OnSentToken(uint32_t token) override { sent.push_back(token); }
+  void OnSentToken(uint32_t token, uint32_t) override { sent.push_back(token); }
 };
 
 // The frame that JS leaves in the outbox: a header with nothing sealed, then the payload.

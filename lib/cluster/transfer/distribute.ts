@@ -1,7 +1,6 @@
 import type { ShardCut, ShardPiece } from '../../data/shard.js';
 import type { NodeSender } from './node-sender.js';
 import type { Operation } from './operation.js';
-import type { ShardTools } from './shard-tools.js';
 
 export interface Distribution {
   readonly operation: Operation;
@@ -11,7 +10,6 @@ export interface Distribution {
   readonly sourceId: string;
   /** Count of shards and total of bytes where both are known beforehand. */
   readonly extent: { readonly count: number; readonly totalBytes: number } | undefined;
-  readonly tools: ShardTools;
   /** Which sender takes the piece. */
   readonly place: (cut: ShardCut) => NodeSender;
   /**
@@ -74,10 +72,9 @@ export async function distribute(
 async function sendPiece(
   piece: ShardPiece,
   sender: NodeSender,
-  { operation, extent, tools, dataId, version, sourceId, onStored }: Distribution,
+  { operation, extent, dataId, version, sourceId, onStored }: Distribution,
 ): Promise<void> {
   const { index, offset, bytes, last } = piece;
-  const contentCrc32c = tools.crc32c(piece.content);
   const lastExtent = last ? { count: index + 1, totalBytes: offset + bytes } : undefined;
   const { count, totalBytes } = extent ?? lastExtent ?? { count: 0, totalBytes: 0 };
   const header = {
@@ -91,11 +88,13 @@ async function sendPiece(
     offset,
     totalBytes,
     shardBytes: bytes,
-    contentCrc32c,
+    // Read once, on the way out: a pass of its own costs as much as sending.
+    checksumFollows: true,
+    contentCrc32c: 0,
     compressed: false,
     encrypted: false,
     last,
   };
-  await sender.put(piece, header, operation.remainingMs());
-  await onStored(piece, sender, contentCrc32c);
+  const crc32c = await sender.put(piece, header, operation.remainingMs());
+  await onStored(piece, sender, crc32c);
 }

@@ -16,6 +16,26 @@ export interface Confirmation {
   readonly crc32c: number;
 }
 
+const checksumBytes = 4;
+
+/** Trailer of `shard.put` from the client: CRC32C of the shard, which its header could not tell yet. */
+export function encodeChecksum(crc32c: number): Uint8Array {
+  const trailer = new Uint8Array(checksumBytes);
+  new DataView(trailer.buffer).setUint32(0, crc32c, true);
+  return trailer;
+}
+
+/** @throws PaipaiError PAIPAI_ERR_PROTOCOL. */
+export function decodeChecksum(trailer: Uint8Array): number {
+  if (trailer.byteLength !== checksumBytes) {
+    throw new PaipaiError(
+      'PAIPAI_ERR_PROTOCOL',
+      `a checksum has ${trailer.byteLength} bytes instead of ${checksumBytes}`,
+    );
+  }
+  return new DataView(trailer.buffer, trailer.byteOffset, checksumBytes).getUint32(0, true);
+}
+
 /** There is one for every shard, so it is two numbers of 32 bits, little-endian, and no msgpack. */
 const confirmationBytes = 8;
 

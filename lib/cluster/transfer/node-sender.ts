@@ -3,7 +3,7 @@ import { PaipaiError } from '../../base/errors.js';
 import type { ShardPiece } from '../../data/shard.js';
 import type { PeerStream } from '../../session/types.js';
 import type { ShardHeader } from '../../wire/shard-header.js';
-import { decodeConfirmation, putMethod } from './messages.js';
+import { decodeConfirmation, encodeChecksum, putMethod } from './messages.js';
 import { nodeError } from './node-error.js';
 import type { NodeLink } from './node-link.js';
 import type { ShardTools } from './shard-tools.js';
@@ -31,10 +31,11 @@ export class NodeSender {
   }
 
   /**
-   * Sends one shard; settles when the node has checked and stored it. The piece is released as soon as its bytes have left.
+   * Sends one shard; settles when the node has checked and stored it, with the CRC32C that both sides computed on the way.
+   * The piece is released as soon as its bytes have left.
    * Fails with PAIPAI_ERR_NODE_LOST or the node's own code; `nodeId` and `shardIndex` are in the error.
    */
-  async put(piece: ShardPiece, header: ShardHeader, deadlineMs: number): Promise<void> {
+  async put(piece: ShardPiece, header: ShardHeader, deadlineMs: number): Promise<number> {
     this.#firstMs ??= this.#clock.nowMs();
     let stream: PeerStream | undefined;
     let written: Promise<void> | undefined;
@@ -44,24 +45,28 @@ export class NodeSender {
       this.#streams.add(stream);
       // The stream uses the bytes until the write settles, also when it is reset meanwhile.
       written = stream.write(piece.content).finally(piece.release);
-      stream.end();
-      const [trailer] = await Promise.all([stream.ended, written]);
-      const { bytes, crc32c } = decodeConfirmation(trailer);
-      if (bytes !== piece.bytes || crc32c !== header.contentCrc32c) {
+      // A reset ends the wait at once, though the channel may still hold pieces of the write.
+      await Promise.race([written, stream.ended.then(() => written)]);
+      const sent = stream.sentCrc32c;
+      stream.end(encodeChecksum(sent));
+      const { bytes, crc32c } = decodeConfirmation(await stream.ended);
+      if (bytes !== piece.bytes || crc32c !== sent) {
         throw new PaipaiError(
           'PAIPAI_ERR_SHARD_CHECKSUM',
           'the node confirmed other bytes than were sent',
         );
       }
+      this.#lastMs = this.#clock.nowMs();
+      this.shards++;
+      this.bytes += piece.bytes;
+      return crc32c;
     } catch (thrown) {
       if (written === undefined) piece.release();
+      else written.catch(() => {}); // It fails for the same reason, perhaps later.
       throw nodeError(this.link, thrown);
     } finally {
       if (stream !== undefined) this.#streams.delete(stream);
     }
-    this.#lastMs = this.#clock.nowMs();
-    this.shards++;
-    this.bytes += piece.bytes;
   }
 
   /** Gives up what is under way. */

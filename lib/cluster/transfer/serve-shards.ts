@@ -1,7 +1,12 @@
 import { PaipaiError } from '../../base/errors.js';
 import type { PeerStream } from '../../session/types.js';
 import type { ShardStore } from '../../store/store.js';
-import { decodeDropRequest, decodeGetRequest, encodeConfirmation } from './messages.js';
+import {
+  decodeChecksum,
+  decodeDropRequest,
+  decodeGetRequest,
+  encodeConfirmation,
+} from './messages.js';
 import type { ShardTools } from './shard-tools.js';
 
 /** The receiving side: what a node does with the streams and requests of `messages.ts`. */
@@ -19,14 +24,15 @@ export async function servePut(
   const { dataId, dataVersion: version, shardIndex: index, shardBytes } = header;
   const reservation = store.reserve({ dataId, version, index }, shardBytes);
   try {
-    const { bytes, crc32c } = await stream.receiveInto(reservation.view);
+    const { bytes, crc32c, trailer } = await stream.receiveInto(reservation.view);
     if (bytes !== shardBytes) {
       throw new PaipaiError(
         'PAIPAI_ERR_SHARD_INCOMPLETE',
         `shard ${index} of data ${dataId} ended after ${bytes} of ${shardBytes} bytes`,
       );
     }
-    if (crc32c !== header.contentCrc32c) {
+    const expected = header.checksumFollows ? decodeChecksum(trailer) : header.contentCrc32c;
+    if (crc32c !== expected) {
       throw new PaipaiError(
         'PAIPAI_ERR_SHARD_CHECKSUM',
         `shard ${index} of data ${dataId} does not match its checksum`,

@@ -53,7 +53,6 @@ export async function transferData(transfer: Transfer): Promise<TransferReport> 
     dataId,
     version,
     sourceId: transfer.sourceId,
-    tools,
     extent:
       sizeBytes === undefined || records !== undefined
         ? undefined

@@ -25,6 +25,7 @@ const base: ShardHeader = {
   compressed: false,
   encrypted: false,
   last: false,
+  checksumFollows: false,
   contentCrc32c: 0xe3069283,
   dataVersion: 1n,
   fencingToken: 0n,
@@ -50,12 +51,14 @@ const headers: fc.Arbitrary<ShardHeader> = fc
     compressed: fc.boolean(),
     encrypted: fc.boolean(),
     last: fc.boolean(),
+    checksumFollows: fc.boolean(),
     dataId: fc.string({ minLength: 1, maxLength: 60, unit: 'grapheme' }),
     sourceId: fc.string({ minLength: 1, maxLength: 60 }),
     targetId: fc.option(fc.string({ minLength: 1, maxLength: 60 }), { nil: undefined }),
   })
   .map(({ indexShare, after, targetId, ...fields }) => ({
     ...fields,
+    contentCrc32c: fields.checksumFollows ? 0 : fields.contentCrc32c,
     shardIndex: Math.floor(indexShare * fields.shardCount),
     totalBytes: fields.offset + fields.shardBytes + after,
     ...(targetId === undefined ? {} : { targetId }),
@@ -91,6 +94,11 @@ describe('the shard header in C++ and in TypeScript', () => {
     [
       'a shard beyond the total',
       { offset: 1, shardCount: 1, totalBytes: 1 },
+      'PAIPAI_ERR_SHARD_HEADER',
+    ],
+    [
+      'a checksum that follows and stands there',
+      { checksumFollows: true },
       'PAIPAI_ERR_SHARD_HEADER',
     ],
     ['no data id', { dataId: '' }, 'PAIPAI_ERR_SHARD_HEADER'],

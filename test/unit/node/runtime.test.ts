@@ -27,6 +27,7 @@ function headerOf(content: Uint8Array, change: Partial<ShardHeader> = {}): Shard
     compressed: false,
     encrypted: false,
     last: true,
+    checksumFollows: false,
     contentCrc32c: crc32c(content),
     dataVersion: 0n,
     fencingToken: 0n,

@@ -12,6 +12,7 @@ const header: ShardHeader = {
   compressed: false,
   encrypted: false,
   last: false,
+  checksumFollows: false,
   contentCrc32c: 0xdead_beef,
   dataVersion: 1n,
   fencingToken: 2n,
@@ -50,6 +51,7 @@ describe('shard header', () => {
           compressed: fc.boolean(),
           encrypted: fc.boolean(),
           last: fc.boolean(),
+          checksumFollows: fc.boolean(),
           contentCrc32c: fc.nat(0xffff_ffff),
           dataVersion: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
           fencingToken: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
@@ -65,6 +67,7 @@ describe('shard header', () => {
           const known = isKnown || fields.last;
           const made: ShardHeader = {
             ...fields,
+            contentCrc32c: fields.checksumFollows ? 0 : fields.contentCrc32c,
             shardCount: known ? fields.shardIndex + 1 : 0,
             totalBytes: known ? fields.offset + fields.shardBytes : 0,
             ...(targetId === undefined ? {} : { targetId }),
