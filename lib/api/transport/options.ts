@@ -1,0 +1,184 @@
+import {
+  checkDuration,
+  checkInteger,
+  checkOneOf,
+  checkString,
+  invalidArgument,
+} from '../../base/check.js';
+import type { Env } from '../../base/env.js';
+import { engineChoices } from '../../node/select-network.js';
+import type { ListenOptions as SessionListenOptions, SessionOptions } from '../../session/types.js';
+import type { Backoff } from './backoff.js';
+import { type Codec, codecs } from './codec.js';
+import type {
+  CodecName,
+  ConnectOptions,
+  Handlers,
+  ListenOptions,
+  ReconnectOptions,
+  RequestOptions,
+  TransportOptions,
+} from './types.js';
+
+const mebi = 1024 * 1024;
+const codecNames: readonly CodecName[] = ['bytes', 'msgpack'];
+const queuedBytesMaxDefault = 16 * mebi;
+const deadlineMsDefault = 30_000;
+
+export interface ListenSettings {
+  /** Without the service, which needs somebody to serve for. */
+  readonly session: SessionListenOptions;
+  readonly codec: Codec;
+  readonly handlers: Handlers<unknown>;
+  readonly dropsSlowPeers: boolean;
+}
+
+export interface ConnectSettings {
+  readonly session: SessionOptions;
+  readonly codec: Codec;
+  readonly handlers: Handlers<unknown>;
+  readonly backoff: Backoff | null;
+  readonly queuedRequestsMax: number;
+  readonly queuedBytesMax: number;
+  readonly failFast: boolean;
+  readonly deadlineMs: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** @throws PaipaiError PAIPAI_ERR_INVALID_ARGUMENT, which names the option; ranges of the session's own are checked there. */
+export function checkListenOptions(env: Env, options: ListenOptions<unknown>): ListenSettings {
+  checkObject('options', options);
+  const { slowPeers, handshakesMax } = options;
+  return {
+    session: {
+      ...checkTransportOptions(env, options),
+      ...(handshakesMax !== undefined && { handshakesMax }),
+    },
+    codec: codecOf(options.codec),
+    handlers: checkHandlers(options),
+    dropsSlowPeers: checkOneOf('slowPeers', slowPeers ?? 'skip', ['skip', 'drop']) === 'drop',
+  };
+}
+
+/** As `checkListenOptions`. */
+export function checkConnectOptions(env: Env, options: ConnectOptions<unknown>): ConnectSettings {
+  checkObject('options', options);
+  const { connectTimeoutMs, queuedRequestsMax, deadlineMs } = options;
+  const session: SessionOptions = {
+    ...checkTransportOptions(env, options),
+    ...(connectTimeoutMs !== undefined && { connectTimeoutMs }),
+  };
+  return {
+    session,
+    codec: codecOf(options.codec),
+    handlers: checkHandlers(options),
+    backoff: checkReconnect(options.reconnect),
+    queuedRequestsMax: checkInteger('queuedRequestsMax', queuedRequestsMax ?? 1_024, 0, mebi),
+    queuedBytesMax: session.queuedBytesMax ?? queuedBytesMaxDefault,
+    failFast: checkBoolean('failFast', options.failFast ?? false),
+    deadlineMs: deadlineMs ?? deadlineMsDefault,
+    signal: options.signal,
+  };
+}
+
+/** The engine that `options` ask for; they are looked at here before anything else is. */
+export function checkEngine(options: TransportOptions<unknown>): 'auto' | 'native' | 'js' {
+  checkObject('options', options);
+  return checkOneOf('engine', options.engine ?? 'auto', engineChoices);
+}
+
+export function checkRequestOptions(options: unknown): RequestOptions {
+  checkObject('options', options);
+  const asked: RequestOptions = options;
+  if (asked.failFast !== undefined) checkBoolean('failFast', asked.failFast);
+  return asked;
+}
+
+function checkTransportOptions(env: Env, options: TransportOptions<unknown>): SessionOptions {
+  const { name, nodeId, heartbeat, secret, deadlineMs, handshakeTimeoutMs } = options;
+  const { frameBytesMax, inFlightBytesMax, requestsInFlightMax, streamsMax } = options;
+  return {
+    netName: checkString('name', name ?? 'default', 255),
+    nodeId: nodeId ?? `peer-${Buffer.from(env.random.bytes(8)).toString('hex')}`,
+    heartbeat: heartbeat ?? {},
+    queuedBytesMax: options.queuedBytesMax ?? queuedBytesMaxDefault,
+    deadlineMs: deadlineMs ?? deadlineMsDefault,
+    ...(secret !== undefined && { secret }),
+    ...(handshakeTimeoutMs !== undefined && { handshakeTimeoutMs }),
+    ...(frameBytesMax !== undefined && { frameBytesMax }),
+    ...(inFlightBytesMax !== undefined && { inFlightBytesMax }),
+    ...(requestsInFlightMax !== undefined && { requestsInFlightMax }),
+    ...(streamsMax !== undefined && { streamsMax }),
+  };
+}
+
+function codecOf(codec: unknown): Codec {
+  return codecs[checkOneOf('codec', codec ?? 'bytes', codecNames)];
+}
+
+function checkHandlers(options: Handlers<unknown>): Handlers<unknown> {
+  checkFunctions('methods', options.methods);
+  checkFunctions('topics', options.topics);
+  checkFunction('onRequest', options.onRequest);
+  checkFunction('onMessage', options.onMessage);
+  checkFunction('onStream', options.onStream);
+  return options;
+}
+
+function checkReconnect(reconnect: unknown): Backoff | null {
+  if (reconnect === undefined || reconnect === false) return null;
+  checkObject('reconnect', reconnect, 'false, or an object');
+  const options: ReconnectOptions = reconnect;
+  const { jitter = 1, attemptsMax = Infinity } = options;
+  const backoffMs = checkDuration('reconnect.backoffMs', options.backoffMs ?? 100);
+  const backoffMsMax = checkDuration(
+    'reconnect.backoffMsMax',
+    options.backoffMsMax ?? Math.max(backoffMs, 10_000),
+  );
+  if (backoffMsMax < backoffMs) {
+    throw invalidArgument(
+      'reconnect.backoffMsMax',
+      `at least backoffMs (${backoffMs})`,
+      backoffMsMax,
+    );
+  }
+  return {
+    backoffMs,
+    backoffMsMax,
+    jitter: checkFraction('reconnect.jitter', jitter),
+    attemptsMax:
+      attemptsMax === Infinity
+        ? Infinity
+        : checkInteger('reconnect.attemptsMax', attemptsMax, 1, Number.MAX_SAFE_INTEGER),
+  };
+}
+
+function checkFraction(name: string, value: unknown): number {
+  if (typeof value === 'number' && value >= 0 && value <= 1) return value;
+  throw invalidArgument(name, 'a number from 0 to 1', value);
+}
+
+function checkBoolean(name: string, value: unknown): boolean {
+  if (typeof value === 'boolean') return value;
+  throw invalidArgument(name, 'true or false', value);
+}
+
+function checkObject(
+  name: string,
+  value: unknown,
+  expected = 'an object',
+): asserts value is object {
+  if (typeof value !== 'object' || value === null) throw invalidArgument(name, expected, value);
+}
+
+function checkFunction(name: string, value: unknown): void {
+  if (value === undefined || typeof value === 'function') return;
+  throw invalidArgument(name, 'a function', value);
+}
+
+function checkFunctions(name: string, value: unknown): void {
+  if (value === undefined) return;
+  checkObject(name, value, 'an object of functions');
+  for (const [key, member] of Object.entries(value))
+    checkFunction(`${name}.${key}`, member ?? null);
+}

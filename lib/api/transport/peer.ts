@@ -1,0 +1,343 @@
+import { EventEmitter } from 'node:events';
+import {
+  checkDuration,
+  checkInteger,
+  checkSignal,
+  checkString,
+  invalidArgument,
+} from '../../base/check.js';
+import { PaipaiError } from '../../base/errors.js';
+import { peerClosed, sessionClosed } from '../../session/failures.js';
+import type { Peer as SessionPeer, PeerStats as SessionStats } from '../../session/types.js';
+import type { ChannelPath, EngineName } from '../../transport/frame-channel.js';
+import { queueBytesHigh } from '../../transport/limits.js';
+import { nameBytesMax } from '../../wire/frame.js';
+import type { Codec } from './codec.js';
+import { checkRequestOptions } from './options.js';
+import type { Redial } from './redial.js';
+import type {
+  Peer,
+  PeerEvents,
+  PeerState,
+  PeerStats,
+  PeerStream,
+  RequestOptions,
+  StreamOptions,
+} from './types.js';
+import type { WaitingRequests } from './waiting-requests.js';
+
+/** What a peer has that makes its next connection itself. */
+export interface Reconnection {
+  readonly redial: Redial;
+  readonly waiting: WaitingRequests;
+  readonly failFast: boolean;
+  readonly deadlineMs: number;
+}
+
+const graceMsDefault = 1_000;
+
+const noStats: SessionStats = {
+  framesSent: 0,
+  framesReceived: 0,
+  bytesSent: 0,
+  bytesReceived: 0,
+  requestsInFlight: 0,
+  streamsOpen: 0,
+  handlerFailures: 0,
+};
+
+/**
+ * One peer as people know it, over the session that stands now. Payloads are `unknown` here: the codec makes bytes of them, and the
+ * types of `connect` and `listen` say what they are.
+ */
+export class TransportPeer extends EventEmitter<PeerEvents<unknown>> implements Peer<unknown> {
+  readonly #codec: Codec;
+  /** The session that stands, or the last one; set by `attach` before anybody sees this object. */
+  #session!: SessionPeer;
+  #state: PeerState = 'open';
+  #reconnection: Reconnection | null = null;
+  #keepsAlive = true;
+  #isPressed = false;
+  #connections = 0;
+  #messagesUnhandled = 0;
+  /** Of the sessions before this one. */
+  #past: SessionStats = noStats;
+  /** Events that wait until somebody can listen; null from then on. */
+  #early: (() => void)[] | null;
+  #closing: Promise<void> | null = null;
+
+  /** @param holdsEvents whether events wait for `handOver` */
+  constructor(codec: Codec, holdsEvents: boolean) {
+    super();
+    this.#codec = codec;
+    this.#early = holdsEvents ? [] : null;
+  }
+
+  get engine(): EngineName {
+    // Only an engine makes sessions for this surface; the network in memory is for tests of the floors below.
+    return this.#session.engine as EngineName;
+  }
+
+  get path(): ChannelPath {
+    return this.#session.path;
+  }
+
+  get remoteAddress(): string {
+    return this.#session.remoteAddress;
+  }
+
+  get remoteNodeId(): string {
+    return this.#session.remoteNodeId;
+  }
+
+  get state(): PeerState {
+    // The session is the first to know that the other side is leaving.
+    if (this.#state !== 'open' || this.#session.state === 'open') return this.#state;
+    return this.#reconnection === null ? 'closing' : 'reconnecting';
+  }
+
+  async request(method: string, payload?: unknown, options?: RequestOptions): Promise<unknown> {
+    const bytes = this.#codec.encode(payload);
+    if (options !== undefined) checkRequestOptions(options);
+    const answer = await this.#request(method, bytes, options);
+    return this.#codec.decode(answer);
+  }
+
+  send(topic: string, payload?: unknown): boolean {
+    return this.sendBytes(topic, this.#codec.encode(payload));
+  }
+
+  /** `send`, behind the codec. */
+  sendBytes(topic: string, bytes: Uint8Array): boolean {
+    this.#checkConnected(`message '${topic}'`);
+    const isBelowHighMark = this.#session.send(topic, bytes);
+    if (!isBelowHighMark) this.#onPressure();
+    return isBelowHighMark;
+  }
+
+  openStream(method: string, metadata?: Uint8Array, options?: StreamOptions): PeerStream {
+    this.#checkConnected(`stream '${method}'`);
+    return this.#session.openStream(method, metadata, options);
+  }
+
+  drained(): Promise<void> {
+    return this.#session.drained();
+  }
+
+  stats(): PeerStats {
+    return {
+      ...sumOf(this.#past, this.#session.stats()),
+      connections: this.#connections,
+      requestsWaiting: this.#reconnection?.waiting.count ?? 0,
+      queuedBytes: this.#session.queuedBytes,
+      messagesUnhandled: this.#messagesUnhandled,
+    };
+  }
+
+  async close(graceMs: number = graceMsDefault): Promise<void> {
+    checkInteger('graceMs', graceMs, 0, 0x7fff_ffff);
+    this.#closing ??= this.#close(graceMs);
+    await this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  destroy(error?: Error): void {
+    if (error !== undefined && !(error instanceof Error)) {
+      throw invalidArgument('error', 'an Error', error);
+    }
+    if (this.#state === 'closed') return;
+    const isWithoutSession = this.#state === 'reconnecting';
+    this.#leave();
+    this.#session.destroy(error);
+    // A session that was over before will not say so again.
+    if (isWithoutSession) process.nextTick(() => this.#finish(error ?? null));
+  }
+
+  ref(): this {
+    return this.#setKeepsAlive(true);
+  }
+
+  unref(): this {
+    return this.#setKeepsAlive(false);
+  }
+
+  // What those who make connections tell.
+
+  /** From now on the peer makes its connections itself. */
+  reconnectBy(reconnection: Reconnection): void {
+    this.#reconnection = reconnection;
+  }
+
+  /** A session stands; nothing has come over it yet. */
+  attach(session: SessionPeer): void {
+    if (this.#state === 'closing' || this.#state === 'closed') {
+      session.destroy();
+      return;
+    }
+    if (this.#connections > 0) this.#past = sumOf(this.#past, this.#session.stats());
+    this.#session = session;
+    this.#connections++;
+    this.#isPressed = false;
+    this.#state = 'open';
+    if (!this.#keepsAlive) session.unref();
+    this.#reconnection?.redial.connected();
+    this.#reconnection?.waiting.sendAll(({ method, payload, deadlineMs, signal }) =>
+      session.request(method, payload, { deadlineMs, ...(signal !== undefined && { signal }) }),
+    );
+    this.#announce(() => this.emit('connect'));
+  }
+
+  /** Somebody can listen to events. */
+  handOver(): void {
+    const early = this.#early ?? [];
+    this.#early = null;
+    // One by one, so that a listener that throws costs no other its event.
+    for (const event of early) process.nextTick(event);
+  }
+
+  sessionEnded(session: SessionPeer, error: Error | null): void {
+    // One that came too late to be attached concerns nobody.
+    if (session !== this.#session) return;
+    if (this.#reconnection === null || this.#state !== 'open') {
+      this.#finish(error);
+      return;
+    }
+    this.#state = 'reconnecting';
+    const reason = error ?? peerClosed(this.remoteAddress, 'the other side said goodbye', null);
+    try {
+      this.#announce(() => this.emit('drop', reason));
+    } finally {
+      // A listener may have closed the peer; one that throws must not cost it its next connection.
+      if (this.state === 'reconnecting') this.#reconnection.redial.start(reason);
+    }
+  }
+
+  /** There will be no further connection. */
+  giveUp(error: Error): void {
+    const { remoteAddress } = this;
+    this.#reconnection?.waiting.failAll((method) =>
+      peerClosed(remoteAddress, `request '${method}'`, error),
+    );
+    this.#finish(error);
+  }
+
+  takeMessage(topic: string, payload: unknown): void {
+    this.#announce(() => {
+      if (!this.emit('message', topic, payload)) this.#messagesUnhandled++;
+    });
+  }
+
+  takeStream(stream: PeerStream): void {
+    this.#announce(() => {
+      if (this.emit('stream', stream)) return;
+      const { method } = stream;
+      const message = `no stream '${method}' is served`;
+      stream.reset(new PaipaiError('PAIPAI_ERR_METHOD_UNKNOWN', message, { method }));
+    });
+  }
+
+  /** Whether the connection is gone and another will come. */
+  get #isBetweenConnections(): boolean {
+    return this.state === 'reconnecting';
+  }
+
+  #request(
+    method: string,
+    payload: Uint8Array,
+    options: RequestOptions | undefined,
+  ): Promise<Uint8Array> {
+    const reconnection = this.#reconnection;
+    if (reconnection !== null && this.#isBetweenConnections) {
+      checkString('method', method, nameBytesMax);
+      const signal = checkSignal('signal', options?.signal);
+      const asked = options?.deadlineMs ?? reconnection.deadlineMs;
+      const deadlineMs = checkDuration('deadlineMs', asked, true);
+      if (options?.failFast ?? reconnection.failFast)
+        throw this.#noConnection(`request '${method}'`);
+      return reconnection.waiting.add({ method, payload, deadlineMs, signal });
+    }
+    const session = this.#session;
+    const answer = session.request(method, payload, options);
+    if (session.queuedBytes > queueBytesHigh) this.#onPressure();
+    return answer;
+  }
+
+  #checkConnected(tried: string): void {
+    if (this.#isBetweenConnections) throw this.#noConnection(tried);
+  }
+
+  #noConnection(tried: string): PaipaiError {
+    const address = this.remoteAddress;
+    return new PaipaiError(
+      'PAIPAI_ERR_PEER_CLOSED',
+      `${tried}: there is no connection with ${address} at the moment, and nothing was sent`,
+      { address },
+    );
+  }
+
+  #onPressure(): void {
+    if (this.#isPressed) return;
+    this.#isPressed = true;
+    const session = this.#session;
+    const onDrained = (): void => {
+      if (session !== this.#session) return;
+      this.#isPressed = false;
+      this.emit('drain');
+    };
+    // Its end is told by `drop` or `close`.
+    void session.drained().then(onDrained, () => {});
+    this.emit('pressure');
+  }
+
+  #announce(event: () => void): void {
+    if (this.#early === null) event();
+    else this.#early.push(event);
+  }
+
+  async #close(graceMs: number): Promise<void> {
+    if (this.#state === 'closed') return;
+    this.#leave();
+    await this.#session.close(graceMs);
+    // Unless the session's own end was the peer's.
+    this.#finish(null);
+  }
+
+  /** Takes no new work. */
+  #leave(): void {
+    this.#state = 'closing';
+    this.#reconnection?.redial.stop();
+    const { remoteAddress } = this;
+    this.#reconnection?.waiting.failAll((method) =>
+      sessionClosed(remoteAddress, `request '${method}'`),
+    );
+  }
+
+  #finish(error: Error | null): void {
+    if (this.#state === 'closed') return;
+    this.#state = 'closed';
+    this.#announce(() => this.emit('close', error));
+  }
+
+  #setKeepsAlive(keepsAlive: boolean): this {
+    this.#keepsAlive = keepsAlive;
+    if (keepsAlive) this.#session.ref();
+    else this.#session.unref();
+    this.#reconnection?.redial.setKeepAlive(keepsAlive);
+    return this;
+  }
+}
+
+function sumOf(a: SessionStats, b: SessionStats): SessionStats {
+  return {
+    framesSent: a.framesSent + b.framesSent,
+    framesReceived: a.framesReceived + b.framesReceived,
+    bytesSent: a.bytesSent + b.bytesSent,
+    bytesReceived: a.bytesReceived + b.bytesReceived,
+    requestsInFlight: a.requestsInFlight + b.requestsInFlight,
+    streamsOpen: a.streamsOpen + b.streamsOpen,
+    handlerFailures: a.handlerFailures + b.handlerFailures,
+  };
+}

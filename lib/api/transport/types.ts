@@ -1,0 +1,226 @@
+import type { EventEmitter } from 'node:events';
+import type { EngineChoice } from '../../node/select-network.js';
+import type {
+  HeartbeatOptions,
+  PeerStats as SessionStats,
+  PeerStream as SessionStream,
+} from '../../session/types.js';
+import type { ChannelPath, EngineName } from '../../transport/frame-channel.js';
+
+/** The words of `paipainet/transport`. `Payload` is `Uint8Array`, or `unknown` with the codec 'msgpack'. */
+
+export type { HeartbeatOptions } from '../../session/types.js';
+
+/** A byte stream with credit, both ways; each direction ends on its own. Metadata and trailers are bytes with every codec. */
+export type PeerStream = Omit<SessionStream, 'peer'>;
+
+export interface MessageContext<Payload> {
+  readonly peer: Peer<Payload>;
+}
+
+export interface RequestContext<Payload> extends MessageContext<Payload> {
+  readonly method: string;
+  /** Fires when the caller aborts, its deadline passes or the connection ends. */
+  readonly signal: AbortSignal;
+  /** What was left of the caller's deadline on arrival, in milliseconds; Infinity when it has none. */
+  readonly deadlineMs: number;
+}
+
+/** Nothing is an empty answer, or null with the codec 'msgpack'. */
+// biome-ignore lint/suspicious/noConfusingVoidType: a handler without a return statement is meant.
+export type Answer<Payload> = Payload | undefined | void;
+
+export interface Handlers<Payload> {
+  /** Requests by method. Own properties only. */
+  methods?: Record<
+    string,
+    (
+      payload: Payload,
+      context: RequestContext<Payload>,
+    ) => Answer<Payload> | Promise<Answer<Payload>>
+  >;
+  /** Requests of methods that `methods` does not have. */
+  onRequest?: (
+    method: string,
+    payload: Payload,
+    context: RequestContext<Payload>,
+  ) => Answer<Payload> | Promise<Answer<Payload>>;
+  /** Messages by topic. Own properties only. */
+  topics?: Record<string, (payload: Payload, context: MessageContext<Payload>) => void>;
+  /** Messages of topics that `topics` does not have; without it they are the event `message`. */
+  onMessage?: (topic: string, payload: Payload, context: MessageContext<Payload>) => void;
+  /** Streams that the other side opens; without it they are the event `stream`. What it throws resets the stream. */
+  onStream?: (stream: PeerStream, context: MessageContext<Payload>) => void | Promise<void>;
+}
+
+export type CodecName = 'bytes' | 'msgpack';
+
+export interface TransportOptions<Payload> extends Handlers<Payload> {
+  /** Name of the net, 1 to 255 bytes; both sides must agree. Default 'default'. */
+  name?: string;
+  /** Proven by both sides, never sent. Beyond this machine `listen` requires one. */
+  secret?: string | Uint8Array;
+  /** What this side calls itself, 1 to 255 bytes. Default: made up. */
+  nodeId?: string;
+  /** Default 'auto': the native one where it works. */
+  engine?: EngineChoice;
+  /** What payloads are; both sides must agree. Default 'bytes'. */
+  codec?: unknown extends Payload ? CodecName : 'bytes';
+  /** For a request without its own; Infinity is none. Default 30,000. */
+  deadlineMs?: number;
+  /** Default `{ intervalMs: 10_000, timeoutMs: 30_000 }`. */
+  heartbeat?: HeartbeatOptions | false;
+  /** Default 5,000. */
+  handshakeTimeoutMs?: number;
+  /** Longest payload of one frame: 1 KiB to 64 MiB. Default 16 MiB. */
+  frameBytesMax?: number;
+  /** Requests and messages that may wait for the peer to read: 64 KiB to 4 GiB. Default 16 MiB. */
+  queuedBytesMax?: number;
+  /** Stream data under way to this side on one connection: 1 MiB to 4 GiB. Default 64 MiB. */
+  inFlightBytesMax?: number;
+  /** Requests served at once for one peer: 1 to 1,048,576. Default 4,096. */
+  requestsInFlightMax?: number;
+  /** Streams that each side may have open at once on one connection: 1 to 65,536. Default 1,024. */
+  streamsMax?: number;
+}
+
+export interface ListenOptions<Payload = Uint8Array> extends TransportOptions<Payload> {
+  /** What `broadcast` does with a peer that has no room left. Default 'skip'. */
+  slowPeers?: 'skip' | 'drop';
+  /** Connections that have not finished the handshake: 1 to 1,048,576. Default 1,024; more are closed at once. */
+  handshakesMax?: number;
+}
+
+export interface ReconnectOptions {
+  /** Before the first attempt; doubles with each. Default 100. */
+  backoffMs?: number;
+  /** Longest wait. Default 10,000. */
+  backoffMsMax?: number;
+  /** The part of each wait that is left to chance, 0 to 1. Default 1: anything from 0 to the whole. */
+  jitter?: number;
+  /** Attempts until the peer closes, counted anew once a connection has stood for `backoffMsMax`. Default Infinity. */
+  attemptsMax?: number;
+}
+
+export interface ConnectOptions<Payload = Uint8Array> extends TransportOptions<Payload> {
+  /** Default false: the peer closes with its connection. */
+  reconnect?: ReconnectOptions | false;
+  /** Requests that wait for the next connection: 0 to 1,048,576. Default 1,024. */
+  queuedRequestsMax?: number;
+  /** For a request without its own: whether it fails at once instead of waiting for the next connection. Default false. */
+  failFast?: boolean;
+  /** For each attempt to connect. Default 10,000. */
+  connectTimeoutMs?: number;
+  /** Aborts the first attempt to connect; later ones end with `close`. */
+  signal?: AbortSignal;
+}
+
+export interface RequestOptions {
+  /** Milliseconds until PAIPAI_ERR_DEADLINE, above 0; Infinity is none. The other side learns it. Default: as of the peer. */
+  deadlineMs?: number;
+  /** Aborts with PAIPAI_ERR_ABORTED; the other side's `signal` fires. */
+  signal?: AbortSignal;
+  /** Whether to fail at once while there is no connection. Default: as of the peer. */
+  failFast?: boolean;
+}
+
+export interface StreamOptions {
+  /** Default Infinity. */
+  deadlineMs?: number;
+  signal?: AbortSignal;
+}
+
+export interface PeerEvents<Payload> {
+  /** A connection stands: the first one, which is told after `connect` has settled, and each after a `drop`. */
+  connect: [];
+  /** The connection is gone and the peer is about to reconnect. */
+  drop: [error: Error];
+  /** More than 1 MiB waits for the peer to read. */
+  pressure: [];
+  /** After `pressure`: less than 256 KiB waits. */
+  drain: [];
+  /** The last event, once. Null: closed in order. */
+  close: [error: Error | null];
+  message: [topic: string, payload: Payload];
+  stream: [stream: PeerStream];
+}
+
+/** Sums over all connections of the peer, and what is under way now. */
+export interface PeerStats extends SessionStats {
+  /** Connections made. */
+  connections: number;
+  /** Requests that wait for the next connection. */
+  requestsWaiting: number;
+  /** Bytes that the system has not taken yet. */
+  queuedBytes: number;
+  /** Messages that came when nobody listened for them. */
+  messagesUnhandled: number;
+}
+
+export type PeerState = 'open' | 'reconnecting' | 'closing' | 'closed';
+
+/** The other side, over one connection, or with `reconnect` over one after the other. */
+export interface Peer<Payload = Uint8Array>
+  extends EventEmitter<PeerEvents<Payload>>,
+    AsyncDisposable {
+  readonly engine: EngineName;
+  /** Of the last connection. */
+  readonly path: ChannelPath;
+  readonly remoteAddress: string;
+  /** What the other side calls itself. */
+  readonly remoteNodeId: string;
+  readonly state: PeerState;
+
+  /**
+   * One request, one answer. The payload is yours again at once; so is the answer.
+   * Fails: PAIPAI_ERR_DEADLINE, _ABORTED, _METHOD_UNKNOWN, _REMOTE or the code that the handler threw; _OVERLOADED (too many under way over
+   * there, or waiting here), _BACK_PRESSURE (`queuedBytesMax`), _FRAME_TOO_LARGE: none of these was begun. _PEER_CLOSED: the connection ended;
+   * whether it was done is not known, and it is not repeated. _CLOSED: the peer was closed before.
+   */
+  request(method: string, payload?: Payload, options?: RequestOptions): Promise<Payload>;
+  /**
+   * One way, in order with requests; the payload is yours again at once. False: queued, but more than 1 MiB waits; await `drained()`.
+   * Throws PAIPAI_ERR_BACK_PRESSURE, _FRAME_TOO_LARGE, _CLOSED, and _PEER_CLOSED while there is no connection.
+   */
+  send(topic: string, payload?: Payload): boolean;
+  /** Throws PAIPAI_ERR_OVERLOADED above `streamsMax`, _CLOSED, and _PEER_CLOSED while there is no connection. */
+  openStream(method: string, metadata?: Uint8Array, options?: StreamOptions): PeerStream;
+  /** Settles when less than 256 KiB waits. Fails with PAIPAI_ERR_PEER_CLOSED when the connection ends. */
+  drained(): Promise<void>;
+  stats(): PeerStats;
+  /** Refuses new work, lets what is under way finish for `graceMs` (default 1,000), says goodbye, ends. */
+  close(graceMs?: number): Promise<void>;
+  /** Ends at once; what is under way fails with PAIPAI_ERR_PEER_CLOSED and `error` as its cause. */
+  destroy(error?: Error): void;
+  /** Whether the peer keeps the process alive, which it does at first. */
+  ref(): this;
+  unref(): this;
+}
+
+export interface BroadcastResult<Payload> {
+  /** Peers for which the message was queued. */
+  queuedCount: number;
+  /** Those of them for which more than 1 MiB waits now. */
+  aboveHighMark: Peer<Payload>[];
+  /** Peers left out for want of room; with `slowPeers: 'drop'` their connections were ended. */
+  skippedCount: number;
+}
+
+export interface ListenerEvents<Payload> {
+  /** A peer has finished its handshake; nothing it says comes before the end of this event. */
+  peer: [peer: Peer<Payload>];
+  close: [];
+}
+
+export interface Listener<Payload = Uint8Array>
+  extends EventEmitter<ListenerEvents<Payload>>,
+    AsyncDisposable {
+  /** With the port that the system chose. */
+  readonly address: string;
+  readonly engine: EngineName;
+  readonly peers: ReadonlySet<Peer<Payload>>;
+  /** Sends to every peer, once. Nobody is waited for. Throws PAIPAI_ERR_FRAME_TOO_LARGE, _VALUE, _CLOSED. */
+  broadcast(topic: string, payload?: Payload): BroadcastResult<Payload>;
+  /** Stops accepting, and closes every peer as `Peer.close` does. */
+  close(graceMs?: number): Promise<void>;
+}

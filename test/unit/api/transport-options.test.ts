@@ -1,0 +1,165 @@
+import { execFileSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+import { connect, listen } from '../../../dist/api/transport.js';
+import { codeOf } from '../../support/session-pair.js';
+
+const local = 'tcp://127.0.0.1:0';
+
+describe('addresses', () => {
+  test.each([
+    '',
+    'tcp',
+    'tcp:',
+    'tcp://',
+    'tcp://127.0.0.1',
+    'tcp://127.0.0.1:',
+    'tcp://127.0.0.1:x',
+    'tcp://127.0.0.1:-1',
+    'tcp://127.0.0.1:65536',
+    'tcp://127.0.0.1:1/path',
+    'tcp://127.0.0.1:1?query',
+    'tcp://user@127.0.0.1:1',
+    'tcp://:1',
+    'tcp://a b:1',
+    'tcp://[::1:1',
+    'tcp://[127.0.0.1]:1',
+    'tcp://::1:1',
+    'TCP://127.0.0.1:1',
+    'udp://127.0.0.1:1',
+    'http://127.0.0.1:1',
+    'shm://x',
+    'unix:',
+    'unix://',
+    'unix://relative',
+    'unix:///zero\0byte',
+    `unix:///${'x'.repeat(107)}`,
+    `tcp://${'x'.repeat(1_100)}:1`,
+    undefined,
+    null,
+    7,
+    {},
+  ])('%o is none', async (address) => {
+    expect(await codeOf(listen(address as string))).toBe('PAIPAI_ERR_INVALID_ADDRESS');
+    expect(await codeOf(connect(address as string))).toBe('PAIPAI_ERR_INVALID_ADDRESS');
+  });
+
+  test('beyond this machine a secret is asked for', async () => {
+    expect(await codeOf(listen('tcp://0.0.0.0:0'))).toBe('PAIPAI_ERR_INSECURE_ADDRESS');
+  });
+
+  test('one that is in use, and one where nobody listens', async () => {
+    const listener = await listen(local);
+    await expect(listen(listener.address)).rejects.toMatchObject({ code: 'EADDRINUSE' });
+    await listener.close();
+    await expect(connect(listener.address)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+  });
+});
+
+const badForBoth: [string, unknown][] = [
+  ['name', ''],
+  ['name', 'x'.repeat(256)],
+  ['name', 1],
+  ['nodeId', ''],
+  ['secret', ''],
+  ['secret', 7],
+  ['engine', 'fast'],
+  ['codec', 'json'],
+  ['deadlineMs', 0],
+  ['deadlineMs', -1],
+  ['deadlineMs', Number.NaN],
+  ['deadlineMs', '5'],
+  ['heartbeat', true],
+  ['heartbeat', { intervalMs: 0 }],
+  ['handshakeTimeoutMs', 0],
+  ['frameBytesMax', 1023],
+  ['frameBytesMax', 64 * 1024 * 1024 + 1],
+  ['queuedBytesMax', 64 * 1024 - 1],
+  ['queuedBytesMax', 2 ** 32 + 1],
+  ['queuedBytesMax', Number.POSITIVE_INFINITY],
+  ['inFlightBytesMax', 1],
+  ['requestsInFlightMax', 0],
+  ['requestsInFlightMax', 1.5],
+  ['streamsMax', 0],
+  ['streamsMax', 65_537],
+  ['onRequest', 'echo'],
+  ['onMessage', {}],
+  ['onStream', 1],
+  ['methods', 'echo'],
+  ['methods', null],
+  ['methods', { echo: 'echo' }],
+  ['methods', { echo: undefined }],
+  ['topics', { news: 1 }],
+];
+
+describe('options', () => {
+  test.each([null, 'options', 7])('%o are none', async (options) => {
+    expect(await codeOf(listen(local, options as never))).toBe('PAIPAI_ERR_INVALID_ARGUMENT');
+    expect(await codeOf(connect(local, options as never))).toBe('PAIPAI_ERR_INVALID_ARGUMENT');
+  });
+
+  test.each(badForBoth)('%s must not be %o', async (name, value) => {
+    const failures = [listen(local, { [name]: value }), connect(local, { [name]: value })];
+    for (const failure of failures) {
+      await expect(failure).rejects.toMatchObject({
+        code: 'PAIPAI_ERR_INVALID_ARGUMENT',
+        message: expect.stringContaining(name) as string,
+      });
+    }
+  });
+
+  test.each<[string, unknown]>([
+    ['slowPeers', 'wait'],
+    ['handshakesMax', 0],
+  ])('%s of a listener must not be %o', async (name, value) => {
+    expect(await codeOf(listen(local, { [name]: value }))).toBe('PAIPAI_ERR_INVALID_ARGUMENT');
+  });
+
+  test.each<[string, unknown]>([
+    ['reconnect', true],
+    ['reconnect', null],
+    ['reconnect', { backoffMs: 0 }],
+    ['reconnect', { backoffMs: Number.NaN }],
+    ['reconnect', { backoffMsMax: 0 }],
+    ['reconnect', { backoffMs: 100, backoffMsMax: 99 }],
+    ['reconnect', { jitter: 1.1 }],
+    ['reconnect', { jitter: true }],
+    ['reconnect', { attemptsMax: 0 }],
+    ['queuedRequestsMax', -1],
+    ['failFast', 'yes'],
+    ['connectTimeoutMs', 0],
+    ['signal', {}],
+  ])('%s of a peer must not be %o', async (name, value) => {
+    expect(await codeOf(connect(local, { [name]: value }))).toBe('PAIPAI_ERR_INVALID_ARGUMENT');
+  });
+
+  test('a signal that has fired connects to nobody', async () => {
+    const listener = await listen(local);
+    const signal = AbortSignal.abort();
+    expect(await codeOf(connect(listener.address, { signal }))).toBe('PAIPAI_ERR_ABORTED');
+    await listener.close();
+  });
+});
+
+describe('paipainet/transport', () => {
+  const cwd = fileURLToPath(new URL('../../../', import.meta.url));
+  const run = (...args: string[]): string =>
+    execFileSync(process.execPath, args, { cwd, encoding: 'utf8' });
+  const words = "typeof listen + ' ' + typeof connect + ' ' + typeof PaipaiError";
+
+  test('is imported', () => {
+    const program = `import { listen, connect, PaipaiError } from 'paipainet/transport'; console.log(${words});`;
+    expect(run('--input-type=module', '-e', program)).toBe('function function function\n');
+  });
+
+  test('is required, as an ordinary object with the same classes', () => {
+    const program = `const transport = require('paipainet/transport');
+      const { listen, connect, PaipaiError } = transport;
+      console.log(${words});
+      transport.listen = 1;
+      console.log(transport.listen, PaipaiError === require('paipainet').PaipaiError);`;
+    expect(run('--input-type=commonjs', '-e', program)).toBe(
+      'function function function\n1 true\n',
+    );
+  });
+});
