@@ -180,7 +180,13 @@ class NativeListener implements FrameListener {
           frameBytesMax,
         });
         core.attach(connection, channel);
-        onChannel(channel);
+        try {
+          onChannel(channel);
+        } catch (thrown) {
+          // Nobody has it, so nobody would ever close it.
+          channel.destroy();
+          throw thrown;
+        }
       },
       onPaused: (result) => {
         log('accepting at %s rests: %s', text, errorOfResult(result, 'accept').message);

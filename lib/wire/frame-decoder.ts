@@ -2,6 +2,7 @@ import type { PaipaiCode } from '../base/codes.js';
 import { PaipaiError } from '../base/errors.js';
 import { crc32c, extendCrc32c } from './crc32c.js';
 import {
+  chunkBytesMax,
   FrameType,
   frameField,
   frameHeaderBytes,
@@ -313,10 +314,12 @@ function checkHeader(
   const type = frameField.type(bytes, at);
   if (!isFrameType(type)) return refuse('PAIPAI_ERR_FRAME_TYPE', `no frame has type ${type}`);
   const payloadBytes = frameField.payloadBytes(bytes, at);
-  if (payloadBytes > frameBytesMax) {
+  const limit =
+    type === FrameType.streamData ? Math.min(frameBytesMax, chunkBytesMax) : frameBytesMax;
+  if (payloadBytes > limit) {
     return refuse(
       'PAIPAI_ERR_FRAME_TOO_LARGE',
-      `a frame announces ${payloadBytes} bytes; the limit is ${frameBytesMax}`,
+      `a frame announces ${payloadBytes} bytes; the limit is ${limit}`,
     );
   }
   const found = frameField.sequence(bytes, at);

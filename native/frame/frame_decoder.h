@@ -29,7 +29,10 @@ inline Result<FrameHeader> CheckHeader(std::span<const uint8_t, kFrameHeaderByte
   if (header.type < kFrameTypeFirst || header.type > kFrameTypeLast) {
     return Error::Of(ErrorCode::FRAME_TYPE);
   }
-  if (header.payload_bytes > frame_bytes_max) return Error::Of(ErrorCode::FRAME_TOO_LARGE);
+  const uint32_t payload_bytes_max = header.type == FrameType::kStreamData
+                                         ? std::min(frame_bytes_max, kChunkBytesMax)
+                                         : frame_bytes_max;
+  if (header.payload_bytes > payload_bytes_max) return Error::Of(ErrorCode::FRAME_TOO_LARGE);
   return header;
 }
 

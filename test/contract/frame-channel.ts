@@ -620,6 +620,14 @@ export function frameChannelContract(name: string, world: ChannelWorld): void {
           expect(after.rss - before.rss).toBeLessThan(256 * mebibyte);
         });
 
+        test('a chunk of a stream has at most 256 KiB', async () => {
+          const { socket, log } = await rawPeer();
+          socket.write(frameBytes({ type: streamData }, counting(chunkBytesMax)));
+          socket.write(frameBytes({ type: streamData, sequence: 1 }, counting(chunkBytesMax + 1)));
+          expect(await log.closed()).toMatchObject({ code: 'PAIPAI_ERR_FRAME_TOO_LARGE' });
+          expect(log.frames.map(({ payloadBytes }) => payloadBytes)).toEqual([chunkBytesMax]);
+        });
+
         test.each([
           ['version', { version: 2 }, 'PAIPAI_ERR_FRAME_VERSION'],
           ['type', { type: 18 }, 'PAIPAI_ERR_FRAME_TYPE'],
