@@ -73,9 +73,18 @@ const runtimes = ['libasan.so', 'libubsan.so'].map((name) =>
   outputOf(compiler, [`-print-file-name=${name}`]),
 );
 const common = `log_path=${join(reports, 'report')}:print_stacktrace=1`;
+// AddressSanitizer keeps what was freed for a while, and shadows what was not: how much memory a process takes is asked of the
+// release build alone.
+const left = 'test/fault/memory.test.ts';
+console.log(`without ${left}: with the sanitizers' own memory its bound means nothing`);
 const { status } = spawnSync(
   process.execPath,
-  [join(root, 'node_modules/vitest/vitest.mjs'), 'run', ...process.argv.slice(2)],
+  [
+    join(root, 'node_modules/vitest/vitest.mjs'),
+    'run',
+    `--exclude=${left}`,
+    ...process.argv.slice(2),
+  ],
   {
     cwd: root,
     env: {
