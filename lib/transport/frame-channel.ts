@@ -25,8 +25,9 @@ export interface FrameView {
 export interface FrameReceiver {
   onFrame(frame: FrameView): void;
   /**
-   * Bytes of STREAM_DATA frames that went straight into the sink of `streamId`; called when it is full, at least each MiB, and
-   * before any later frame of that stream, and before the end. `landedBytes` and `crc32c` cover everything since the sink was set, all of it checked.
+   * Bytes of STREAM_DATA frames that went straight into the sink of `streamId`; called when it is full, at least each MiB, when
+   * nothing more has come, before any later frame of that stream, and before the end. `landedBytes` and `crc32c` cover
+   * everything since the sink was set, all of it checked.
    */
   onSink(streamId: number, landedBytes: number, crc32c: number): void;
   /** `queuedBytes` fell below the low mark after it had been above the high mark. */

@@ -52,10 +52,7 @@ void FramedStream::SendLarge(const uint8_t* header, ByteSpan payload, uint32_t t
   if (!stream_.is_open()) return;
   Settle();
   if (!stream_.is_open()) return;
-  if (!queue_.AppendLargeFrame(header, payload, token)) {
-    Fail(Error::Of(ErrorCode::POOL_EXHAUSTED).result());
-    return;
-  }
+  queue_.AppendLargeFrame(header, payload, token);
   OnQueued();
 }
 
@@ -133,6 +130,7 @@ size_t FramedStream::GatherReceive(iovec* vectors, size_t) {
     MutableByteSpan room = batch_.Room(ahead);
     vectors[0] = {large_.target, large_.left};
     received_at_ = room.data();
+    offered_bytes_ = large_.left + room.size();
     if (room.empty()) return 1;
     vectors[1] = {room.data(), room.size()};
     return 2;
@@ -143,12 +141,18 @@ size_t FramedStream::GatherReceive(iovec* vectors, size_t) {
   // Room is never less than a partial frame and its rest: see kRoomBytesMin and kInPlaceBytesMax.
   if (partial_bytes_ > 0) std::memcpy(room.data(), partial_.get(), partial_bytes_);
   vectors[0] = {room.data() + partial_bytes_, room.size() - partial_bytes_};
+  offered_bytes_ = room.size() - partial_bytes_;
   return 1;
 }
 
 void FramedStream::OnReceived(size_t bytes) {
   Result<void> taken = TakeBytes(bytes);
-  if (!taken) Fail(taken.error().result());
+  if (!taken) {
+    Fail(taken.error().result());
+    return;
+  }
+  // Nothing more lies in the socket, and the peer may be waiting for credit that what landed frees.
+  if (bytes < offered_bytes_) ReportSinks();
 }
 
 Result<void> FramedStream::TakeBytes(size_t bytes) {
@@ -179,9 +183,14 @@ Result<void> FramedStream::ParseFrames(uint8_t* bytes, size_t size, size_t& kept
     const size_t here = static_cast<size_t>(end - next);
     if (large_.kind == LargeKind::kDiscard) {
       const size_t taken = std::min(here, large_.left);
+      large_.crc = Crc32cExtend(large_.crc, {next, taken});
       large_.left -= taken;
       next += taken;
-      if (large_.left == 0) large_ = Large{};
+      if (large_.left > 0) break;
+      if (large_.crc != large_.header.payload_crc) {
+        return Error::Of(ErrorCode::FRAME_PAYLOAD_CHECKSUM);
+      }
+      large_ = Large{};
       continue;
     }
     size_t wanted = kFrameHeaderBytes;
@@ -316,6 +325,12 @@ bool FramedStream::ClearSink(uint32_t stream_id) {
   return true;
 }
 
+void FramedStream::ReportSinks() {
+  for (Sink& sink : sinks_) {
+    if (sink.reported_bytes < sink.landed_bytes) ReportSink(sink);
+  }
+}
+
 void FramedStream::ReportSink(Sink& sink) {
   sink.reported_bytes = sink.landed_bytes;
   Descriptor landed;
@@ -377,9 +392,7 @@ void FramedStream::OnEnd(int32_t result) {
 
 void FramedStream::Fail(int32_t result) {
   if (!stream_.is_open()) return;
-  for (Sink& sink : sinks_) {
-    if (sink.reported_bytes < sink.landed_bytes) ReportSink(sink);
-  }
+  ReportSinks();
   Release();
   Descriptor closed;
   closed.connection = id_;

@@ -61,8 +61,8 @@ class FramedStream final : public Flushable, private StreamUser, private WriteQu
   void Flush() override;
 
   // STREAM_DATA of `stream_id` lands in `target`, one payload behind the other. One sink a stream.
-  // What has landed is reported when the sink is full, each MiB, before any other frame of the
-  // stream, and at the end. False when there is one already.
+  // What has landed is reported when the sink is full, each MiB, when nothing more has come,
+  // before any other frame of the stream, and at the end. False when there is one already.
   bool SetSink(uint32_t stream_id, MutableByteSpan target);
   // Bytes still to come for it are thrown away. False when there is none.
   bool ClearSink(uint32_t stream_id);
@@ -121,6 +121,7 @@ class FramedStream final : public Flushable, private StreamUser, private WriteQu
   Result<void> FinishLarge();
   Sink* FindSink(uint32_t stream_id);
   void ReportSink(Sink& sink);
+  void ReportSinks();
   void AddFrame(const FrameHeader& header, EventKind kind, uint32_t offset);
   void Fail(int32_t result);
   void Release();
@@ -141,6 +142,7 @@ class FramedStream final : public Flushable, private StreamUser, private WriteQu
   // needed: an idle connection holds none, and a peer that dribbles costs what it sent.
   std::unique_ptr<uint8_t[]> partial_;
   size_t partial_bytes_ = 0;
+  size_t offered_bytes_ = 0;        // Room that the receive under way was given.
   uint8_t* received_at_ = nullptr;  // Where the inbox part of the receive under way begins.
   std::vector<Sink> sinks_;
 

@@ -65,18 +65,16 @@ bool WriteQueue::AppendFrames(MutableByteSpan frames) {
   return true;
 }
 
-bool WriteQueue::AppendLargeFrame(const uint8_t* header, ByteSpan payload, uint32_t token) {
+void WriteQueue::AppendLargeFrame(const uint8_t* header, ByteSpan payload, uint32_t token) {
   PP_ASSERT(head_ == whole_.size() || !whole_.back().borrowed);
-  uint8_t sealed[kFrameHeaderBytes];
-  std::memcpy(sealed, header, kFrameHeaderBytes);
-  SealFrame(sealed, next_sequence_++, Crc32c(payload));
-  if (!AppendCopy(sealed)) return false;
-  Whole& body = whole_.emplace_back();
-  body.data = payload.data();
-  body.size = payload.size();
-  body.token = token;
+  Whole& whole = whole_.emplace_back();
+  std::memcpy(whole.header, header, kFrameHeaderBytes);
+  SealFrame(whole.header, next_sequence_++, Crc32c(payload));
+  whole.header_left = kFrameHeaderBytes;
+  whole.data = payload.data();
+  whole.size = payload.size();
+  whole.token = token;
   queued_bytes_ += kFrameHeaderBytes + payload.size();
-  return true;
 }
 
 void WriteQueue::AppendBulk(uint32_t stream_id, ByteSpan bytes, uint32_t token) {
@@ -123,8 +121,14 @@ size_t WriteQueue::Gather(iovec* vectors, size_t max) {
   size_t count = 0;
   size_t chunk = chunk_head_;
   if (chunk_sent_ > 0) count += GatherChunk(chunks_[chunk++], chunk_sent_, vectors);
-  for (size_t i = head_; i < whole_.size() && count < max; ++i) {
-    vectors[count++] = {const_cast<uint8_t*>(whole_[i].data), whole_[i].size};
+  for (size_t i = head_; i < whole_.size(); ++i) {
+    const Whole& whole = whole_[i];
+    if (count + 2 > max) return count;
+    if (whole.header_left > 0) {
+      const uint8_t* rest = whole.header + kFrameHeaderBytes - whole.header_left;
+      vectors[count++] = {const_cast<uint8_t*>(rest), whole.header_left};
+    }
+    vectors[count++] = {const_cast<uint8_t*>(whole.data), whole.size};
   }
   if (count + 2 * kChunksAhead > max) return count;
   uint32_t sequence = next_sequence_;
@@ -155,6 +159,9 @@ void WriteQueue::Advance(size_t bytes) {
   if (chunk_sent_ > 0) advance_chunk();
   while (bytes > 0 && head_ < whole_.size()) {
     Whole& whole = whole_[head_];
+    const size_t header_taken = std::min<size_t>(whole.header_left, bytes);
+    whole.header_left -= static_cast<uint32_t>(header_taken);
+    bytes -= header_taken;
     const size_t taken = std::min(whole.size, bytes);
     whole.data += taken;
     whole.size -= taken;

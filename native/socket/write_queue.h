@@ -41,8 +41,8 @@ class WriteQueue {
   // add up.
   bool AppendFrames(MutableByteSpan frames);
   // Queues one frame whose payload is referenced until OnSentToken. `header` as for SealFrame, 32
-  // bytes. Settle first. False when the pool has no block left.
-  bool AppendLargeFrame(const uint8_t* header, ByteSpan payload, uint32_t token);
+  // bytes. Settle first.
+  void AppendLargeFrame(const uint8_t* header, ByteSpan payload, uint32_t token);
   // Queues `bytes` as the data of a stream in the bulk lane; referenced until OnSentToken. At least
   // 1 byte.
   void AppendBulk(uint32_t stream_id, ByteSpan bytes, uint32_t token);
@@ -72,6 +72,9 @@ class WriteQueue {
     uint32_t token = 0;
     bool borrowed = false;
     Buffer block;  // Owns `data` when it has one.
+    // Of a large frame: its header, ahead of `data`. Not in a block: each would hold one alone.
+    uint8_t header[kFrameHeaderBytes];
+    uint32_t header_left = 0;  // Bytes of it still to be sent.
   };
   struct Bulk {
     uint32_t stream_id;

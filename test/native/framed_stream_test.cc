@@ -265,6 +265,21 @@ void ASinkOverflows(Link& link) {
   }
 }
 
+// A sender that waits for credit gets it for what has landed, though the sink is far from full.
+void ASinkIsReportedWhenNothingMoreCame(Link& link) {
+  PeerWriter peer;
+  peer.Add({FrameType::kStreamData, 3, Bytes(8192, 1)});
+  FramedFixture with(link);
+  Bytes target(1'000'000);
+  CHECK(with.stream().SetSink(3, target));
+  size_t landed = 0;
+  with.on_event = [&](const Event& event) {
+    if (event.kind() == EventKind::kSink) landed = event.descriptor.offset;
+  };
+  WriteAll(link, with, peer.wire);
+  TurnUntil(with, [&] { return landed == 8192; });
+}
+
 // A sink cleared in the middle of a payload: its memory is not touched any more, and the stream of
 // frames goes on behind.
 void ASinkIsClearedInMidPayload() {
@@ -291,6 +306,23 @@ void ASinkIsClearedInMidPayload() {
     CHECK(frames[0].type == FrameType::kPing);
     if (again) CHECK(other == Bytes(40'000, 3));
   }
+}
+
+// What nobody wants any more is checked all the same.
+void AFlippedBitInAPayloadThrownAway() {
+  FakeLink link;
+  FramedFixture with(link);
+  Bytes target(150'000);
+  CHECK(with.stream().SetSink(3, target));
+  PeerWriter peer;
+  peer.Add({FrameType::kStreamData, 3, Bytes(150'000, 1)});
+  const size_t cut = 70'000;
+  WriteAll(link, with, ByteSpan(peer.wire).first(cut));
+  CHECK(with.stream().ClearSink(3));
+  peer.wire[cut + 1000] ^= 4;
+  WriteAll(link, with, ByteSpan(peer.wire).subspan(cut));
+  EndAndWait(link, with);
+  CHECK_EQUAL(with.End()->result(), Error::Of(ErrorCode::FRAME_PAYLOAD_CHECKSUM).result());
 }
 
 // A sink set while the beginning of a frame for it waits takes that frame.
@@ -814,8 +846,10 @@ int main(int argument_count, char** arguments) {
           {"any cut receives alike, fake", AnyCutReceivesAlikeOn<FakeLink>},
           {"any cut receives alike, epoll", AnyCutReceivesAlikeOn<EpollLink>},
           {"a sink is reported before its end", OnBoth<ASinkIsReportedBeforeItsEnd>},
+          {"a sink is reported when nothing more came", OnBoth<ASinkIsReportedWhenNothingMoreCame>},
           {"a sink overflows", OnBoth<ASinkOverflows>},
           {"a sink is cleared in mid-payload", ASinkIsClearedInMidPayload},
+          {"a flipped bit in a payload thrown away", AFlippedBitInAPayloadThrownAway},
           {"a sink may come late", ASinkMayComeLate},
           {"a bad byte ends the connection, fake", ABadByteEndsTheConnectionOn<FakeLink>},
           {"a bad byte ends the connection, epoll", ABadByteEndsTheConnectionOn<EpollLink>},

@@ -220,13 +220,21 @@ void AnExhaustedPoolIsReported() {
   CHECK(queue.AppendFrames(one_more));
   CHECK(!queue.Settle());
   CHECK(pool.exhausted_count() == 1);
-  uint8_t header[kFrameHeaderBytes] = {};
   queue.Clear();
   CHECK(queue.empty());
   CHECK_EQUAL(pool.blocks_in_use(), 0);
-  const Buffer taken = pool.Acquire();
-  const uint8_t byte = 0;
-  CHECK(!queue.AppendLargeFrame(header, {&byte, 1}, 1));
+}
+
+// A thousand slow peers with a large frame each must not take a block each.
+void ALargeFrameTakesNoBlock() {
+  BufferPool pool(1);
+  Tokens tokens;
+  WriteQueue queue(pool, tokens, kChunkBytesMax);
+  uint8_t header[kFrameHeaderBytes] = {};
+  const Bytes payload(20'000, 5);
+  for (uint32_t token = 1; token <= 5; ++token) queue.AppendLargeFrame(header, payload, token);
+  CHECK_EQUAL(pool.blocks_in_use(), 0);
+  CHECK_EQUAL(queue.queued_bytes(), 5 * (payload.size() + kFrameHeaderBytes));
   queue.Clear();
 }
 
@@ -299,7 +307,7 @@ void AnyHistoryDecodes(uint64_t seed) {
         kept.push_back(std::make_unique<Bytes>(RandomBytes(random, 1 + random.Below(900))));
         const Bytes header = UnsealedFrame(FrameType::kResponse, 4, *kept.back());
         const uint32_t token = next_token++;
-        CHECK(queue.AppendLargeFrame(header.data(), *kept.back(), token));
+        queue.AppendLargeFrame(header.data(), *kept.back(), token);
         whole.push_back({FrameType::kResponse, 4, *kept.back()});
         tracked.push_back({token, false, whole.size()});
         break;
@@ -382,6 +390,7 @@ int main(int argument_count, char** arguments) {
           {"a whole frame waits for one chunk at most", AWholeFrameWaitsForOneChunkAtMost},
           {"what was borrowed survives settle", WhatWasBorrowedSurvivesSettle},
           {"an exhausted pool is reported", AnExhaustedPoolIsReported},
+          {"a large frame takes no block", ALargeFrameTakesNoBlock},
           {"any history decodes alike", AnyHistoryDecodesAlike},
           {"clear lets go of everything", ClearLetsGoOfEverything},
       });
