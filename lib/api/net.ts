@@ -78,8 +78,12 @@ export interface NetEvents {
 interface Holding {
   readonly data: Data;
   readonly shards: ShardMap;
-  /** Work that changes where the shards lie goes one after the other; this settles with the last of it. */
+  /** Work that takes shards away, or adds copies, has them for itself; this settles with the last of it. */
+  exclusive: Promise<unknown>;
+  /** Settles with all work there is, also with that which goes side by side. */
   busy: Promise<unknown>;
+  /** Of work side by side one at a time brings shards that lie nowhere yet; settles with the last. */
+  bringing: Promise<unknown>;
 }
 
 type State =
@@ -146,7 +150,14 @@ export class Net extends EventEmitter<NetEvents> {
         dataId: data.id,
       });
     }
-    this.#holdings.set(data.id, { data, shards: new ShardMap(), busy: Promise.resolve() });
+    const idle = Promise.resolve();
+    this.#holdings.set(data.id, {
+      data,
+      shards: new ShardMap(),
+      exclusive: idle,
+      busy: idle,
+      bringing: idle,
+    });
     return this;
   }
 
@@ -258,7 +269,8 @@ export class Net extends EventEmitter<NetEvents> {
     const { roster } = this.#checkStarted();
     const holding = this.#holdingOf(data);
     return this.#operate(`reading of data ${data.id}`, settings, (operation) =>
-      this.#exclusively(holding, operation, async () => {
+      this.#sideBySide(holding, operation, async () => {
+        await operation.race(holding.bringing);
         if (holding.shards.count === 0) throw notTransferred(data);
         return fetchShards({
           operation,
@@ -339,13 +351,11 @@ export class Net extends EventEmitter<NetEvents> {
           this.#processAndDrop(call, holding, node),
         );
       }
-      const transfer = await this.#exclusively(holding, operation, async () =>
-        holding.shards.count === 0
-          ? this.#transfer(holding, node, operation, undefined)
-          : undefined,
-      );
-      const result = await processStored(call, this.#shardsPerNode(holding, node), false);
-      return transfer === undefined ? result : { ...result, transfer };
+      return this.#sideBySide(holding, operation, async () => {
+        const transfer = await this.#bring(holding, node, operation);
+        const result = await processStored(call, this.#shardsPerNode(holding, node), false);
+        return transfer === undefined ? result : { ...result, transfer };
+      });
     });
   }
 
@@ -356,20 +366,19 @@ export class Net extends EventEmitter<NetEvents> {
   ): Promise<ProcessResult> {
     const { shards, data } = holding;
     const links = this.#targetLinks(node);
+    const { roster } = this.#started();
     try {
       if (shards.count > 0) {
         return await processStored(call, this.#shardsPerNode(holding, node), true);
       }
       return await processPassing(call, this.#transferOf(holding, links, call.job.operation));
     } finally {
-      // What a failure left there, and copies on other nodes.
+      // What a failure left there, and copies on other nodes. Of one node's own shards, copies elsewhere stay.
       const request = encodeDropRequest({ dataId: data.id, version: data.version });
-      await drop(
-        this.#started()
-          .roster.living()
-          .map((link) => [link, request]),
-      );
-      shards.clear();
+      const living = roster.living().filter(({ nodeId }) => (node?.id ?? nodeId) === nodeId);
+      await drop(living.map((link) => [link, request]));
+      if (node === undefined) shards.clear();
+      else for (const { index } of shards.list()) shards.remove(index, node.id);
     }
   }
 
@@ -462,7 +471,38 @@ export class Net extends EventEmitter<NetEvents> {
     }
   }
 
-  /** Waits for its turn on the data, then works. */
+  /** Waits for exclusive work on the data that came before, then works beside others; exclusive work that comes later waits. */
+  async #sideBySide<T>(holding: Holding, operation: Operation, work: () => Promise<T>): Promise<T> {
+    const before = holding.exclusive;
+    const done = deferred<void>();
+    holding.busy = Promise.all([holding.busy, done.promise]);
+    try {
+      await operation.race(before);
+      return await work();
+    } finally {
+      done.resolve();
+    }
+  }
+
+  /** Transfers data that lie nowhere yet, unless another one side by side has done it by then. */
+  async #bring(
+    holding: Holding,
+    node: Node | undefined,
+    operation: Operation,
+  ): Promise<TransferReport | undefined> {
+    const before = holding.bringing;
+    const done = deferred<void>();
+    holding.bringing = before.then(() => done.promise);
+    try {
+      await operation.race(before);
+      if (holding.shards.count > 0) return undefined;
+      return await this.#transfer(holding, node, operation, undefined);
+    } finally {
+      done.resolve();
+    }
+  }
+
+  /** Waits for all work on the data that came before, then works alone on them. */
   async #exclusively<T>(
     holding: Holding,
     operation: Operation,
@@ -470,7 +510,8 @@ export class Net extends EventEmitter<NetEvents> {
   ): Promise<T> {
     const before = holding.busy;
     const done = deferred<void>();
-    holding.busy = before.then(() => done.promise);
+    holding.exclusive = before.then(() => done.promise);
+    holding.busy = holding.exclusive;
     try {
       await operation.race(before);
       return await work();

@@ -11,11 +11,12 @@ import { type RunAs, runAsChoices } from '../node/launch.js';
 import { type EngineChoice, engineChoices } from '../node/select-network.js';
 import { moduleUrl } from '../node/serve.js';
 import { handlerNameBytesMax } from '../processing/handlers.js';
+import { secretBytesOf } from '../session/settings.js';
 
 export interface NetOptions {
   /** 1 to 255 bytes; the nodes must bear the same. Default 'default'. */
   name?: string;
-  /** Shared by the net and its remote nodes. Embedded nodes get one of their own, made for this run. */
+  /** At least 16 bytes, shared by the net and its remote nodes. Embedded nodes get one of their own, made for this run. */
   secret?: string | Uint8Array;
   /** Module whose named exports are the handlers of the embedded nodes: a URL, or a path. */
   handlers?: URL | string;
@@ -69,12 +70,8 @@ function checkFunction(name: string, value: unknown): void {
     throw invalidArgument(name, 'a function', value);
 }
 
-function checkSecret(secret: unknown): string | Uint8Array | undefined {
-  if (secret === undefined) return undefined;
-  if (typeof secret === 'string' && secret.length > 0) return secret;
-  if (secret instanceof Uint8Array && secret.byteLength > 0) return secret;
-  // The value stays out of the message.
-  throw invalidArgument('secret', 'a string or bytes, not empty', typeof secret);
+function checkSecret(secret: unknown): Uint8Array | undefined {
+  return secretBytesOf(secret) ?? undefined;
 }
 
 function checkModule(handlers: unknown): string | undefined {

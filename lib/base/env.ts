@@ -37,6 +37,13 @@ export interface Random {
   bytes(count: number): Uint8Array;
 }
 
+export interface FileFacts {
+  readonly bytes: number;
+  readonly modifiedMs: number;
+  /** Not a folder, pipe, socket or device: it has a size, and opening it does not wait for anybody. */
+  readonly isRegular: boolean;
+}
+
 /** One open file, read by position. */
 export interface FileHandle {
   /** Fills `into` from `position` as far as the file reaches; returns the bytes read, 0 at the end. */
@@ -46,7 +53,7 @@ export interface FileHandle {
 
 export interface Files {
   /** Size in bytes and the time of the last change. Fails as the system does (ENOENT …). */
-  stat(path: string): Promise<{ bytes: number; modifiedMs: number }>;
+  stat(path: string): Promise<FileFacts>;
   open(path: string): Promise<FileHandle>;
   readStream(path: string): Readable;
 }

@@ -1,4 +1,4 @@
-import type { Env, FileHandle } from '../base/env.js';
+import type { Env, FileFacts, FileHandle } from '../base/env.js';
 import { isPaipaiError, PaipaiError, toError } from '../base/errors.js';
 import { abortedError } from './aborted.js';
 import { BlockPool } from './block-pool.js';
@@ -11,11 +11,6 @@ import type { DataSource, ReadOptions, SourceBlock } from './source.js';
  */
 const readAheadBytes = 4 * 1024 * 1024;
 const readAheadCountMax = 4;
-
-interface FileFacts {
-  readonly bytes: number;
-  readonly modifiedMs: number;
-}
 
 /**
  * A file, read by position into a few buffers that are used again. Size and time of change are taken at the first look; a file
@@ -85,6 +80,12 @@ export class FileSource implements DataSource {
 
   async #look(env: Env): Promise<FileFacts> {
     const now = await this.#try(env.files.stat(this.#path));
+    if (!now.isRegular) {
+      throw new PaipaiError(
+        'PAIPAI_ERR_SOURCE_FAILED',
+        `${this.#path} is no regular file. Open it yourself and give the stream to new Data.`,
+      );
+    }
     this.#facts ??= now;
     const { bytes, modifiedMs } = this.#facts;
     if (now.bytes !== bytes) throw this.#changed(`it has ${now.bytes} bytes`);

@@ -1,5 +1,4 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { deferred } from '../base/deferred.js';
@@ -26,6 +25,8 @@ export interface EmbeddedNode {
 const startMsMax = 15_000;
 /** A node that does not end within this is killed. */
 const stopMsMax = 2_000;
+/** How long the standard error of a process that has ended is read on: others may hold it open for as long as they like. */
+const stderrMsMax = 100;
 /** What is kept of the standard error of a process, for the error when it does not start. */
 const stderrCharsMax = 8 * 1024;
 
@@ -66,11 +67,17 @@ async function launchProcess(env: Env, config: EmbeddedConfig): Promise<Embedded
     fail(error.message, error);
     exited.resolve(error.message);
   });
-  // `close` comes after the last byte of standard error.
-  child.on('close', (exitCode, signal) => {
+  child.on('exit', (exitCode, signal) => {
     const how = signal === null ? `exit code ${exitCode}` : `signal ${signal}`;
-    fail(`its process ended with ${how}`);
-    exited.resolve(how);
+    const letGo = (): void => {
+      restTimer.cancel();
+      for (const stream of child.stdio) stream?.destroy();
+      fail(`its process ended with ${how}`);
+      exited.resolve(how);
+    };
+    // `close` comes after the last byte of standard error, but not while a process that a handler started holds the pipe.
+    const restTimer = env.timers.after(stderrMsMax, letGo, { keepAlive: true });
+    child.once('close', letGo);
   });
   readLine(child, (line) => reported.resolve(JSON.parse(line))); // From process-entry.ts.
   const timer = env.timers.after(
@@ -87,7 +94,7 @@ async function launchProcess(env: Env, config: EmbeddedConfig): Promise<Embedded
     await exited.promise;
     killTimer.cancel();
   };
-  child.stdin?.on('error', () => {}); // The process ended; `close` says how.
+  child.stdin?.on('error', () => {}); // The process ended; `exit` says how.
   const line: ProcessConfig = { ...config, secret: Buffer.from(config.secret).toString('base64') };
   child.stdin?.write(`${JSON.stringify(line)}\n`);
   try {
@@ -107,14 +114,15 @@ async function launchThread(env: Env, config: EmbeddedConfig): Promise<EmbeddedN
   const { nodeId } = config;
   const worker = new Worker(new URL('./thread-entry.js', import.meta.url), { workerData: config });
   const reported = deferred<StartReport>();
-  const exited = once(worker, 'exit');
+  const exited = deferred<void>();
   worker.once('message', reported.resolve);
   worker.on('error', (error) =>
     reported.reject(startFailed(nodeId, error.message, { cause: error })),
   );
-  worker.on('exit', (code) =>
-    reported.reject(startFailed(nodeId, `its thread ended with exit code ${code}`)),
-  );
+  worker.on('exit', (code) => {
+    reported.reject(startFailed(nodeId, `its thread ended with exit code ${code}`));
+    exited.resolve();
+  });
   const timer = env.timers.after(
     startMsMax,
     () => reported.reject(startFailed(nodeId, `it was not ready within ${startMsMax} ms`)),
@@ -130,7 +138,7 @@ async function launchThread(env: Env, config: EmbeddedConfig): Promise<EmbeddedN
         const kill = env.timers.after(stopMsMax, () => void worker.terminate(), {
           keepAlive: true,
         });
-        await exited;
+        await exited.promise;
         kill.cancel();
       },
     };
@@ -172,7 +180,7 @@ function readLine(child: ChildProcess, onLine: (line: string) => void): void {
     const end = text.indexOf('\n');
     if (end >= 0) onLine(text.slice(0, end));
   });
-  pipe?.on('error', () => {}); // The process ended; `close` says how.
+  pipe?.on('error', () => {}); // The process ended; `exit` says how.
 }
 
 interface Stderr {

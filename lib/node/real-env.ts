@@ -17,8 +17,8 @@ export function createRealEnv(): Env {
     random: { next: Math.random, bytes: (count) => randomBytes(count) },
     files: {
       async stat(path) {
-        const { size, mtimeMs } = await stat(path);
-        return { bytes: size, modifiedMs: mtimeMs };
+        const facts = await stat(path);
+        return { bytes: facts.size, modifiedMs: facts.mtimeMs, isRegular: facts.isFile() };
       },
       async open(path) {
         const file = await open(path);

@@ -4,8 +4,9 @@ import { isPaipaiError, PaipaiError, toError } from '../base/errors.js';
 import { nodeError } from '../cluster/transfer/node-error.js';
 import { linkNode, type NodeLink } from '../cluster/transfer/node-link.js';
 import { connectPeer } from '../session/connect.js';
-import type { Peer } from '../session/types.js';
+import type { HeartbeatOptions, Peer } from '../session/types.js';
 import type { ChannelPath, EngineName } from '../transport/frame-channel.js';
+import { nodeHeartbeat } from './heartbeat.js';
 import { type EmbeddedNode, launchNode, type RunAs } from './launch.js';
 import { decodeNodeInfo, infoMethod, type NodeInfo } from './node-info.js';
 import { storeBytesDefault } from './runtime.js';
@@ -29,6 +30,8 @@ export interface RosterOptions {
   readonly secret: string | Uint8Array | undefined;
   /** URL of the module for embedded nodes. */
   readonly handlers: string | undefined;
+  /** Default `nodeHeartbeat`. */
+  readonly heartbeat?: HeartbeatOptions;
   /** A session ended that nobody here closed. */
   readonly onLost: (nodeId: string, error: PaipaiError) => void;
 }
@@ -169,12 +172,13 @@ export class Roster {
     secret: string | Uint8Array | undefined,
     embedded: EmbeddedNode | undefined,
   ): Promise<Member> {
-    const { env, engine, clientId, netName } = this.#options;
+    const { env, engine, clientId, netName, heartbeat = nodeHeartbeat } = this.#options;
     let peer: Peer;
     try {
       peer = await connectPeer({ ...env, network: engine.network }, address, {
         nodeId: clientId,
         netName,
+        heartbeat,
         ...(secret === undefined ? {} : { secret }),
       });
     } catch (thrown) {

@@ -1,12 +1,20 @@
 import { availableParallelism, totalmem } from 'node:os';
 import { PaipaiError } from '../base/errors.js';
+import { ByteWindow } from '../cluster/transfer/byte-window.js';
 import { dropMethod, getMethod, putMethod } from '../cluster/transfer/messages.js';
 import { serveDrop, serveGet, servePut } from '../cluster/transfer/serve-shards.js';
 import { mergeMethod, processMethod } from '../processing/messages.js';
 import { serveMerge, serveProcess } from '../processing/serve-processing.js';
 import { WorkerPool } from '../processing/worker-pool.js';
 import { listenPeers } from '../session/listen.js';
-import type { IncomingRequest, PeerListener, PeerService, PeerStream } from '../session/types.js';
+import type {
+  HeartbeatOptions,
+  IncomingRequest,
+  Peer,
+  PeerListener,
+  PeerService,
+  PeerStream,
+} from '../session/types.js';
 import { MemoryStore } from '../store/memory-store.js';
 import type { EngineName } from '../transport/frame-channel.js';
 import { encodeNodeInfo, infoMethod } from './node-info.js';
@@ -27,6 +35,8 @@ export interface NodeConfig {
   readonly workers?: number | undefined;
   /** Memory for shards. Default: half of what this machine, or the container around it, has. */
   readonly storeBytesMax?: number | undefined;
+  /** For clients that vanish without a word. Default none: an embedded node ends with its starter anyway. */
+  readonly heartbeat?: HeartbeatOptions | undefined;
 }
 
 /** A node at work: it takes shards in, keeps them, and has handlers process them. */
@@ -39,6 +49,16 @@ export interface RunningNode {
   /** Stops listening, ends every session and every worker. Idempotent. */
   close(): Promise<void>;
 }
+
+/** What one client has here, as long as its session lasts. Others neither see nor disturb it. */
+interface Client {
+  readonly store: MemoryStore;
+  /** Room of its shards that have not come whole. */
+  readonly incoming: ByteWindow;
+}
+
+/** As much as the session lets come in at once. */
+const incomingBytesMax = 64 * 1024 * 1024;
 
 export function storeBytesDefault(): number {
   // 0 or a number beyond the machine's own where nothing constrains the process.
@@ -66,32 +86,44 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
     workerData: { handlers: config.handlers, engine: engine.name },
     size: config.workers ?? availableParallelism(),
   });
-  const processing = { env, store, pool };
+  const clients = new Map<Peer, Client>();
+  const clientOf = (peer: Peer): Client => {
+    let client = clients.get(peer);
+    if (client === undefined) {
+      client = { store: store.part(), incoming: new ByteWindow(incomingBytesMax, Infinity) };
+      clients.set(peer, client);
+    }
+    return client;
+  };
 
   const service: PeerService = {
-    onRequest({ method, payload }: IncomingRequest): Uint8Array {
+    onRequest({ peer, method, payload }: IncomingRequest): Uint8Array {
       switch (method) {
         case dropMethod:
-          return serveDrop(payload, store);
-        case infoMethod:
+          return serveDrop(payload, clientOf(peer).store);
+        case infoMethod: {
+          const usages = Array.from(clients.values(), (client) => client.store.usage());
           return encodeNodeInfo({
             pid: process.pid,
             nodeVersion: process.version,
             engine: engine.name,
             engineReason: engine.reason,
-            shards: store.usage().shards,
-            bytes: store.usage().bytes,
+            shards: usages.reduce((sum, { shards }) => sum + shards, 0),
+            bytes: usages.reduce((sum, { bytes }) => sum + bytes, 0),
           });
+        }
         default:
           throw methodUnknown(method);
       }
     },
     onStream(stream: PeerStream): Promise<void> {
+      const client = clientOf(stream.peer);
+      const processing = { env, store: client.store, pool };
       switch (stream.method) {
         case putMethod:
-          return servePut(stream, store, engine);
+          return servePut(stream, client.store, client.incoming, engine);
         case getMethod:
-          return serveGet(stream, store);
+          return serveGet(stream, client.store);
         case processMethod:
           return serveProcess(stream, processing);
         case mergeMethod:
@@ -99,6 +131,10 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
         default:
           throw methodUnknown(stream.method);
       }
+    },
+    onClose(peer: Peer): void {
+      clients.get(peer)?.store.close();
+      clients.delete(peer);
     },
   };
 
@@ -114,6 +150,7 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
     listener = await listenPeers({ ...env, network: engine.network }, config.listen, {
       nodeId,
       service,
+      heartbeat: config.heartbeat ?? false,
       ...(netName === undefined ? {} : { netName }),
       ...(secret === undefined ? {} : { secret }),
     });

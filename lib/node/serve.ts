@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { nodeHeartbeat } from './heartbeat.js';
 import { type RunningNode, startNode } from './runtime.js';
 import type { EngineChoice } from './select-network.js';
 
@@ -28,6 +29,7 @@ export function runNode(options: RunNodeOptions): Promise<RunningNode> {
     secret,
     handlers: handlers === undefined ? undefined : moduleUrl(handlers),
     engine,
+    heartbeat: nodeHeartbeat,
   });
 }
 

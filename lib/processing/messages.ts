@@ -1,3 +1,4 @@
+import { PaipaiError } from '../base/errors.js';
 import { MessageFields, uint32Bytes } from '../cluster/transfer/message-fields.js';
 import { encodeValue } from '../wire/values.js';
 import { handlerNameBytesMax } from './handlers.js';
@@ -21,7 +22,7 @@ export interface ProcessRequest {
   readonly nodeId: string;
   readonly handler: string;
   readonly args: Uint8Array | undefined;
-  /** Indexes in rising order. */
+  /** Indexes, each once; they travel in rising order. */
   readonly shards: readonly number[];
   /** Gives the shards back as soon as they are processed. */
   readonly drop: boolean;
@@ -49,12 +50,21 @@ function readDeadline(fields: MessageFields): number {
   return fields.has('deadlineMs') ? fields.milliseconds('deadlineMs') : Infinity;
 }
 
+function readShards(fields: MessageFields): number[] {
+  const shards = [...fields.uint32List('shards', shardsPerRequestMax)];
+  if (shards.every((index, at) => at === 0 || index > (shards[at - 1] ?? index))) return shards;
+  throw new PaipaiError(
+    'PAIPAI_ERR_PROTOCOL',
+    `the message ${processMethod} names shards twice or not in rising order`,
+  );
+}
+
 export function encodeProcessRequest(request: ProcessRequest): Uint8Array {
   const { args, shards, deadlineMs, ...rest } = request;
   return encodeValue({
     ...rest,
     ...deadlineField(deadlineMs),
-    shards: uint32Bytes(shards),
+    shards: uint32Bytes([...shards].sort((a, b) => a - b)),
     ...(args === undefined ? {} : { args }),
   });
 }
@@ -68,7 +78,7 @@ export function decodeProcessRequest(bytes: Uint8Array): ProcessRequest {
     nodeId: fields.string('nodeId', 255),
     handler: fields.string('handler', handlerNameBytesMax),
     args: fields.has('args') ? fields.bytes('args', argsBytesMax) : undefined,
-    shards: [...fields.uint32List('shards', shardsPerRequestMax)],
+    shards: readShards(fields),
     drop: fields.boolean('drop'),
     deadlineMs: readDeadline(fields),
   };

@@ -10,11 +10,14 @@ import {
   encodeProcessTrailer,
   type ProcessRequest,
 } from './messages.js';
-import { readParts, writePart } from './part-stream.js';
+import { PartBudget, readParts, writePart } from './part-stream.js';
 import type { HandlerInfo, RunTask } from './worker-messages.js';
 import type { WorkerPool } from './worker-pool.js';
 
 /** The node's side of processing: batches of leased shards go to the workers, value parts go back to the caller. */
+
+/** Value parts that wait for merges in this process, of all callers together. */
+const mergeBudget = new PartBudget(512 * 1024 * 1024);
 
 export interface ProcessingContext {
   readonly env: Env;
@@ -35,7 +38,7 @@ async function findHandler(pool: WorkerPool, name: string): Promise<HandlerInfo>
 
 function leaseShards(store: ShardStore, { dataId, version, shards }: ProcessRequest): ShardLease[] {
   const leases: ShardLease[] = [];
-  for (const index of [...shards].sort((a, b) => a - b)) {
+  for (const index of shards) {
     const lease = store.get({ dataId, version, index });
     if (lease === undefined) {
       for (const held of leases) held.release();
@@ -133,10 +136,15 @@ export async function serveMerge(stream: PeerStream, context: ProcessingContext)
   const { env, pool } = context;
   const request = decodeMergeRequest(stream.metadata);
   const endMs = env.clock.nowMs() + request.deadlineMs;
-  const parts = await readParts(stream);
-  const { merges } = await findHandler(pool, request.handler);
-  const deadlineMs = endMs - env.clock.nowMs();
-  const merged = await mergeParts(pool, request.handler, parts, deadlineMs, stream.signal);
-  await writePart(stream, merged.part);
-  stream.end(encodeProcessTrailer({ timeMs: merged.timeMs, merges }));
+  const hold = mergeBudget.hold();
+  try {
+    const parts = await readParts(stream, { hold });
+    const { merges } = await findHandler(pool, request.handler);
+    const deadlineMs = endMs - env.clock.nowMs();
+    const merged = await mergeParts(pool, request.handler, parts, deadlineMs, stream.signal);
+    await writePart(stream, merged.part);
+    stream.end(encodeProcessTrailer({ timeMs: merged.timeMs, merges }));
+  } finally {
+    hold.release();
+  }
 }

@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { type Deferred, deferred } from '../base/deferred.js';
 import type { Env, Timer } from '../base/env.js';
-import { PaipaiError } from '../base/errors.js';
+import { PaipaiError, toError } from '../base/errors.js';
 import type {
   FromWorker,
   HandlerInfo,
@@ -111,8 +111,8 @@ export class WorkerPool {
     signal.addEventListener('abort', onAbort, { once: true });
     this.#taskCount++;
     this.#queue.push(job);
-    this.#dispatch();
     try {
+      this.#dispatch();
       return await job.promise;
     } finally {
       this.#taskCount--;
@@ -136,7 +136,15 @@ export class WorkerPool {
 
   #dispatch(): void {
     while (this.#queue.length > 0) {
-      const slot = this.#freeSlot();
+      let slot: Slot | undefined;
+      try {
+        slot = this.#freeSlot();
+      } catch (thrown) {
+        // Workers that run already take on what waits; without any, nobody would.
+        if (this.#slots.size > 0) return;
+        for (const job of this.#queue.splice(0)) job.reject(thrown);
+        return;
+      }
       const job = slot === undefined ? undefined : this.#queue.shift();
       if (slot === undefined || job === undefined) return;
       slot.job = job;
@@ -156,10 +164,19 @@ export class WorkerPool {
 
   #startWorker(): Slot {
     const { entry, workerData, heapMiBMax = 1_024, env } = this.#options;
-    const worker = new Worker(entry, {
-      workerData,
-      resourceLimits: { maxOldGenerationSizeMb: heapMiBMax },
-    });
+    let worker: Worker;
+    try {
+      worker = new Worker(entry, {
+        workerData,
+        resourceLimits: { maxOldGenerationSizeMb: heapMiBMax },
+      });
+    } catch (cause) {
+      throw new PaipaiError(
+        'PAIPAI_ERR_HANDLER_FAILED',
+        `no worker can be started: ${toError(cause).message}`,
+        { cause },
+      );
+    }
     const ready = deferred<readonly HandlerInfo[]>();
     ready.promise.catch(() => {}); // Whoever waits for it hears it; the job of the slot is told apart.
     const slot: Slot = { worker, ready, isReady: false, job: undefined, grace: undefined };

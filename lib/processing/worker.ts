@@ -27,7 +27,7 @@ function handlerFailed(handler: string, thrown: unknown, shardIndex: number): Pa
   return new PaipaiError(
     'PAIPAI_ERR_HANDLER_FAILED',
     `handler '${handler}' failed on shard ${shardIndex}: ${error.name}: ${error.message}${where}`,
-    { shardIndex },
+    { shardIndex, handler },
   );
 }
 
@@ -38,7 +38,7 @@ function encodeResult(handler: string, value: unknown, shardIndex: number): Uint
     throw new PaipaiError(
       'PAIPAI_ERR_HANDLER_RESULT',
       `what handler '${handler}' returned for shard ${shardIndex} cannot be encoded: ${toError(thrown).message}`,
-      { shardIndex },
+      { shardIndex, handler },
     );
   }
 }

@@ -1,4 +1,5 @@
 import { checkSignal } from '../base/check.js';
+import { toError } from '../base/errors.js';
 import { parseAddress } from '../transport/address.js';
 import type { ChannelOptions, NetworkEnv } from '../transport/frame-channel.js';
 import { Deadlines } from './deadlines.js';
@@ -12,6 +13,7 @@ import type { Peer, SessionOptions } from './types.js';
  * Connects to a listening peer and settles when both sides have agreed; `onPeer` gets it at once, before its first frame.
  * Fails with the system's error when nobody listens, and with PAIPAI_ERR_DEADLINE (`connectTimeoutMs`), _ABORTED,
  * _HANDSHAKE_TIMEOUT, _NET_NAME, _SECRET, _VERSION_MISMATCH, _FRAME_MAGIC (something else answers there), _PEER_CLOSED.
+ * What `onPeer` throws destroys the peer and is what this fails with.
  */
 export async function connectPeer(
   env: NetworkEnv,
@@ -40,8 +42,15 @@ export async function connectPeer(
           remoteNodeId,
           () => {},
         );
-        onPeer?.(peer);
-        resolve(peer);
+        try {
+          onPeer?.(peer);
+          resolve(peer);
+        } catch (thrown) {
+          // The handshake is done: what the caller threw is no refusal of the other side.
+          const error = toError(thrown);
+          peer.destroy(error);
+          reject(error);
+        }
         return peer;
       },
       onFailed: (error) => {

@@ -1,6 +1,6 @@
 import type { PaipaiCode } from '../base/codes.js';
 import { PaipaiError, toError } from '../base/errors.js';
-import { type EncodedError, encodeError } from '../wire/error-payload.js';
+import { type EncodedError, encodeError, unreadableMessage } from '../wire/error-payload.js';
 import { noBytes } from './payload.js';
 
 /** The failures that a session reports, worded once. */
@@ -36,11 +36,15 @@ export function aborted(tried: string, signal: AbortSignal): PaipaiError {
   });
 }
 
-/** What was thrown as a PaipaiError: itself, or wrapped under `code` with the same message. */
+/** What was thrown as a PaipaiError: itself, or wrapped under `code` with the same message. Never fails. */
 export function asPaipaiError(thrown: unknown, code: PaipaiCode): PaipaiError {
-  if (thrown instanceof PaipaiError) return thrown;
-  const error = toError(thrown);
-  return new PaipaiError(code, error.message, { cause: error });
+  try {
+    if (thrown instanceof PaipaiError) return thrown;
+    const error = toError(thrown);
+    return new PaipaiError(code, error.message, { cause: error });
+  } catch {
+    return new PaipaiError(code, unreadableMessage, { cause: thrown });
+  }
 }
 
 /** How `thrown` travels; what is too long for a frame goes without its words. */

@@ -31,10 +31,11 @@ export interface HandshakeOwner {
 }
 
 /**
- * The first words of a connection, both sides alike:
+ * The first words of a connection; to the left the side that connected:
  *
  *     HELLO ->  <- HELLO     versions, net names and whether there is a secret are compared
- *     AUTH  ->  <- AUTH      with a secret: each proves that it holds it, over both nonces
+ *     AUTH  ->               with a secret: the side that connected proves that it holds it, over both nonces
+ *               <- AUTH      and only then the other: a stranger gets nothing to try passwords on
  *     READY ->  <- READY     each says that it has nothing against the other
  *
  * A refusal is a GOODBYE with its number. Calls `onReady` or `onFailed`, once.
@@ -152,7 +153,7 @@ export class Handshake implements FrameReceiver {
     this.#compare(hello);
     this.#remoteNodeId = hello.nodeId;
     if (this.#settings.secret === null) this.#prove();
-    else this.#send(FrameType.auth, this.#proofOf(this.#role, this.#ownHello, this.#peerHello));
+    else if (this.#role === 'connect') this.#sendProof(this.#peerHello);
   }
 
   #onAuth(frame: FrameView): void {
@@ -166,6 +167,7 @@ export class Handshake implements FrameReceiver {
     if (!timingSafeEqual(proof, this.#proofOf(peerRole, peerHello, this.#ownHello))) {
       throw this.#refusal('PAIPAI_ERR_SECRET', 'holds another secret than this side');
     }
+    if (this.#role === 'listen') this.#sendProof(peerHello);
     this.#prove();
   }
 
@@ -229,8 +231,9 @@ export class Handshake implements FrameReceiver {
     return hmac.update(role).update(hello).update(otherHello).digest();
   }
 
-  #send(type: number, payload: Uint8Array): void {
-    this.#channel.send(type, 0, 0, 0, 0, payload);
+  #sendProof(peerHello: Uint8Array): void {
+    const proof = this.#proofOf(this.#role, this.#ownHello, peerHello);
+    this.#channel.send(FrameType.auth, 0, 0, 0, 0, proof);
   }
 
   #onTimeout(): void {

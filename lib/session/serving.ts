@@ -86,6 +86,8 @@ export class Serving {
   readonly #onDone: () => void;
   /** Those whose handler has returned a promise. */
   readonly #inFlight = new IdTable<ServedRequest>();
+  /** Of their payloads. */
+  #payloadBytes = 0;
 
   /** @param onDone called after each request that is over while no new work is taken */
   constructor(link: Link, peer: Peer, ids: IdSequence, onDone: () => void) {
@@ -103,7 +105,7 @@ export class Serving {
     const id = frame.streamId;
     if (!this.#ids.accept(id))
       throw protocolError(`request ${id} does not follow the ids before it`);
-    const refusal = this.#refusalOf(method);
+    const refusal = this.#refusalOf(method, frame.end - frame.start);
     if (refusal !== null) {
       this.#link.checkFlood();
       this.#link.sendFailure(FrameType.error, id, refusal);
@@ -139,7 +141,7 @@ export class Serving {
     }
   }
 
-  #refusalOf(method: string): PaipaiError | null {
+  #refusalOf(method: string, payloadBytes: number): PaipaiError | null {
     const link = this.#link;
     if (!link.open) return sessionClosed('the other side', `request '${method}'`);
     if (typeof link.settings.service.onRequest !== 'function') {
@@ -147,11 +149,19 @@ export class Serving {
         method,
       });
     }
-    const { requestsInFlightMax } = link.settings;
+    const { requestsInFlightMax, inFlightBytesMax } = link.settings;
     if (this.#inFlight.size >= requestsInFlightMax) {
       return new PaipaiError(
         'PAIPAI_ERR_OVERLOADED',
         `request '${method}': ${requestsInFlightMax} requests of this connection are being served already`,
+        { method },
+      );
+    }
+    // One alone is taken whatever its length, which the frame limit bounds.
+    if (this.#inFlight.size > 0 && this.#payloadBytes + payloadBytes > inFlightBytesMax) {
+      return new PaipaiError(
+        'PAIPAI_ERR_OVERLOADED',
+        `request '${method}': requests of ${this.#payloadBytes} bytes are being served for this connection, and with it they would pass ${inFlightBytesMax}`,
         { method },
       );
     }
@@ -179,6 +189,9 @@ export class Serving {
   /** Never rejects: `#fail` sends or drops whatever went wrong. */
   async #serveLater(request: ServedRequest, result: unknown): Promise<void> {
     this.#inFlight.add(request);
+    // Kept, because a handler may transfer the payload away, which leaves it with no length.
+    const payloadBytes = request.payload.length;
+    this.#payloadBytes += payloadBytes;
     request.startDeadline();
     try {
       this.#answer(request, asAnswer(await result));
@@ -186,6 +199,7 @@ export class Serving {
       this.#fail(request, error);
     }
     this.#inFlight.take(request.id);
+    this.#payloadBytes -= payloadBytes;
     if (!this.#link.open) this.#onDone();
   }
 

@@ -8,6 +8,8 @@ const kibi = 1024;
 const mebi = 1024 * kibi;
 const gibi = 1024 * mebi;
 
+const secretBytesMin = 16;
+
 /** `SessionOptions`, checked, with every default in place. */
 export interface Settings {
   readonly netName: string;
@@ -35,7 +37,7 @@ export function checkSettings(options: SessionOptions): Settings {
   return {
     netName: checkString('netName', options.netName ?? 'default', 255),
     nodeId: checkString('nodeId', options.nodeId, 255),
-    secret: checkSecret(options.secret),
+    secret: secretBytesOf(options.secret),
     service: checkService(options.service),
     deadlineMs: checkDuration('deadlineMs', options.deadlineMs ?? 30_000, true),
     handshakeTimeoutMs: checkDuration('handshakeTimeoutMs', options.handshakeTimeoutMs ?? 5_000),
@@ -71,14 +73,18 @@ export function checkHandshakesMax(options: ListenOptions): number {
   return checkInteger('handshakesMax', options.handshakesMax ?? 1_024, 1, mebi);
 }
 
-function checkSecret(secret: unknown): Uint8Array | null {
+/**
+ * A copy of the bytes, so that a caller may wipe its own; null is none.
+ * @throws PaipaiError PAIPAI_ERR_INVALID_ARGUMENT for anything but text or bytes, 16 bytes or more.
+ */
+export function secretBytesOf(secret: unknown): Uint8Array | null {
   if (secret === undefined) return null;
   const bytes = typeof secret === 'string' ? encodeText(secret) : secret;
-  if (!(bytes instanceof Uint8Array) || bytes.length === 0) {
+  if (!(bytes instanceof Uint8Array) || bytes.length < secretBytesMin) {
     // The value stays out of the message: it may be a secret after all.
-    throw invalidArgument('secret', 'a string or bytes, not empty', typeof secret);
+    const got = bytes instanceof Uint8Array ? `${bytes.length} bytes` : typeof secret;
+    throw invalidArgument('secret', `a string or bytes, at least ${secretBytesMin} bytes`, got);
   }
-  // A copy, so that a caller may wipe its own.
   return new Uint8Array(bytes);
 }
 

@@ -23,7 +23,9 @@ export class Streams implements StreamKeeper {
   readonly #onDone: () => void;
   readonly #budget: CreditBudget;
   readonly #streams = new Map<number, SessionStream>();
-  /** How many of them the peer opened. */
+  /** Those of the peer whose `onStream` has not settled; one that is over still counts then. */
+  readonly #served = new Set<SessionStream>();
+  #ownCount = 0;
   #peerCount = 0;
 
   /** @param onDone called after each stream that is over while no new work is taken */
@@ -53,12 +55,12 @@ export class Streams implements StreamKeeper {
     const deadlineMs = checkDuration('deadlineMs', options?.deadlineMs ?? Infinity, true);
     const signal = checkSignal('signal', options?.signal);
     if (signal?.aborted) throw aborted(tried, signal);
-    if (this.#streams.size - this.#peerCount >= link.settings.streamsMax)
-      throw this.#overloaded(method);
+    if (this.#ownCount >= link.settings.streamsMax) throw this.#overloaded(method);
     const id = this.#ownIds.next;
     const nameIndex = link.nameIndex('method', method);
     link.send(FrameType.streamOpen, nameIndex, id, deadlineArgument(deadlineMs), bytes);
     this.#ownIds.accept(id);
+    this.#ownCount++;
     const stream = this.#add(id, method, bytes, deadlineMs);
     if (signal !== undefined) stream.listen(signal);
     return stream;
@@ -117,7 +119,8 @@ export class Streams implements StreamKeeper {
 
   onOver(stream: SessionStream): void {
     this.#streams.delete(stream.id);
-    if (this.#peerIds.hasUsed(stream.id)) this.#peerCount--;
+    if (!this.#peerIds.hasUsed(stream.id)) this.#ownCount--;
+    else if (!this.#served.has(stream)) this.#peerCount--;
     if (!this.#link.open) this.#onDone();
   }
 
@@ -170,12 +173,15 @@ export class Streams implements StreamKeeper {
 
   /** Never rejects: what the service throws resets the stream. */
   async #serve(stream: SessionStream): Promise<void> {
+    this.#served.add(stream);
     try {
       // `#refusalOf` has seen that it is there.
       await this.#link.settings.service.onStream?.(stream);
     } catch (error) {
       stream.reset(asPaipaiError(error, 'PAIPAI_ERR_REMOTE'));
     }
+    this.#served.delete(stream);
+    if (!this.#streams.has(stream.id)) this.#peerCount--;
   }
 }
 

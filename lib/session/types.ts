@@ -136,20 +136,20 @@ export interface SessionOptions extends ChannelOptions {
   netName?: string;
   /** 1 to 255 bytes. */
   nodeId: string;
-  /** Shared by the whole net: both sides prove it by HMAC-SHA256; it proves who joins, it hides nothing. */
+  /** Shared by the whole net: both sides prove it by HMAC-SHA256; it proves who joins, it hides nothing. At least 16 bytes. */
   secret?: Uint8Array | string;
   service?: PeerService;
   /** For a request without its own. Default 30,000. */
   deadlineMs?: number;
   /** Default 5,000. */
   handshakeTimeoutMs?: number;
-  /** Bytes of streams under way to us on one connection: 1 MiB to 4 GiB. Default 64 MiB. */
+  /** Bytes of streams under way to us on one connection, and of requests we serve: each 1 MiB to 4 GiB. Default 64 MiB. */
   inFlightBytesMax?: number;
   /** Credit of one stream that is iterated: 64 KiB to 64 MiB. Default 1 MiB. */
   streamWindowBytes?: number;
   /** Requests we serve at once for one peer before PAIPAI_ERR_OVERLOADED. Default 4,096. */
   requestsInFlightMax?: number;
-  /** Streams that each side may have open at once on one connection. Default 1,024. */
+  /** Streams that each side may have open at once on one connection; one counts until its `onStream` has settled. Default 1,024. */
   streamsMax?: number;
   /** Bytes of requests and messages that may wait for the peer to read: 64 KiB to 4 GiB. More is PAIPAI_ERR_BACK_PRESSURE. Default: no limit. */
   queuedBytesMax?: number;

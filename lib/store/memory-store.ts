@@ -38,14 +38,26 @@ export class MemoryStore implements ShardStore {
   #leases = 0;
   #closed = false;
 
-  constructor({ sizeLimitBytes = sizeLimitBytesDefault, onSlab }: MemoryStoreOptions = {}) {
+  /** @param memory of another store, for `part` */
+  constructor(
+    { sizeLimitBytes = sizeLimitBytesDefault, onSlab }: MemoryStoreOptions = {},
+    memory?: SlabMemory,
+  ) {
     this.sizeLimitBytes = checkInteger(
       'sizeLimitBytes',
       sizeLimitBytes,
       1024 * 1024,
       Number.MAX_SAFE_INTEGER,
     );
-    this.#memory = new SlabMemory(sizeLimitBytes, onSlab);
+    this.#memory = memory ?? new SlabMemory(sizeLimitBytes, onSlab);
+  }
+
+  /**
+   * A store of its own, in the same memory and under the same limit: its keys meet no others, its usage is its own but for `heldBytes`,
+   * and it is closed by itself.
+   */
+  part(): MemoryStore {
+    return new MemoryStore({ sizeLimitBytes: this.sizeLimitBytes }, this.#memory);
   }
 
   reserve(key: ShardKey, bytes: number): ShardReservation {

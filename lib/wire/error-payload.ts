@@ -24,23 +24,30 @@ const textFields = [
 ] as const;
 const numberFields = ['shardIndex', 'errno'] as const;
 
+/** For what was thrown and throws itself when it is looked at. */
+export const unreadableMessage = 'what was thrown cannot be read';
+
 /** A PaipaiError keeps its code, message and fields; anything else becomes PAIPAI_ERR_REMOTE with its message. Never fails. */
 export function encodeError(thrown: unknown): EncodedError {
-  const error = toError(thrown) as Error & Record<string, unknown>; // Fields are looked at one by one.
+  const error = (look(() => toError(thrown)) ?? new Error(unreadableMessage)) as Error &
+    Record<string, unknown>; // Fields are looked at one by one.
   const details: Record<string, string | number> = {};
   for (const field of textFields) {
-    const text = error[field];
+    const text = look(() => error[field]);
     if (typeof text !== 'string') continue;
     // Of what a process wrote before it died, the end says why.
     details[field] = field === 'stderr' ? lastPart(text) : firstPart(text, shortTextBytesMax);
   }
   for (const field of numberFields) {
-    const number = error[field];
+    const number = look(() => error[field]);
     if (typeof number === 'number') details[field] = number;
   }
-  const message = firstPart(String(error.message), longTextBytesMax);
+  const words = look(() => String(error.message)) ?? unreadableMessage;
+  const message = firstPart(words, longTextBytesMax);
   return {
-    number: error instanceof PaipaiError ? error.number : codeNumbers.PAIPAI_ERR_REMOTE,
+    number:
+      look(() => (error instanceof PaipaiError ? error.number : undefined)) ??
+      codeNumbers.PAIPAI_ERR_REMOTE,
     payload: encodeValue(Object.keys(details).length > 0 ? { message, details } : { message }),
   };
 }
@@ -76,6 +83,15 @@ function readDetails(value: unknown): PaipaiErrorDetails {
     if (typeof number === 'number') details[field] = number;
   }
   return details;
+}
+
+/** Undefined when a getter or a conversion throws. */
+function look<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

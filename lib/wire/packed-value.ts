@@ -2,17 +2,18 @@ import { PaipaiError } from '../base/errors.js';
 
 /**
  * Walks over one MessagePack value without building it, and refuses what could make a decoder allocate more than the bytes
- * can hold: nesting beyond `depthMax`, lengths beyond the end, more elements announced than bytes are left, extensions other
- * than the timestamp, anything behind the value.
+ * can hold, or more than `elementsMax` array elements and map entries in all: nesting beyond `depthMax`, lengths beyond the
+ * end, more elements announced than bytes are left, extensions other than the timestamp, anything behind the value.
  * Source: https://github.com/msgpack/msgpack/blob/master/spec.md
  * @throws PaipaiError PAIPAI_ERR_VALUE
  */
-export function checkPackedValue(bytes: Uint8Array, depthMax: number): void {
+export function checkPackedValue(bytes: Uint8Array, depthMax: number, elementsMax: number): void {
   const walk = new Walk(bytes);
   /** Values still to come at each level, outermost first. */
   const pending: number[] = [1];
   /** Their sum: each takes a byte at least. */
   let pendingTotal = 1;
+  let elements = 0;
   while (pending.length > 0) {
     const level = pending.length - 1;
     if (pending[level] === 0) {
@@ -25,6 +26,8 @@ export function checkPackedValue(bytes: Uint8Array, depthMax: number): void {
     if (inner < 0) continue;
     // One level more is the value itself, which is no container.
     if (pending.length > depthMax) throw malformed(`it nests deeper than ${depthMax} levels`);
+    elements += walk.isMap ? inner / 2 : inner;
+    if (elements > elementsMax) throw malformed(`it holds more than ${elementsMax} elements`);
     pendingTotal += inner;
     if (pendingTotal > walk.left)
       throw malformed('it announces more elements than there are bytes');
@@ -39,6 +42,8 @@ const timestampType = 0xff;
 class Walk {
   readonly #bytes: Uint8Array;
   #at = 0;
+  /** Of the container whose head was skipped last: keys and values take turns in it. */
+  isMap = false;
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
@@ -52,6 +57,7 @@ class Walk {
   skipHead(): number {
     const head = this.#number(1);
     if (head <= 0x7f || head >= 0xe0) return notContainer;
+    this.isMap = head <= 0x8f || head >= 0xde;
     if (head <= 0x8f) return (head & 0x0f) * 2;
     if (head <= 0x9f) return head & 0x0f;
     if (head <= 0xbf) return this.#skip(head & 0x1f);

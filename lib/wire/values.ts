@@ -5,6 +5,8 @@ import { checkPackedValue } from './packed-value.js';
 
 /** Deepest nesting of arrays and objects, both ways. */
 export const valueDepthMax = 64;
+/** Most array elements and map entries in one value, all levels together, both ways. */
+export const valueElementsMax = 1_000_000;
 
 /**
  * A value as MessagePack. What travels: null, booleans, numbers, strings, bigints of 64 bits, Uint8Array, Date, arrays and
@@ -13,7 +15,7 @@ export const valueDepthMax = 64;
  * @throws PaipaiError PAIPAI_ERR_VALUE, which names the place in the value
  */
 export function encodeValue(value: unknown): Uint8Array {
-  checkEncodable(value, []);
+  checkEncodable(value, [], { left: valueElementsMax });
   try {
     return encode(value, { maxDepth: valueDepthMax + 1, useBigInt64: true });
   } catch (cause) {
@@ -23,11 +25,12 @@ export function encodeValue(value: unknown): Uint8Array {
 
 /**
  * The value that `encodeValue` packed. Byte strings in it view `bytes`, so those stay unchanged as long as the value lives.
- * @throws PaipaiError PAIPAI_ERR_VALUE when the bytes are no such value, whole and alone
+ * @throws PaipaiError PAIPAI_ERR_VALUE when the bytes are no such value, whole and alone, of at most `elementsMax` array
+ * elements and map entries
  */
-export function decodeValue(bytes: Uint8Array): unknown {
+export function decodeValue(bytes: Uint8Array, elementsMax: number = valueElementsMax): unknown {
   // Every length is checked here, before the library sets memory aside for it.
-  checkPackedValue(bytes, valueDepthMax);
+  checkPackedValue(bytes, valueDepthMax, elementsMax);
   try {
     // Of a Buffer the library would cut Buffers; the value should not depend on where its bytes came from.
     const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -40,7 +43,12 @@ export function decodeValue(bytes: Uint8Array): unknown {
 /** Where in the value we are: keys and indices from outside in. Words are made of them only for a refusal. */
 type Place = (string | number)[];
 
-function checkEncodable(value: unknown, place: Place): void {
+/** Elements and entries that may still come. */
+interface Room {
+  left: number;
+}
+
+function checkEncodable(value: unknown, place: Place, room: Room): void {
   switch (typeof value) {
     case 'undefined':
     case 'boolean':
@@ -52,13 +60,13 @@ function checkEncodable(value: unknown, place: Place): void {
       if (BigInt.asIntN(64, value) === value || BigInt.asUintN(64, value) === value) return;
       throw refusal(place, 'a bigint beyond 64 bits');
     case 'object':
-      return value === null ? undefined : checkObject(value, place);
+      return value === null ? undefined : checkObject(value, place, room);
     default:
       throw refusal(place, `a ${typeof value}`);
   }
 }
 
-function checkObject(value: object, place: Place): void {
+function checkObject(value: object, place: Place, room: Room): void {
   if (value instanceof Uint8Array) return;
   if (value instanceof Date) {
     if (Number.isNaN(value.getTime())) throw refusal(place, 'an invalid Date');
@@ -68,21 +76,30 @@ function checkObject(value: object, place: Place): void {
     throw refusal(place, `nested deeper than ${valueDepthMax} levels, or in a circle`);
   }
   if (Array.isArray(value)) {
+    takeRoom(room, value.length, place);
     for (let i = 0; i < value.length; i++) {
       place.push(i);
-      checkEncodable(value[i], place);
+      checkEncodable(value[i], place, room);
       place.pop();
     }
     return;
   }
   if (!isPlain(value)) throw refusal(place, `a ${className(value)}`);
-  for (const key of Object.keys(value)) {
+  const keys = Object.keys(value);
+  takeRoom(room, keys.length, place);
+  for (const key of keys) {
     place.push(key);
     checkString(key, place);
     if (key === '__proto__') throw refusal(place, 'under the key __proto__');
-    checkEncodable((value as Record<string, unknown>)[key], place); // Own keys, just listed.
+    checkEncodable((value as Record<string, unknown>)[key], place, room); // Own keys, just listed.
     place.pop();
   }
+}
+
+function takeRoom(room: Room, count: number, place: Place): void {
+  room.left -= count;
+  if (room.left < 0)
+    throw refusal(place, `one of more than ${valueElementsMax} elements and entries in all`);
 }
 
 /** UTF-8 has no lone surrogates; they would come back as something else. */

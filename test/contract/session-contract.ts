@@ -310,6 +310,30 @@ export function sessionContract(name: string, makeNetworks: () => ContractNetwor
       expect(await codeOf(near.request('x', new Uint8Array([4])))).toBe('settled: 4');
     });
 
+    test('the bytes of requests being served are bounded, though one alone may be longer', async () => {
+      const held: (() => void)[] = [];
+      const { near } = await connect({
+        far: { inFlightBytesMax: mebi },
+        service: {
+          onRequest: async ({ method, payload }) => {
+            if (method === 'hold') await new Promise<void>((resolve) => held.push(resolve));
+            return bytes(String(payload.length));
+          },
+        },
+      });
+      const ask = (method: string, byteCount: number): Promise<string> =>
+        near.request(method, new Uint8Array(byteCount)).then(text, (error) => error.code);
+      const alone = ask('hold', 2 * mebi);
+      expect(await ask('x', 1)).toBe('PAIPAI_ERR_OVERLOADED');
+      held.pop()?.();
+      expect(await alone).toBe(String(2 * mebi));
+      const halves = [ask('hold', mebi / 2), ask('hold', mebi / 2 - 1)];
+      expect(await ask('x', 2)).toBe('PAIPAI_ERR_OVERLOADED');
+      expect(await ask('x', 1)).toBe('1');
+      for (const release of held) release();
+      expect(await Promise.all(halves)).toEqual([String(mebi / 2), String(mebi / 2 - 1)]);
+    });
+
     test('a request or an answer above the frame limit fails alone', async () => {
       const { near } = await connect({
         near: { frameBytesMax: 4 * kibi },
@@ -542,33 +566,42 @@ export function sessionContract(name: string, makeNetworks: () => ContractNetwor
       await Promise.all(ends);
     });
 
-    test('streams that nobody reads do not hold up one that is read', async () => {
-      const first = event();
-      const { near } = await connect({
-        far: { inFlightBytesMax: mebi, streamsMax: 8, streamWindowBytes: mebi },
-        service: {
-          onStream: async (stream) => {
-            const iterator = stream[Symbol.asyncIterator]();
-            if (stream.method === 'idle') {
-              await iterator.next();
-              first.fire();
-              return;
-            }
-            let count = 0;
-            for (let step = await iterator.next(); !step.done; step = await iterator.next())
-              count += step.value.length;
-            stream.end(bytes(String(count)));
+    test.each(['iterated', 'received into a buffer'])(
+      'streams that nobody reads do not hold up one that is %s',
+      async (how) => {
+        const first = event();
+        const { near } = await connect({
+          far: { inFlightBytesMax: mebi, streamsMax: 8, streamWindowBytes: mebi },
+          service: {
+            onStream: async (stream) => {
+              if (stream.method === 'received into a buffer') {
+                // It has no more credit at a time than its floor, 16 KiB.
+                const received = await stream.receiveInto(new Uint8Array(2 * mebi));
+                stream.end(bytes(String(received.bytes)));
+                return;
+              }
+              const iterator = stream[Symbol.asyncIterator]();
+              if (stream.method === 'idle') {
+                await iterator.next();
+                first.fire();
+                return;
+              }
+              let count = 0;
+              for (let step = await iterator.next(); !step.done; step = await iterator.next())
+                count += step.value.length;
+              stream.end(bytes(String(count)));
+            },
           },
-        },
-      });
-      const idle = [1, 2, 3].map(() => near.openStream('idle'));
-      for (const stream of idle) stream.write(pattern(mebi)).catch(() => {});
-      await first.promise;
-      const busy = near.openStream('busy');
-      await busy.write(pattern(2 * mebi));
-      busy.end();
-      expect(text(await busy.ended)).toBe(String(2 * mebi));
-    });
+        });
+        const idle = [1, 2, 3].map(() => near.openStream('idle'));
+        for (const stream of idle) stream.write(pattern(mebi)).catch(() => {});
+        await first.promise;
+        const busy = near.openStream(how);
+        await busy.write(pattern(2 * mebi));
+        busy.end();
+        expect(text(await busy.ended)).toBe(String(2 * mebi));
+      },
+    );
 
     test('a small request overtakes a large transfer', async () => {
       const { pair, ours, theirs } = await streams();
@@ -750,6 +783,36 @@ export function sessionContract(name: string, makeNetworks: () => ContractNetwor
       const other = await connect({ near: { streamsMax: 2 }, service });
       for (const _ of [1, 2]) other.near.openStream('x');
       expect(codeThrown(() => other.near.openStream('x'))).toBe('PAIPAI_ERR_OVERLOADED');
+    });
+
+    test('a stream that is over counts until its handler is done', async () => {
+      const release = event();
+      let running = 0;
+      const { near } = await connect({
+        far: { streamsMax: 2 },
+        service: {
+          onRequest: ({ payload }) => payload,
+          onStream: async () => {
+            running++;
+            await release.promise;
+            running--;
+          },
+        },
+      });
+      const tryOne = async (): Promise<string> => {
+        const stream = near.openStream('x');
+        const ended = codeOf(stream.ended);
+        await near.request('echo');
+        stream.reset(new Error('given up'));
+        return ended;
+      };
+      const codes = [await tryOne(), await tryOne(), await tryOne()];
+      expect(running).toBe(2);
+      expect(codes[2]).toBe('PAIPAI_ERR_OVERLOADED');
+      release.fire();
+      await near.request('echo');
+      expect(running).toBe(0);
+      expect(await tryOne()).toBe(codes[0]);
     });
 
     test('the connection dies: everything settles once, with the cause', async () => {

@@ -412,17 +412,19 @@ export function transportContract(name: string, setting: Setting): void {
   });
 
   describe(`${name}: who may join`, () => {
+    const secret = 'sixteen bytes ok';
+
     test('the same secret', async () => {
-      const { near } = await pair({ near: { secret: 's3' }, far: { secret: 's3', ...echo } });
+      const { near } = await pair({ near: { secret }, far: { secret, ...echo } });
       expect(await near.request('echo', bytes('x'))).toHaveLength(1);
     });
 
     test.each([
-      ['another secret', { secret: 'other' }, 'PAIPAI_ERR_SECRET'],
+      ['another secret', { secret: 'another secret altogether' }, 'PAIPAI_ERR_SECRET'],
       ['no secret', {}, 'PAIPAI_ERR_SECRET'],
-      ['another name', { secret: 's3', name: 'elsewhere' }, 'PAIPAI_ERR_NET_NAME'],
+      ['another name', { secret, name: 'elsewhere' }, 'PAIPAI_ERR_NET_NAME'],
     ])('not with %s', async (_, options, code) => {
-      const listener = await listening(setting, { secret: 's3' });
+      const listener = await listening(setting, { secret });
       expect(await codeOf(connecting(setting, listener.address, options))).toBe(code);
       expect(listener.peers.size).toBe(0);
     });

@@ -20,6 +20,17 @@ import {
 const soon = { backoffMs: 1, backoffMsMax: 20 };
 const echo = { methods: { echo: (payload: Uint8Array) => payload } };
 
+/** The next exception that nobody catches; meanwhile the runner does not hear of it. */
+function uncaught(): Promise<unknown> {
+  const others = process.listeners('uncaughtException');
+  process.removeAllListeners('uncaughtException');
+  return new Promise<unknown>((resolve) => process.once('uncaughtException', resolve)).finally(
+    () => {
+      for (const listener of others) process.on('uncaughtException', listener);
+    },
+  );
+}
+
 for (const [near, far] of enginePairs) {
   for (const scheme of ['tcp', 'unix'] as const) {
     const setting: Setting = { connecting: near, listening: far, scheme };
@@ -79,6 +90,27 @@ for (const [near, far] of enginePairs) {
         expect(peer.stats().framesSent).toBeGreaterThanOrEqual(3);
         await peer.close();
         expect(events).toEqual(['connect', 'drop', 'connect', 'close']);
+      });
+
+      test('a listener of connect that throws costs neither the connection nor what waited', async () => {
+        const { address, stop, start } = await server();
+        const peer = await connecting(setting, address, { reconnect: soon });
+        await once(peer, 'connect');
+        const surfaced = uncaught();
+        peer.on('connect', () => {
+          throw new Error('of the user');
+        });
+        const dropped = once(peer, 'drop');
+        await stop();
+        await dropped;
+        const waiting = peer.request('echo', bytes('kept'), { deadlineMs: Infinity });
+        await start();
+        expect(text(await waiting)).toBe('kept');
+        expect(await surfaced).toMatchObject({ message: 'of the user' });
+        expect(peer.state).toBe('open');
+        expect(peer.stats().connections).toBe(2);
+        await peer.close();
+        expect(peer.state).toBe('closed');
       });
 
       test('a request under way fails and is not made again', async () => {
@@ -155,7 +187,7 @@ for (const [near, far] of enginePairs) {
         const peer = await connecting(setting, address, { reconnect: soon });
         const closed = once(peer, 'close');
         await stop();
-        const other = await listen(address, { engine: far, secret: 'new' });
+        const other = await listen(address, { engine: far, secret: 'a secret that is new' });
         onTestFinished(() => other.close(0));
         expect(await closed).toMatchObject({ code: 'PAIPAI_ERR_SECRET' });
       });

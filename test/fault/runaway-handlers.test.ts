@@ -35,6 +35,21 @@ describe.each(['process', 'thread', 'inline'] as const)(
   },
 );
 
+describe('a merge in an endless loop is ended at its deadline, and the nodes work on', () => {
+  test.each([
+    ['on a node, over its own shards', 1, 10],
+    ['of the values of the nodes', 2, 2],
+  ])('%s', async (_where, nodeCount, shards) => {
+    const { net } = await startNet(nodeCount, { runAs: 'inline', placement: 'roundRobin' });
+    const data = new Data('d', shards * 10, { shardBytes: 10 });
+    net.addData(data);
+    expect((await net.transfer(data)).perNode).toHaveLength(nodeCount);
+    const endless = net.process(data, 'endlessMerge', { deadlineMs: 500 });
+    await expect(endless).rejects.toMatchObject({ code: 'PAIPAI_ERR_DEADLINE' });
+    expect((await net.process(data, 'length')).value).toEqual(new Array(shards).fill(10));
+  });
+});
+
 test('the default deadline of the net holds too', async () => {
   const { net } = await startNet(1, { runAs: 'inline', deadlineMs: 300 });
   const data = new Data('d', 10);

@@ -88,6 +88,13 @@ export function endless() {
   for (;;);
 }
 
+export const endlessMerge = {
+  process: () => 1,
+  merge() {
+    for (;;);
+  },
+};
+
 export function endlessOnShard0(_shard, { shardIndex }) {
   if (shardIndex === 0) for (;;);
   return shardIndex;

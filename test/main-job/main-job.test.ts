@@ -217,6 +217,51 @@ describe('process', () => {
     expect(second.value).toEqual(first.value);
   });
 
+  test('keep: false on one node drops what lay there, and nothing elsewhere', async () => {
+    const { net, nodes } = await startNet(2, { runAs: 'inline', placement: 'roundRobin' });
+    const [first, second] = nodes;
+    const data = new Data('d', noise(10_000), { shardBytes: 1_000 });
+    net.addData(data);
+    await net.transfer(data);
+    expect((await first?.process(data, 'length', { keep: false }))?.value).toHaveLength(5);
+    await expect(first?.process(data, 'length')).rejects.toMatchObject({
+      code: 'PAIPAI_ERR_UNKNOWN_DATA',
+    });
+    expect((await second?.process(data, 'length'))?.value).toHaveLength(5);
+    await expect(first?.process(data, 'length', { keep: false })).rejects.toMatchObject({
+      code: 'PAIPAI_ERR_UNKNOWN_DATA',
+    });
+    expect((await second?.process(data, 'length'))?.value).toHaveLength(5);
+  });
+
+  test('keep: false on one node leaves copies on another one', async () => {
+    const { net, nodes } = await startNet(2, { runAs: 'inline' });
+    const bytes = noise(5_000);
+    const data = new Data('d', bytes, { shardBytes: 1_000 });
+    net.addData(data);
+    for (const node of nodes) await net.transfer(data, node);
+    await nodes[0]?.process(data, 'length', { keep: false });
+    expect(sameBytes(await net.read(data), bytes)).toBe(true);
+    expect((await net.process(data, 'length')).perNode).toMatchObject([{ nodeId: '2' }]);
+  });
+
+  test('keep: false waits for those that still work on the shards', async () => {
+    const { net } = await startNet(1, { runAs: 'inline' });
+    // More shards than the requests under way at once name: the later ones still need theirs.
+    const data = new Data('d', Readable.from([noise(6_000)]), { shardBytes: 1 });
+    net.addData(data);
+    const [first, second, failing] = await Promise.allSettled([
+      net.process(data, 'byteSum'),
+      net.process(data, 'later'),
+      net.process(data, 'noSuchHandler', { keep: false }),
+    ]);
+    const summed = noise(6_000).reduce((sum, byte) => sum + byte, 0);
+    expect(first).toMatchObject({ status: 'fulfilled', value: { value: summed } });
+    expect(second).toMatchObject({ status: 'fulfilled', value: { value: [...noise(6_000)] } });
+    expect(failing).toMatchObject({ reason: { code: 'PAIPAI_ERR_HANDLER_UNKNOWN' } });
+    await expect(net.read(data)).rejects.toMatchObject({ code: 'PAIPAI_ERR_UNKNOWN_DATA' });
+  });
+
   test('of very many requests every value is merged exactly once', async () => {
     const { net } = await startNet(2, { runAs: 'inline' });
     const bytes = noise(10_000);

@@ -12,8 +12,8 @@ export function testEnv(network: Network): NetworkEnv {
     random: { next: Math.random, bytes: (count) => randomBytes(count) },
     files: {
       stat: async (path) => {
-        const { size, mtimeMs } = await stat(path);
-        return { bytes: size, modifiedMs: mtimeMs };
+        const facts = await stat(path);
+        return { bytes: facts.size, modifiedMs: facts.mtimeMs, isRegular: facts.isFile() };
       },
       open: async (path) => {
         const file = await open(path);

@@ -187,6 +187,7 @@ export class TransportPeer extends EventEmitter<PeerEvents<unknown>> implements 
     this.#reconnection?.waiting.sendAll(({ method, payload, deadlineMs, signal }) =>
       session.request(method, payload, { deadlineMs, ...(signal !== undefined && { signal }) }),
     );
+    if (this.#connections > 1) this.#holdEvents();
     this.#announce(() => this.emit('connect'));
   }
 
@@ -290,6 +291,13 @@ export class TransportPeer extends EventEmitter<PeerEvents<unknown>> implements 
     // Its end is told by `drop` or `close`.
     void session.drained().then(onDrained, () => {});
     this.emit('pressure');
+  }
+
+  /** Events wait for the next tick: a listener that throws must not do so inside the handshake. */
+  #holdEvents(): void {
+    if (this.#early !== null) return;
+    this.#early = [];
+    process.nextTick(() => this.handOver());
   }
 
   #announce(event: () => void): void {

@@ -58,7 +58,7 @@ export type CodecName = 'bytes' | 'msgpack';
 export interface TransportOptions<Payload> extends Handlers<Payload> {
   /** Name of the net, 1 to 255 bytes; both sides must agree. Default 'default'. */
   name?: string;
-  /** Proven by both sides, never sent. Beyond this machine `listen` requires one. */
+  /** At least 16 bytes. Proven by both sides, never sent. Beyond this machine `listen` requires one. */
   secret?: string | Uint8Array;
   /** What this side calls itself, 1 to 255 bytes. Default: made up. */
   nodeId?: string;
@@ -76,11 +76,11 @@ export interface TransportOptions<Payload> extends Handlers<Payload> {
   frameBytesMax?: number;
   /** Requests and messages that may wait for the peer to read: 64 KiB to 4 GiB. Default 16 MiB. */
   queuedBytesMax?: number;
-  /** Stream data under way to this side on one connection: 1 MiB to 4 GiB. Default 64 MiB. */
+  /** Stream data under way to this side on one connection, and payloads of requests being served for it: each 1 MiB to 4 GiB. Default 64 MiB. */
   inFlightBytesMax?: number;
   /** Requests served at once for one peer: 1 to 1,048,576. Default 4,096. */
   requestsInFlightMax?: number;
-  /** Streams that each side may have open at once on one connection: 1 to 65,536. Default 1,024. */
+  /** Streams that each side may have open at once on one connection, one counting until its `onStream` has settled: 1 to 65,536. Default 1,024. */
   streamsMax?: number;
 }
 

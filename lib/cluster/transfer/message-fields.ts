@@ -1,6 +1,12 @@
 import { PaipaiError } from '../../base/errors.js';
 import { decodeValue } from '../../wire/values.js';
 
+/** Longest message: a list of a million numbers of 32 bits, and 64 KiB for everything else. */
+const messageBytesMax = 4_000_000 + 64 * 1024;
+/** A message is small and flat, whatever its bytes could announce. */
+const messageElementsMax = 1_024;
+const messageFieldsMax = 32;
+
 /**
  * Reads the fields of a message that came from a peer: a msgpack map in which every value is checked before it is used.
  * Each method fails with PAIPAI_ERR_PROTOCOL and names the message and the field.
@@ -11,11 +17,18 @@ export class MessageFields {
 
   constructor(message: string, bytes: Uint8Array) {
     this.#message = message;
-    const value = decodeValue(bytes);
+    if (bytes.byteLength > messageBytesMax) {
+      throw this.#malformed(`has more than ${messageBytesMax} bytes`);
+    }
+    const value = decodeValue(bytes, messageElementsMax);
     if (typeof value !== 'object' || value === null || Array.isArray(value)) {
       throw this.#malformed('is no map');
     }
-    this.#fields = new Map(Object.entries(value));
+    const fields = Object.entries(value);
+    if (fields.length > messageFieldsMax) {
+      throw this.#malformed(`has more than ${messageFieldsMax} fields`);
+    }
+    this.#fields = new Map(fields);
   }
 
   has(name: string): boolean {

@@ -4,7 +4,12 @@ import type { NodeLink } from './node-link.js';
 /** The failure of work on a node, with the node named; PAIPAI_ERR_NODE_LOST when the session with it is over. */
 export function nodeError({ nodeId, peer }: NodeLink, thrown: unknown): PaipaiError {
   const error = toError(thrown);
-  if (peer.state === 'closed' || isPaipaiError(error, 'PAIPAI_ERR_PEER_CLOSED')) {
+  // A node that is being stopped refuses work before its session ends; to the caller that is one thing.
+  const isGone =
+    peer.state === 'closed' ||
+    isPaipaiError(error, 'PAIPAI_ERR_PEER_CLOSED') ||
+    isPaipaiError(error, 'PAIPAI_ERR_CLOSED');
+  if (isGone) {
     return new PaipaiError(
       'PAIPAI_ERR_NODE_LOST',
       `node ${nodeId} went away in the middle of the work: ${error.message}`,

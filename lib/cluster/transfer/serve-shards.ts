@@ -1,6 +1,8 @@
 import { PaipaiError } from '../../base/errors.js';
 import type { PeerStream } from '../../session/types.js';
 import type { ShardStore } from '../../store/store.js';
+import type { ShardHeader } from '../../wire/shard-header.js';
+import type { ByteWindow } from './byte-window.js';
 import {
   decodeChecksum,
   decodeDropRequest,
@@ -12,15 +14,33 @@ import type { ShardTools } from './shard-tools.js';
 /** The receiving side: what a node does with the streams and requests of `messages.ts`. */
 
 /**
- * Takes one shard in: room first, then the bytes straight into it, then the check, then the confirmation. Whatever fails gives the
- * room back and resets the stream with its code.
+ * Takes one shard in: its turn and room first, then the bytes straight into it, then the check, then the confirmation. Whatever fails
+ * gives the room back and resets the stream with its code.
+ * @param incoming bounds the room of shards that are not there yet, so that headers alone cannot fill the store
  */
 export async function servePut(
   stream: PeerStream,
   store: ShardStore,
+  incoming: ByteWindow,
   { shardCodec }: ShardTools,
 ): Promise<void> {
   const header = shardCodec.decode(stream.metadata);
+  const { shardBytes } = header;
+  if (!incoming.tryAcquire(shardBytes) && !(await incoming.acquire(shardBytes, stream.signal))) {
+    throw stream.signal.reason;
+  }
+  try {
+    await takeShard(stream, store, header);
+  } finally {
+    incoming.release(shardBytes);
+  }
+}
+
+async function takeShard(
+  stream: PeerStream,
+  store: ShardStore,
+  header: ShardHeader,
+): Promise<void> {
   const { dataId, dataVersion: version, shardIndex: index, shardBytes } = header;
   const reservation = store.reserve({ dataId, version, index }, shardBytes);
   try {

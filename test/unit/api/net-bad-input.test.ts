@@ -65,6 +65,8 @@ describe('options', () => {
   test.each([
     { name: '' },
     { secret: '' },
+    { secret: 'x'.repeat(15) },
+    { secret: new Uint8Array(15) },
     { handlers: 7 },
     { runAs: 'fork' },
     { placement: 'random' },
@@ -288,9 +290,13 @@ describe('handlers', () => {
 
 describe('remote nodes', () => {
   test('one that listens elsewhere works as an embedded one does', async () => {
-    const remote = await runNode({ listen: 'tcp://127.0.0.1:0', name: 'n', secret: 's' });
+    const remote = await runNode({
+      listen: 'tcp://127.0.0.1:0',
+      name: 'n',
+      secret: 's'.repeat(16),
+    });
     onTestFinished(() => remote.close());
-    const net = new Net({ name: 'n', secret: 's' }).addNode(
+    const net = new Net({ name: 'n', secret: 's'.repeat(16) }).addNode(
       new Node('far', { address: remote.address }),
     );
     onTestFinished(() => net.close());
@@ -302,7 +308,7 @@ describe('remote nodes', () => {
     await net.close();
 
     // It goes on, without the data of a net that is closed.
-    const next = new Net({ name: 'n', secret: 's' }).addNode(
+    const next = new Net({ name: 'n', secret: 's'.repeat(16) }).addNode(
       new Node('far', { address: remote.address }),
     );
     onTestFinished(() => next.close());
@@ -313,11 +319,15 @@ describe('remote nodes', () => {
   });
 
   test('another name, a wrong secret, one secret too few', async () => {
-    const remote = await runNode({ listen: 'tcp://127.0.0.1:0', name: 'right', secret: 'right' });
+    const remote = await runNode({
+      listen: 'tcp://127.0.0.1:0',
+      name: 'right',
+      secret: 'the right secret',
+    });
     onTestFinished(() => remote.close());
     const cases: [object, string][] = [
-      [{ name: 'wrong', secret: 'right' }, 'PAIPAI_ERR_NET_NAME'],
-      [{ name: 'right', secret: 'wrong' }, 'PAIPAI_ERR_SECRET'],
+      [{ name: 'wrong', secret: 'the right secret' }, 'PAIPAI_ERR_NET_NAME'],
+      [{ name: 'right', secret: 'the wrong secret' }, 'PAIPAI_ERR_SECRET'],
       [{ name: 'right' }, 'PAIPAI_ERR_SECRET'],
     ];
     for (const [options, code] of cases) {

@@ -62,6 +62,7 @@ const badForBoth: [string, unknown][] = [
   ['name', 1],
   ['nodeId', ''],
   ['secret', ''],
+  ['secret', 'x'.repeat(15)],
   ['secret', 7],
   ['engine', 'fast'],
   ['codec', 'json'],

@@ -87,13 +87,13 @@ describe('paipainet node', () => {
     timeout,
   }, async () => {
     const file = join(folder, 'secret');
-    writeFileSync(file, 'open sesame\n');
+    writeFileSync(file, 'open sesame, please\n');
     const options = [...local, '--handlers', handlers];
     const fromFile = await startNode([...options, '--secret-file', file]);
-    const fromVariable = await startNode(options, { PAIPAINET_SECRET: 'open sesame' });
+    const fromVariable = await startNode(options, { PAIPAINET_SECRET: 'open sesame, please' });
     for (const { said } of [fromFile, fromVariable]) {
-      expect(await totalOn(said.address, 'open sesame')).toBe(10);
-      await expect(totalOn(said.address, 'something else')).rejects.toMatchObject({
+      expect(await totalOn(said.address, 'open sesame, please')).toBe(10);
+      await expect(totalOn(said.address, 'something else entirely')).rejects.toMatchObject({
         code: 'PAIPAI_ERR_SECRET',
       });
     }

@@ -48,6 +48,8 @@ describe('a request to process', () => {
       'too many shards',
       encodeValue({ ...request, shards: new Uint8Array(4 * shardsPerRequestMax + 4) }),
     ],
+    ['a shard twice', encodeValue({ ...request, shards: Uint8Array.of(1, 0, 0, 0, 1, 0, 0, 0) })],
+    ['falling shards', encodeValue({ ...request, shards: Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0) })],
     ['a negative version', encodeValue({ ...request, shards: new Uint8Array(4), version: -1n })],
     ['a word for drop', encodeValue({ ...request, shards: new Uint8Array(4), drop: 'no' })],
     [
@@ -58,6 +60,13 @@ describe('a request to process', () => {
     expect(() => decodeProcessRequest(bytes)).toThrow(
       expect.objectContaining({ code: 'PAIPAI_ERR_PROTOCOL' }),
     );
+  });
+
+  test('names shards in rising order, however they were given', () => {
+    const { shards } = decodeProcessRequest(
+      encodeProcessRequest({ ...request, shards: [9, 0, 3] }),
+    );
+    expect(shards).toEqual([0, 3, 9]);
   });
 
   test('of any bytes is refused with a code, never otherwise', () => {

@@ -133,6 +133,15 @@ describe('run', () => {
     await expect(tasks[2]).rejects.toMatchObject({ code: 'PAIPAI_ERR_OVERLOADED' });
   });
 
+  test('a worker that cannot be started fails its tasks, and they do not count on', async () => {
+    // A function cannot go to another thread.
+    const pool = newPool({ tasksMax: 1, workerData: () => 1 });
+    const failed = { code: 'PAIPAI_ERR_HANDLER_FAILED' };
+    await expect(pool.run(taskOf('length'), unlimited)).rejects.toMatchObject(failed);
+    await expect(pool.run(taskOf('length'), unlimited)).rejects.toMatchObject(failed);
+    await expect(pool.handlers()).rejects.toMatchObject(failed);
+  });
+
   test('with a signal that has fired, nothing runs', async () => {
     const pool = newPool();
     await expect(

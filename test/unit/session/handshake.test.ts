@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { codeNumbers } from '../../../dist/base/codes.js';
 import { connectPeer } from '../../../dist/session/connect.js';
@@ -7,11 +8,13 @@ import { parseAddress } from '../../../dist/transport/address.js';
 import type { FrameChannel } from '../../../dist/transport/frame-channel.js';
 import { MemoryNetwork } from '../../../dist/transport/memory-network.js';
 import { FrameType, frameHeaderBytes } from '../../../dist/wire/frame.js';
+import { encodeHello, helloFeature } from '../../../dist/wire/hello.js';
 import { RawPeer } from '../../support/raw-peer.js';
 import { codeOf, sessionPair, text } from '../../support/session-pair.js';
 import { testEnv } from '../../support/test-env.js';
 
 const address = 'tcp://127.0.0.1:7100';
+const [a, b] = ['a'.repeat(16), 'b'.repeat(16)];
 
 interface Setup {
   network: MemoryNetwork;
@@ -53,16 +56,16 @@ describe('handshake', () => {
 
   test('a shared secret, as text or as its bytes, lets them in', async () => {
     const { near } = await sessionPair({
-      near: { secret: 'open sesame', netName: 'cave' },
-      far: { secret: new TextEncoder().encode('open sesame'), netName: 'cave' },
+      near: { secret: 'open sesame, please', netName: 'cave' },
+      far: { secret: new TextEncoder().encode('open sesame, please'), netName: 'cave' },
     });
     expect(near.state).toBe('open');
   });
 
   test.each([
-    ['another secret', { secret: 'a' }, { secret: 'b' }, 'PAIPAI_ERR_SECRET'],
-    ['no secret where one is asked', {}, { secret: 'b' }, 'PAIPAI_ERR_SECRET'],
-    ['a secret where none is', { secret: 'a' }, {}, 'PAIPAI_ERR_SECRET'],
+    ['another secret', { secret: a }, { secret: b }, 'PAIPAI_ERR_SECRET'],
+    ['no secret where one is asked', {}, { secret: b }, 'PAIPAI_ERR_SECRET'],
+    ['a secret where none is', { secret: a }, {}, 'PAIPAI_ERR_SECRET'],
     ['another net', { netName: 'one' }, { netName: 'two' }, 'PAIPAI_ERR_NET_NAME'],
   ])('%s: refused with a code of its own', async (_, near, far, code) => {
     const { connect, listener } = await listening(far);
@@ -158,15 +161,70 @@ describe('handshake', () => {
     await listener.close();
   });
 
-  test('a proof that is copied from the other side is refused', async () => {
-    const { network, listener } = await listening({ secret: 'known to us' });
-    const raw = await RawPeer.connect(network, address);
+  test('a proof that is copied from the side that connects is refused', async () => {
+    const { network, arrival } = await rawListening();
+    const connecting = codeOf(
+      connectPeer(testEnv(network), address, { nodeId: 'near', secret: a }),
+    );
+    const raw = await arrival;
     const { payload: hello } = await raw.next(FrameType.hello);
     raw.send(FrameType.hello, { payload: hello });
     const { payload: proof } = await raw.next(FrameType.auth);
     raw.send(FrameType.auth, { payload: proof });
-    const { argument } = await raw.next(FrameType.goodbye);
-    expect(argument).toBe(codeNumbers.PAIPAI_ERR_SECRET);
+    expect(await connecting).toBe('PAIPAI_ERR_SECRET');
+  });
+
+  test.each([
+    ['says nothing more', undefined],
+    ['guesses', new Uint8Array(32)],
+  ])('the listening side proves nothing to a stranger who %s', async (_, proof) => {
+    const { network, listener } = await listening({ secret: a, handshakeTimeoutMs: 50 });
+    const raw = await RawPeer.connect(network, address);
+    raw.hello({ features: helloFeature.secret });
+    if (proof !== undefined) raw.send(FrameType.auth, { payload: proof });
+    await raw.closed;
+    expect(raw.frames.map(({ type, argument }) => [type, argument])).toEqual([
+      [FrameType.hello, 0],
+      [
+        FrameType.goodbye,
+        codeNumbers[proof === undefined ? 'PAIPAI_ERR_HANDSHAKE_TIMEOUT' : 'PAIPAI_ERR_SECRET'],
+      ],
+    ]);
+    await listener.close();
+  });
+
+  test('the listening side proves itself to who has proved the secret', async () => {
+    const { network, listener } = await listening({ secret: a });
+    const raw = await RawPeer.connect(network, address);
+    const { payload: theirs } = await raw.next(FrameType.hello);
+    const ours = encodeHello({
+      versionMin: 1,
+      versionMax: 1,
+      features: helloFeature.secret,
+      nonce: new Uint8Array(32),
+      netName: 'default',
+      nodeId: 'raw',
+    });
+    const proofOf = (role: string, own: Uint8Array, other: Uint8Array): Buffer =>
+      createHmac('sha256', a).update(role).update(own).update(other).digest();
+    raw.send(FrameType.hello, { payload: ours });
+    raw.send(FrameType.auth, { payload: proofOf('connect', ours, theirs) });
+    const { payload: proof } = await raw.next(FrameType.auth);
+    expect(Buffer.from(proof)).toEqual(proofOf('listen', theirs, ours));
+    await raw.next(FrameType.ready);
+    await listener.close(0);
+  });
+
+  test('what the caller throws on being told of the peer is what connecting fails with', async () => {
+    const { network, listener } = await listening();
+    const thrown = new Error('of the caller');
+    const seen: Peer[] = [];
+    const connecting = connectPeer(testEnv(network), address, { nodeId: 'near' }, (peer) => {
+      seen.push(peer);
+      throw thrown;
+    });
+    await expect(connecting).rejects.toBe(thrown);
+    expect(seen[0]?.state).toBe('closed');
     await listener.close();
   });
 
@@ -243,7 +301,7 @@ describe('what connect and listen ask for', () => {
       code: 'PAIPAI_ERR_INSECURE_ADDRESS',
       message: expect.stringContaining("'secret'"),
     });
-    const listener = await listenPeers(env, 'tcp://0.0.0.0:0', { nodeId: 'a', secret: 's' });
+    const listener = await listenPeers(env, 'tcp://0.0.0.0:0', { nodeId: 'a', secret: a });
     await listener.close();
   });
 
@@ -253,6 +311,7 @@ describe('what connect and listen ask for', () => {
     ['a node id of 256 bytes', { nodeId: 'x'.repeat(256) }],
     ['an empty net name', { nodeId: 'a', netName: '' }],
     ['an empty secret', { nodeId: 'a', secret: '' }],
+    ['a secret of 15 bytes', { nodeId: 'a', secret: new Uint8Array(15) }],
     ['a secret that is a number', { nodeId: 'a', secret: 7 }],
     ['a deadline of 0', { nodeId: 'a', deadlineMs: 0 }],
     ['a window below 64 KiB', { nodeId: 'a', streamWindowBytes: 64 * 1024 - 1 }],

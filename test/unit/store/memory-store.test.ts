@@ -203,10 +203,17 @@ test('what passes through leaves the memory flat', () => {
   expect(heldBytes).toBeLessThanOrEqual((64 + 2 * window) * mebibyte);
 });
 
-test('of memory that is empty at most 64 MiB is kept', () => {
-  for (let index = 0; index < 100; index++) store.reserve(key(index), mebibyte).commit(meta);
-  store.dropData('d');
-  expect(store.usage().heldBytes).toBeLessThanOrEqual(64 * mebibyte);
+test('memory that is empty serves what comes next', () => {
+  const fill = (bytes: number): void => {
+    for (let at = 0; at < 100; at++) store.reserve(key(at), bytes).commit(meta);
+  };
+  fill(mebibyte);
+  const { heldBytes } = store.usage();
+  for (const bytes of [mebibyte, 700_000, 4096]) {
+    store.dropData('d');
+    fill(bytes);
+    expect(store.usage().heldBytes).toBe(heldBytes);
+  }
 });
 
 test('a full store holds at most twice what is in it, whatever the size', () => {
@@ -282,4 +289,34 @@ test('property: no two shards in use share a byte, and nothing is lost', () => {
     }),
     { numRuns: 200 },
   );
+});
+
+describe('a part', () => {
+  test('has keys and an end of its own, and shares the memory', () => {
+    const [one, other] = [store.part(), store.part()];
+    put(key(0), 100, 1, one);
+    put(key(0), 200, 2, other);
+    expect(one.list('d')).toMatchObject([{ bytes: 100 }]);
+    expect(store.list('d')).toEqual([]);
+    expect(one.usage().heldBytes).toBe(other.usage().heldBytes);
+
+    const coming = one.reserve(key(1), 50);
+    const lease = one.get(key(0));
+    one.close();
+    coming.commit(meta);
+    expect(one.usage()).toMatchObject({ shards: 0, bytes: 0, reservedBytes: 0, leases: 1 });
+    expect(lease?.view).toEqual(new Uint8Array(100).fill(1));
+    expect(codeOf(() => one.reserve(key(0), 1))).toBe('PAIPAI_ERR_CLOSED');
+    lease?.release();
+    expect(other.get(key(0))?.view).toEqual(new Uint8Array(200).fill(2));
+  });
+
+  test('finds no room that another has taken', () => {
+    const small = new MemoryStore({ sizeLimitBytes: mebibyte });
+    const [one, other] = [small.part(), small.part()];
+    const taken = one.reserve(key(0), mebibyte);
+    expect(codeOf(() => other.reserve(key(0), mebibyte))).toBe('PAIPAI_ERR_STORE_FULL');
+    taken.abort();
+    other.reserve(key(0), mebibyte).abort();
+  });
 });

@@ -54,6 +54,25 @@ describe('errors that travel', () => {
     expect(got.stderr).toMatch(/the end$/);
   });
 
+  test('nor is what throws when it is looked at', () => {
+    const throwing = (fields: string[]): Error => {
+      const error = new PaipaiError('PAIPAI_ERR_STORE_FULL', 'no room', { dataId: 'd' });
+      const get = (): never => {
+        throw new Error('trap');
+      };
+      for (const field of fields) Object.defineProperty(error, field, { get });
+      return error;
+    };
+    expect(there(throwing(['nodeId', 'errno']))).toMatchObject({
+      code: 'PAIPAI_ERR_STORE_FULL',
+      message: 'no room',
+      dataId: 'd',
+    });
+    expect(there(throwing(['message']))).toMatchObject({ code: 'PAIPAI_ERR_STORE_FULL' });
+    expect(there(throwing(['code', 'message']))).toMatchObject({ code: 'PAIPAI_ERR_REMOTE' });
+    expect(there(Object.create(null))).toMatchObject({ code: 'PAIPAI_ERR_REMOTE' });
+  });
+
   test('broken text is no obstacle', () => {
     expect(there(new Error('half \ud800')).message).toBe('half \ufffd');
   });

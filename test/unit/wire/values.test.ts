@@ -1,7 +1,12 @@
 import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { decodeValue, encodeValue, valueDepthMax } from '../../../dist/wire/values.js';
+import {
+  decodeValue,
+  encodeValue,
+  valueDepthMax,
+  valueElementsMax,
+} from '../../../dist/wire/values.js';
 
 const refusal = (message: RegExp): unknown =>
   expect.objectContaining({ code: 'PAIPAI_ERR_VALUE', message: expect.stringMatching(message) });
@@ -93,6 +98,36 @@ describe('values that travel', () => {
   test(`nesting of ${valueDepthMax} levels`, () => {
     const value = nested(valueDepthMax);
     expect(decodeValue(encodeValue(value))).toEqual(value);
+  });
+});
+
+describe('the count of elements and entries', () => {
+  test('is bounded over all levels, an entry of a map counting once', () => {
+    const value = { list: [1, [2, 3]], map: { a: 1, b: {} } };
+    const bytes = encodeValue(value);
+    expect(decodeValue(bytes, 8)).toEqual(value);
+    expect(() => decodeValue(bytes, 7)).toThrowError(refusal(/more than 7 elements/));
+  });
+
+  test('is bounded both ways', () => {
+    const most = new Array(valueElementsMax).fill(0);
+    expect(decodeValue(encodeValue(most))).toHaveLength(valueElementsMax);
+    expect(() => encodeValue([most])).toThrowError(refusal(/elements/));
+    expect(() => encodeValue(new Array(2 ** 32 - 1))).toThrowError(refusal(/elements/));
+  });
+
+  test('counts before anything is built', () => {
+    const bytes = new Uint8Array(16 * 1024 * 1024).fill(0x90);
+    bytes[0] = 0xdd;
+    new DataView(bytes.buffer).setUint32(1, bytes.length - 5);
+    expect(() => decodeValue(bytes)).toThrowError(refusal(/elements/));
+  });
+
+  test('of maps with long heads counts entries', () => {
+    const map = Object.fromEntries(Array.from({ length: 70_000 }, (_, at) => [`k${at}`, at]));
+    const bytes = encodeValue(map);
+    expect(decodeValue(bytes, 70_000)).toEqual(map);
+    expect(() => decodeValue(bytes, 69_999)).toThrowError(refusal(/elements/));
   });
 });
 
