@@ -38,7 +38,10 @@ function list(): string {
   }
   lines.push(
     'Peers:',
-    ...peers.map((peer) => `  ${peer.name}: ${peer.about}; ${peer.cases.join(', ')}`),
+    ...peers.map((peer) => {
+      const able = cases.filter(({ program }) => peer.programs.includes(program));
+      return `  ${peer.name}: ${peer.about}; ${able.map(({ name }) => name).join(', ')}`;
+    }),
   );
   return lines.join('\n');
 }
@@ -110,14 +113,22 @@ async function choosePeers({ chosen, rivals }: Plan): Promise<Peer[]> {
   const able: Peer[] = [];
   for (const peer of peers) {
     const wanted = peer === peers[0] || rivals === undefined || rivals.includes(peer.name);
-    if (!wanted || !peer.cases.includes(chosen.name)) continue;
-    const obstacle = await peer.prepare(chosen.name);
+    if (!wanted || !peer.programs.includes(chosen.program)) continue;
+    const obstacle = await peer.prepare(chosen.program);
     if (obstacle === null) able.push(peer);
     else if (peer === peers[0] || rivals !== undefined)
       throw new Refusal(`${peer.name}: ${obstacle}`);
     else console.log(`without ${peer.name}: ${obstacle}`);
   }
   return able;
+}
+
+function placement({ chosen, settings }: Plan): Pinning {
+  const cpuCount = chosen.cpus?.(settings) ?? 2;
+  if (cpuCount !== 1 && cpuCount !== 2) throw new Refusal('--cpus takes 1 or 2');
+  const pins = pinning(cpuCount);
+  if (cpuCount === 1 && pins.client.length === 0) throw new Refusal('--cpus 1 needs taskset');
+  return pins;
 }
 
 /** All rounds, interleaved; each begins with another peer. The trials of each peer, in the order of rounds. */
@@ -134,7 +145,7 @@ async function runRounds(
       const folder = mkdtempSync(join(tmpdir(), 'paipainet-bench-'));
       try {
         const withSocket = { ...settings, socket: join(folder, 'socket') };
-        const trial = await runTrial(peer, chosen.name, pins, withSocket, () =>
+        const trial = await runTrial(peer, chosen.program, pins, withSocket, () =>
           primeMemory(chosen.memoryBytes(settings)),
         );
         const wrong = chosen.verify(trial, settings);
@@ -202,12 +213,15 @@ function show(chosen: Case, summaries: readonly PeerSummary[]): string {
 async function main(): Promise<void> {
   const plan = readArguments(process.argv.slice(2));
   if (plan === null) return;
-  const pins = pinning();
+  const pins = placement(plan);
   const machine = machineFacts();
   const able = await choosePeers(plan);
   const trials = await runRounds(plan, able, pins);
   const summaries = summarise(plan.chosen, trials);
-  const placed = pins.client.length > 0 ? 'client on CPU 0, server on CPU 1' : 'not pinned';
+  const placed =
+    pins.client.length > 0
+      ? `client on CPU ${pins.client.at(-1)}, server on CPU ${pins.server.at(-1)}`
+      : 'not pinned';
   const { chosen, rounds, settings, files } = plan;
   console.log(`${chosen.name}: ${chosen.question}`);
   console.log(

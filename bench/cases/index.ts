@@ -1,5 +1,9 @@
 import type { Case } from '../support/types.js';
+import { connections } from './connections.js';
+import { pingpong } from './pingpong.js';
+import { requests } from './requests.js';
+import { stream } from './stream.js';
 import { transfer } from './transfer.js';
 
 /** Every question there is. */
-export const cases: readonly Case[] = [transfer];
+export const cases: readonly Case[] = [pingpong, requests, connections, stream, transfer];

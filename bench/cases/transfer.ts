@@ -11,6 +11,7 @@ function gigabytes(trial: Trial): number {
  */
 export const transfer: Case = {
   name: 'transfer',
+  program: 'transfer',
   question:
     'How fast do data go from the memory of one process into that of another, checked and confirmed?',
   settings: {

@@ -57,10 +57,13 @@ export function machineFacts(): MachineFacts {
   };
 }
 
-/** The client, which sends, on CPU 0 and the server on CPU 1, where `taskset` can do it. */
-export function pinning(): Pinning {
-  if (availableParallelism() < 2 || outputOf('taskset', ['-c', '0,1', 'true']) === undefined) {
+/**
+ * Client and server on CPU 0 when `cpuCount` is 1, else the server on CPU 1. Empty where `taskset` cannot do it, or there is
+ * one processor and two were asked for.
+ */
+export function pinning(cpuCount: number): Pinning {
+  const serverCpu = cpuCount === 1 ? '0' : '1';
+  if (outputOf('taskset', ['-c', serverCpu, 'true']) === undefined)
     return { server: [], client: [] };
-  }
-  return { server: ['taskset', '-c', '1'], client: ['taskset', '-c', '0'] };
+  return { server: ['taskset', '-c', serverCpu], client: ['taskset', '-c', '0'] };
 }

@@ -45,6 +45,16 @@ function parseSettings(args: readonly string[]): Settings {
   return settings;
 }
 
+/** A setting that is a number above 0. @throws RangeError when it is none. */
+export function setting(settings: Settings, name: string, fallback: number): number {
+  const value = Number(settings[name] ?? fallback);
+  if (value > 0 && Number.isFinite(value)) return value;
+  throw new RangeError(`--${name} takes a number above 0, not ${settings[name]}`);
+}
+
+/** What message programs do before they are ready, so that nothing is compiled or sized while the clock runs. */
+export const warmUpSeconds = 0.5;
+
 function say(event: string, facts: Facts = {}): void {
   process.stdout.write(`${JSON.stringify({ event, ...facts })}\n`);
 }

@@ -73,14 +73,14 @@ class Running {
 
 function commandLine(
   peer: Peer,
-  caseName: string,
+  program: string,
   role: Role,
   pinning: Pinning,
   settings: Settings,
 ): [string, ...string[]] {
   const [file, ...args] = [
     ...pinning[role],
-    ...peer.command(caseName, role),
+    ...peer.command(program, role),
     ...Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]),
   ];
   return [file ?? '', ...args];
@@ -92,14 +92,14 @@ function commandLine(
  */
 export async function runTrial(
   peer: Peer,
-  caseName: string,
+  program: string,
   pinning: Pinning,
   settings: Settings,
   beforeRun: () => Promise<unknown>,
 ): Promise<Trial> {
   const started: Running[] = [];
   const start = (role: Role, more: Settings): Running => {
-    const command = commandLine(peer, caseName, role, pinning, { ...settings, ...more });
+    const command = commandLine(peer, program, role, pinning, { ...settings, ...more });
     const running = new Running(`${peer.name} ${role}`, command);
     started.push(running);
     return running;
@@ -111,11 +111,13 @@ export async function runTrial(
     const client = start('client', { address: String(address) });
     await client.answer('ready');
     await beforeRun();
+    const before = await server.ask('usage');
     const run = await client.ask('run');
-    const usage = await server.ask('usage');
+    const after = await server.ask('usage');
+    const serverCpuSeconds = Number(after.cpuSeconds) - Number(before.cpuSeconds);
     const verified = { ...(await client.ask('verify')), ...(await server.ask('verify')) };
     complete = true;
-    return { run, serverCpuSeconds: Number(usage.cpuSeconds), verified };
+    return { run, serverCpuSeconds, verified };
   } finally {
     // The client first, so that the server sees an orderly end.
     for (const running of started.reverse()) await running.end(complete);

@@ -8,7 +8,7 @@ export type Settings = Readonly<Record<string, string>>;
 export interface Trial {
   /** What the client measured between "run" and its answer; `seconds` and `cpuSeconds` of its process among them. */
   readonly run: Facts;
-  /** CPU of the server's process from its start to the end of the run. */
+  /** CPU of the server's process while the client ran. */
   readonly serverCpuSeconds: number;
   /** What both sides said when they were asked to verify, the client's and the server's facts together. */
   readonly verified: Facts;
@@ -26,9 +26,13 @@ export interface Metric {
 /** One question, put to every peer in the same words. */
 export interface Case {
   readonly name: string;
+  /** What peers play it with: one program serves every case that differs in settings alone. */
+  readonly program: string;
   readonly question: string;
   /** Settings beside `path`, with their defaults. */
   readonly settings: Readonly<Record<string, { readonly fallback: string; readonly help: string }>>;
+  /** On how many processors both sides run together: 1 or 2. Default 2. */
+  cpus?(settings: Settings): number;
   /** Memory that the server takes while the clock runs; it is made ready before, see `prime.ts`. */
   memoryBytes(settings: Settings): number;
   /** The first is the one that ratios are made of. */
@@ -43,9 +47,10 @@ export type Role = 'server' | 'client';
 export interface Peer {
   readonly name: string;
   readonly about: string;
-  readonly cases: readonly string[];
+  /** Those that it has, and so the cases that it can play. */
+  readonly programs: readonly string[];
   /** Gets ready (compiles, looks for a package); null, or why this peer cannot run here. */
-  prepare(caseName: string): Promise<string | null>;
+  prepare(program: string): Promise<string | null>;
   /** The program of a role and its first arguments; the runner adds the settings as `--name value`. */
-  command(caseName: string, role: Role): readonly [string, ...string[]];
+  command(program: string, role: Role): readonly [string, ...string[]];
 }

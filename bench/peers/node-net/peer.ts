@@ -4,9 +4,10 @@ import type { Peer } from '../../support/types.js';
 /** What a careful programmer writes on Node's own sockets. */
 export const nodeNet: Peer = {
   name: 'net',
-  about: 'careful framing on node:net, CRC32 of node:zlib',
-  cases: ['transfer'],
-  async prepare() {
+  about: 'careful framing on node:net',
+  programs: ['exchange', 'stream', 'transfer'],
+  async prepare(program) {
+    if (program !== 'transfer') return null;
     const { crc32 } = await import('node:zlib');
     return typeof crc32 === 'function'
       ? null

@@ -20,17 +20,11 @@
  */
 import { randomFillSync } from 'node:crypto';
 import { once } from 'node:events';
-import {
-  type AddressInfo,
-  connect,
-  createServer,
-  type NetConnectOpts,
-  type Server,
-  type Socket,
-} from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { crc32 } from 'node:zlib';
 import { play } from '../../support/program.js';
 import type { Facts, Settings } from '../../support/types.js';
+import { connectOptions, listenOn } from './addresses.js';
 
 const magic = 0x4e455452;
 const headerBytes = 24;
@@ -190,20 +184,6 @@ class Sender {
     this.#blocked = !this.#socket.write(chunk);
     this.#next = end;
   }
-}
-
-/** Listens on a port of the loopback that the system chooses, or on `file`; resolves with the address. */
-async function listenOn(server: Server, path: string | undefined, file: string): Promise<string> {
-  if (path === 'unix') server.listen(file);
-  else server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  if (path === 'unix') return `unix://${file}`;
-  return `tcp://127.0.0.1:${(server.address() as AddressInfo).port}`; // Not a string: it is no pipe.
-}
-
-function connectOptions(address: string): NetConnectOpts {
-  if (address.startsWith('unix://')) return { path: address.slice('unix://'.length) };
-  return { host: '127.0.0.1', port: Number(address.slice(address.lastIndexOf(':') + 1)) };
 }
 
 /** Connects to the sender and receives what it sends into memory of our own. */

@@ -4,8 +4,8 @@ import type { Peer } from '../../support/types.js';
 /** This package, through its public words. */
 export const paipainet: Peer = {
   name: 'paipainet',
-  about: 'this package: a Net here, a Node over there',
-  cases: ['transfer'],
+  about: 'this package',
+  programs: ['exchange', 'stream', 'transfer'],
   async prepare() {
     return null;
   },

@@ -3,6 +3,7 @@ import { Data, Net, Node } from 'paipainet';
 // The module behind `paipainet node`. Running it in this process lets the program say what CPU time the node took.
 import type { runNode as RunNode } from '../../../dist/node/serve.js';
 import { play } from '../../support/program.js';
+import { addressFor, engineOf } from './settings.js';
 
 const serveUrl: URL = new URL('../../../node/serve.js', import.meta.url);
 
@@ -12,26 +13,21 @@ interface Digest {
   readonly checksum: string;
 }
 
-function engineOf(setting: string | undefined): 'native' | 'js' {
-  if (setting === undefined || setting === 'native') return 'native';
-  if (setting === 'js') return 'js';
-  throw new Error(`--engine takes native or js, not ${setting}`);
-}
-
 await play({
-  async server({ path, socket, engine }) {
+  async server(settings) {
     const { runNode } = (await import(serveUrl.href)) as { runNode: typeof RunNode };
     const node = await runNode({
-      listen: path === 'unix' ? `unix://${socket}` : 'tcp://127.0.0.1:0',
-      engine: engineOf(engine),
+      listen: addressFor(settings),
+      engine: engineOf(settings),
     });
     return { address: node.address, close: () => node.close() };
   },
 
-  async client({ bytes, 'shard-bytes': shardBytes, engine }, address) {
+  async client(settings, address) {
+    const { bytes, 'shard-bytes': shardBytes } = settings;
     const content = Buffer.allocUnsafeSlow(Number(bytes));
     randomFillSync(content);
-    const net = new Net({ engine: engineOf(engine) });
+    const net = new Net({ engine: engineOf(settings) });
     const node = new Node(1, { address });
     const data = new Data(1, content, { shardBytes: Number(shardBytes) });
     net.addNode(node);

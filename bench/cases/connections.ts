@@ -1,0 +1,19 @@
+import { clientCpu, numbersAgree, rate, serverCpu } from '../support/message-facts.js';
+import type { Case } from '../support/types.js';
+
+/** Many connections, each with one request under way. */
+export const connections: Case = {
+  name: 'connections',
+  program: 'exchange',
+  question:
+    'How many requests get their answers over many connections, with one under way on each?',
+  settings: {
+    'message-bytes': { fallback: '64', help: 'payload, a multiple of 4' },
+    connections: { fallback: '64', help: 'how many; 64 and 1000 are the usual ones' },
+    seconds: { fallback: '2', help: 'how long is measured' },
+    engine: { fallback: 'native', help: 'of paipainet: native or js' },
+  },
+  memoryBytes: () => 0,
+  metrics: [rate('requests'), clientCpu, serverCpu],
+  verify: (trial) => numbersAgree(trial, ['taken', 'answered']),
+};

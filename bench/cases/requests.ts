@@ -1,0 +1,18 @@
+import { clientCpu, numbersAgree, rate, serverCpu } from '../support/message-facts.js';
+import type { Case } from '../support/types.js';
+
+/** One connection that always has so many requests under way. What is one promise each for paipainet are bare frames for the others. */
+export const requests: Case = {
+  name: 'requests',
+  program: 'exchange',
+  question: 'How many requests get their answers over one connection, with many under way?',
+  settings: {
+    'message-bytes': { fallback: '64', help: 'payload, a multiple of 4' },
+    'in-flight': { fallback: '128', help: 'requests under way' },
+    seconds: { fallback: '2', help: 'how long is measured' },
+    engine: { fallback: 'native', help: 'of paipainet: native or js' },
+  },
+  memoryBytes: () => 0,
+  metrics: [rate('requests'), clientCpu, serverCpu],
+  verify: (trial) => numbersAgree(trial, ['taken', 'answered']),
+};

@@ -1,0 +1,12 @@
+import type { Settings } from '../../support/types.js';
+
+/** Of the setting `engine`. */
+export function engineOf({ engine = 'native' }: Settings): 'native' | 'js' {
+  if (engine === 'native' || engine === 'js') return engine;
+  throw new Error(`--engine takes native or js, not ${engine}`);
+}
+
+/** Where to listen: a port of the loopback that the system chooses, or the socket of the trial. */
+export function addressFor({ path, socket }: Settings): string {
+  return path === 'unix' ? `unix://${socket}` : 'tcp://127.0.0.1:0';
+}

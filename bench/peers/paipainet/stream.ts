@@ -1,0 +1,71 @@
+/** The case `stream`: `send`, and `drained` when it says that too much waits. */
+import { connect, listen } from 'paipainet/transport';
+import { fillContent, messageBytesOf, Tally } from '../../support/content.js';
+import { play, setting, warmUpSeconds } from '../../support/program.js';
+import { addressFor, engineOf } from './settings.js';
+
+/** Messages between two looks at the clock. */
+const sendsPerLook = 256;
+
+await play({
+  async server(settings) {
+    const payloadBytes = messageBytesOf(settings['message-bytes']);
+    const taken = new Tally();
+    const listener = await listen(addressFor(settings), {
+      engine: engineOf(settings),
+      topics: {
+        data(payload) {
+          const expected = taken.count >>> 0;
+          const number = taken.addBytes(payload, payloadBytes);
+          if (number !== expected) throw new Error(`message ${number} came out of order`);
+        },
+      },
+      // Messages and requests are in order, so all that was sent before it has come.
+      methods: {
+        confirm: () => Buffer.from(String(taken.count)),
+      },
+    });
+    return {
+      address: listener.address,
+      verify: () => ({ takenCount: taken.count, takenChecksum: taken.checksum }),
+      close: () => listener.close(),
+    };
+  },
+
+  async client(settings, address) {
+    const payloadBytes = messageBytesOf(settings['message-bytes']);
+    const seconds = setting(settings, 'seconds', 2);
+    const peer = await connect(address, { engine: engineOf(settings) });
+    // One for all messages: the payload is copied in the call.
+    const words = new Int32Array(payloadBytes / 4);
+    const payload = new Uint8Array(words.buffer);
+    let sentCount = 0;
+
+    const streamFor = async (duration: number): Promise<void> => {
+      const untilMs = performance.now() + duration * 1e3;
+      while (performance.now() < untilMs) {
+        for (let i = 0; i < sendsPerLook; i++) {
+          fillContent(words, 0, words.length, sentCount++);
+          if (!peer.send('data', payload)) await peer.drained();
+        }
+      }
+      const confirmed = Number(Buffer.from(await peer.request('confirm')).toString());
+      if (confirmed !== sentCount) throw new Error(`${confirmed} messages were confirmed`);
+    };
+
+    await streamFor(warmUpSeconds);
+    return {
+      async run() {
+        const before = sentCount;
+        await streamFor(seconds);
+        return { count: sentCount - before };
+      },
+      verify() {
+        const sent = new Tally();
+        sent.addKnown(0, 1, sentCount, payloadBytes);
+        return { sentCount: sent.count, sentChecksum: sent.checksum };
+      },
+      close: () => peer.close(),
+    };
+  },
+});
