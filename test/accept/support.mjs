@@ -86,6 +86,11 @@ export function inFreshClone(use, bin) {
     await mustRun('git', ['clone', '--quiet', root, clone]);
     const path = bin === undefined ? process.env.PATH : `${bin}:${process.env.PATH}`;
     const env = { PATH: path, HOME: home, LANG: 'C.UTF-8', TERM: 'dumb' };
+    if (bin !== undefined) {
+      // npm looks for the machine's settings (certificates of the registry, say) beside the Node it runs on; another
+      // Node would not find them.
+      env.npm_config_globalconfig = (await mustRun('npm', ['config', 'get', 'globalconfig'])).trim();
+    }
     const shell = (line) =>
       mustRun('bash', ['-c', line], { cwd: clone, env, timeoutMs: 1_200_000 });
     const result = await use(shell);
