@@ -89,7 +89,9 @@ export function inFreshClone(use, bin) {
     if (bin !== undefined) {
       // npm looks for the machine's settings (certificates of the registry, say) beside the Node it runs on; another
       // Node would not find them.
-      env.npm_config_globalconfig = (await mustRun('npm', ['config', 'get', 'globalconfig'])).trim();
+      env.npm_config_globalconfig = (
+        await mustRun('npm', ['config', 'get', 'globalconfig'])
+      ).trim();
     }
     const shell = (line) =>
       mustRun('bash', ['-c', line], { cwd: clone, env, timeoutMs: 1_200_000 });
