@@ -9,6 +9,7 @@ export const requests: Case = {
   settings: {
     'message-bytes': { fallback: '64', help: 'payload, a multiple of 4' },
     'in-flight': { fallback: '128', help: 'requests under way' },
+    waiting: { fallback: 'sleep', help: 'sleep or spin; who cannot spin sleeps' },
     seconds: { fallback: '2', help: 'how long is measured' },
     engine: { fallback: 'native', help: 'of paipainet: native or js' },
   },

@@ -33,6 +33,9 @@ export interface NativeBinding {
   resumeListener(listener: number): void;
   setConnectionKeepsAlive(connection: number, keepsAlive: boolean): void;
   setListenerKeepsAlive(listener: number, keepsAlive: boolean): void;
+  /** While it is open, the loop goes on looking without sleeping for so long after each message; the longest wish counts. */
+  setConnectionSpin(connection: number, microseconds: number): void;
+  setListenerSpin(listener: number, microseconds: number): void;
   /** Asks for huge pages behind `bytes`, which shards will be received into. */
   adviseHugePages(bytes: Uint8Array): void;
 

@@ -209,6 +209,11 @@ export class NativeCore {
     return this.#control[1]!;
   }
 
+  /** Whether frames wait in the outbox; it is emptied before the loop waits, so while `outboxTurn` stays this is still the same turn. */
+  get isOutboxInUse(): boolean {
+    return this.#control[0]! > 0;
+  }
+
   pause(connection: number): void {
     this.#binding.pause(connection);
   }
@@ -242,6 +247,14 @@ export class NativeCore {
 
   setListenerKeepsAlive(listener: number, keepsAlive: boolean): void {
     this.#binding.setListenerKeepsAlive(listener, keepsAlive);
+  }
+
+  setConnectionSpin(connection: number, microseconds: number): void {
+    this.#binding.setConnectionSpin(connection, microseconds);
+  }
+
+  setListenerSpin(listener: number, microseconds: number): void {
+    this.#binding.setListenerSpin(listener, microseconds);
   }
 
   #writeHeader(

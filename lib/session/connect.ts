@@ -66,10 +66,11 @@ export async function connectPeer(
 
 /** Those of the session's options that are the channel's. */
 export function channelOptionsOf(options: ChannelOptions): ChannelOptions {
-  const { frameBytesMax, connectTimeoutMs, signal } = options;
+  const { frameBytesMax, connectTimeoutMs, signal, spinMicroseconds } = options;
   return {
     ...(frameBytesMax !== undefined && { frameBytesMax }),
     ...(connectTimeoutMs !== undefined && { connectTimeoutMs }),
     ...(signal !== undefined && { signal }),
+    ...(spinMicroseconds !== undefined && { spinMicroseconds }),
   };
 }

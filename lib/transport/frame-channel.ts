@@ -106,6 +106,11 @@ export interface ChannelOptions {
   /** For `connect`: gives up with PAIPAI_ERR_DEADLINE. Default 10,000. */
   connectTimeoutMs?: number;
   signal?: AbortSignal;
+  /**
+   * How long after a message the loop looks for the next one without sleeping, while this channel or listener, or one accepted
+   * by it, is open: up to 10,000,000. Default 0: it sleeps. Engines that cannot do it do not.
+   */
+  spinMicroseconds?: number;
 }
 
 export interface FrameListener {

@@ -27,8 +27,8 @@ export class NativeNetwork implements Network {
   async connect(address: Address, options: ChannelOptions = {}): Promise<FrameChannel> {
     const frameBytesMax = frameBytesMaxOf(options);
     const timeoutMs = connectTimeoutMsOf(options);
+    const { signal, spinMicroseconds = 0 } = options;
     const text = formatAddress(address);
-    const { signal } = options;
     if (signal?.aborted) throw abortedError(text, signal);
     // The other ways to end it, raced against each step.
     let stopReason: Error | undefined;
@@ -52,7 +52,7 @@ export class NativeNetwork implements Network {
       for (const { host, port } of await Promise.race([endpointsOf(address), stopped])) {
         let attempt: Attempt | undefined;
         try {
-          attempt = new Attempt(this.#core, host, port, frameBytesMax, address);
+          attempt = new Attempt(this.#core, host, port, frameBytesMax, spinMicroseconds, address);
           return await Promise.race([attempt.connected, stopped]);
         } catch (thrown) {
           attempt?.abandon();
@@ -73,9 +73,18 @@ export class NativeNetwork implements Network {
     options: ChannelOptions = {},
   ): Promise<FrameListener> {
     const frameBytesMax = frameBytesMaxOf(options);
+    const { spinMicroseconds = 0 } = options;
     // Resolving a name gives at least one address.
     const { host, port } = (await endpointsOf(address))[0]!;
-    return new NativeListener(this.#core, address, host, port, frameBytesMax, onChannel);
+    return new NativeListener(
+      this.#core,
+      address,
+      host,
+      port,
+      frameBytesMax,
+      spinMicroseconds,
+      onChannel,
+    );
   }
 }
 
@@ -110,6 +119,7 @@ class Attempt implements ConnectionEvents {
     host: string,
     port: number,
     frameBytesMax: number,
+    spinMicroseconds: number,
     address: Address,
   ) {
     this.#core = core;
@@ -120,6 +130,7 @@ class Attempt implements ConnectionEvents {
       this.#reject = reject;
     });
     this.#connection = core.connect(host, port, frameBytesMax, formatAddress(address), this);
+    if (spinMicroseconds > 0) core.setConnectionSpin(this.#connection, spinMicroseconds);
   }
 
   /** Nobody wants the connection any more, be it on its way or just made. */
@@ -167,6 +178,7 @@ class NativeListener implements FrameListener {
     host: string,
     port: number,
     frameBytesMax: number,
+    spinMicroseconds: number,
     onChannel: (channel: FrameChannel) => void,
   ) {
     this.#core = core;
@@ -180,6 +192,7 @@ class NativeListener implements FrameListener {
           frameBytesMax,
         });
         core.attach(connection, channel);
+        if (spinMicroseconds > 0) core.setConnectionSpin(connection, spinMicroseconds);
         try {
           onChannel(channel);
         } catch (thrown) {
@@ -195,6 +208,7 @@ class NativeListener implements FrameListener {
         if (!this.#keepsAlive) this.#pause.unref();
       },
     });
+    if (spinMicroseconds > 0) core.setListenerSpin(this.#listener, spinMicroseconds);
     // The port that the system chose; the host stays as it was asked for.
     const bound =
       asked.scheme === 'tcp' ? parseAddress(core.listenerAddress(this.#listener)) : asked;

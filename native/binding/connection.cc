@@ -6,8 +6,15 @@
 
 namespace paipai {
 
+void SpinHold::Set(uint32_t microseconds) {
+  const uint32_t before = std::exchange(microseconds_, microseconds);
+  if (before != microseconds) state_.ChangeSpin(before, microseconds);
+}
+
 Connection::Connection(EnvState& state, uint32_t id, uint32_t frame_bytes_max)
-    : state_(state), stream_(state.loop(), state.batch(), *this, id, frame_bytes_max) {}
+    : state_(state),
+      stream_(state.loop(), state.batch(), *this, id, frame_bytes_max),
+      spin_(state) {}
 
 Connection::~Connection() { stream_.Close(); }
 
@@ -19,11 +26,13 @@ void Connection::Hold(std::optional<Held>& held, uint32_t key, Napi::Value value
 void Connection::SendLarge(const uint8_t* header, Napi::Value bytes, ByteSpan payload,
                            uint32_t token) {
   Hold(sending_, token, bytes);
+  state_.NoteMessages();
   stream_.SendLarge(header, payload, token);
 }
 
 void Connection::SendBulk(uint32_t stream_id, Napi::Value bytes, ByteSpan span, uint32_t token) {
   Hold(sending_, token, bytes);
+  state_.NoteMessages();
   stream_.SendBulk(stream_id, span, token);
 }
 
@@ -69,7 +78,11 @@ void Connection::OnClosed() {
 }
 
 ListenerHolder::ListenerHolder(EnvState& state, uint32_t id, uint32_t frame_bytes_max)
-    : state_(state), id_(id), frame_bytes_max_(frame_bytes_max), listener_(state.loop(), *this) {}
+    : state_(state),
+      id_(id),
+      frame_bytes_max_(frame_bytes_max),
+      listener_(state.loop(), *this),
+      spin_(state) {}
 
 void ListenerHolder::OnAccept(int fd) { state_.Accept(id_, fd, frame_bytes_max_); }
 

@@ -13,6 +13,21 @@ namespace paipai {
 
 class EnvState;
 
+// A share in how long the loop spins, given back with its end. Thread: JS.
+class SpinHold {
+ public:
+  explicit SpinHold(EnvState& state) : state_(state) {}
+  SpinHold(const SpinHold&) = delete;
+  SpinHold& operator=(const SpinHold&) = delete;
+  ~SpinHold() { Set(0); }
+
+  void Set(uint32_t microseconds);
+
+ private:
+  EnvState& state_;
+  uint32_t microseconds_ = 0;
+};
+
 // A framed stream as JS holds it: by number. Keeps a reference to every JS buffer that the core may
 // touch, for just as long. Owned by EnvState. Thread: JS.
 class Connection final : public FramedStreamUser {
@@ -21,6 +36,7 @@ class Connection final : public FramedStreamUser {
   ~Connection();
 
   FramedStream& stream() { return stream_; }
+  SpinHold& spin() { return spin_; }
 
   void SendLarge(const uint8_t* header, Napi::Value bytes, ByteSpan payload, uint32_t token);
   void SendBulk(uint32_t stream_id, Napi::Value bytes, ByteSpan span, uint32_t token);
@@ -43,6 +59,7 @@ class Connection final : public FramedStreamUser {
   std::optional<Held> sending_;  // By token.
   std::optional<Held> sinks_;    // By stream id.
   Napi::ObjectReference large_;
+  SpinHold spin_;
 };
 
 // A listening socket as JS holds it. Owned by EnvState. Thread: JS.
@@ -51,6 +68,7 @@ class ListenerHolder final : public ListenerUser {
   ListenerHolder(EnvState& state, uint32_t id, uint32_t frame_bytes_max);
 
   Listener& listener() { return listener_; }
+  SpinHold& spin() { return spin_; }
 
  private:
   void OnAccept(int fd) override;
@@ -60,6 +78,7 @@ class ListenerHolder final : public ListenerUser {
   const uint32_t id_;
   const uint32_t frame_bytes_max_;
   Listener listener_;
+  SpinHold spin_;
 };
 
 }  // namespace paipai

@@ -142,6 +142,12 @@ void EnvState::CloseConnection(uint32_t id) {
 
 void EnvState::CloseListener(uint32_t id) { listeners_.Take(id); }
 
+void EnvState::ChangeSpin(uint32_t before, uint32_t after) {
+  if (before != 0 && --spins_[before] == 0) spins_.erase(before);
+  if (after != 0) ++spins_[after];
+  host_.SetSpin(spins_.empty() ? 0 : spins_.rbegin()->first);
+}
+
 uint32_t EnvState::AddLarge(Napi::ObjectReference buffer) {
   large_.push_back(std::move(buffer));
   return static_cast<uint32_t>(large_.size() - 1);
@@ -180,6 +186,7 @@ void EnvState::TakeOutbox(std::vector<FramedStream*>& borrowers) {
   if (!has_memory()) return;
   const size_t used = std::exchange(control_data_[0], 0u);
   if (used == 0) return;
+  NoteMessages();
   ++control_data_[1];
   PP_ASSERT(used <= kOutboxBytes);
   size_t run_begin = 0;
@@ -215,6 +222,7 @@ void EnvState::Flush() {
 // that could run JS fails then, and that is all right.
 void EnvState::Deliver() {
   if (!batch_.has_events() || closing_ || on_batch_.IsEmpty()) return;
+  NoteMessages();
   Napi::HandleScope scope(env_);
   const size_t count = batch_.BeginDelivery();
   napi_value arguments[2] = {Napi::Number::New(env_, static_cast<double>(count)), env_.Undefined()};

@@ -3,6 +3,7 @@
 #include <napi.h>
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <vector>
@@ -123,6 +124,11 @@ class EnvState final : private LoopHostUser {
   // Sends what JS put into the outbox and whatever else is queued.
   void Flush();
 
+  // One that let the loop spin for `before` microseconds after a message now asks for `after`; 0 is
+  // no wish. The longest wish of all is what the loop does.
+  void ChangeSpin(uint32_t before, uint32_t after);
+  void NoteMessages() { host_.NoteMessages(); }
+
   // Hands a large payload to the next delivery; returns its number there.
   uint32_t AddLarge(Napi::ObjectReference buffer);
 
@@ -158,6 +164,7 @@ class EnvState final : private LoopHostUser {
   EpollDriver driver_;
   Loop loop_;
   InboundBatch batch_;
+  std::map<uint32_t, size_t> spins_;  // How many wish for so many microseconds.
   HandleTable<Connection> connections_;
   HandleTable<ListenerHolder> listeners_;
   std::vector<std::unique_ptr<Connection>> retired_;

@@ -1,8 +1,28 @@
 #include "binding/loop_host.h"
 
+#include <poll.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <utility>
+
 #include "base/assert.h"
 
 namespace paipai {
+namespace {
+
+// Without giving the CPU away two that spin on one CPU wait out each other's time slices, and
+// libuv's thread pool starves.
+constexpr int kPollsPerYield = 4;
+// How often libuv's own descriptors are looked at: other sockets, the thread pool, other threads.
+// A look costs what an empty poll does.
+constexpr uint64_t kUvLookNs = 20'000;
+// libuv gets a turn at least this often, whatever its descriptors say: it puts new ones into its
+// set only then.
+constexpr uint64_t kUvTurnNs = 250'000;
+constexpr size_t kReadyMax = 64;
+
+}  // namespace
 
 LoopHost::LoopHost(uv_loop_t* loop, LoopHostUser& user) : loop_(loop), user_(user) {
   uv_prepare_init(loop, &prepare_);
@@ -13,6 +33,7 @@ LoopHost::LoopHost(uv_loop_t* loop, LoopHostUser& user) : loop_(loop), user_(use
     auto* host = static_cast<LoopHost*>(handle->data);
     if (host->user_.OnBeforeWait()) host->SkipNextWait();
     host->ApplyChanges();
+    host->Spin();
   });
   uv_check_start(&check_, [](uv_check_t* handle) {
     auto* host = static_cast<LoopHost*>(handle->data);
@@ -34,6 +55,7 @@ int LoopHost::Open(uint32_t slot, int fd) {
   }
   poll->host = this;
   poll->slot = slot;
+  poll->fd = fd;
   poll->handle.data = poll;
   if (slot >= polls_.size()) polls_.resize(slot + 1, nullptr);
   PP_ASSERT(polls_[slot] == nullptr);
@@ -71,6 +93,7 @@ void LoopHost::Apply(Poll& poll) {
   if (poll.wants_readable == poll.has_readable && poll.wants_writable == poll.has_writable) return;
   poll.has_readable = poll.wants_readable;
   poll.has_writable = poll.wants_writable;
+  UpdateSpinSet(poll);
   const int events = (poll.has_readable ? UV_READABLE : 0) | (poll.has_writable ? UV_WRITABLE : 0);
   // uv_poll_start fails only for a handle that is closing; ours is in the table, so it is not.
   uv_poll_start(&poll.handle, events, [](uv_poll_t* handle, int status, int events_now) {
@@ -97,6 +120,8 @@ void LoopHost::Close(uint32_t slot) {
 
 void LoopHost::ClosePoll(Poll* poll) {
   poll->is_changed = false;
+  poll->has_readable = poll->has_writable = false;
+  UpdateSpinSet(*poll);
   uv_close(reinterpret_cast<uv_handle_t*>(&poll->handle), [](uv_handle_t* handle) {
     auto* closed = static_cast<Poll*>(handle->data);
     LoopHost* host = closed->host;
@@ -114,6 +139,88 @@ void LoopHost::SetKeepsAlive(uint32_t slot, bool keeps_alive) {
   }
 }
 
+void LoopHost::SetSpin(uint32_t microseconds) {
+  spin_ns_ = microseconds * uint64_t{1'000};
+  if (microseconds == 0) {
+    spin_set_.Close();
+    for (Poll* poll : polls_) {
+      if (poll != nullptr) poll->spin_events = 0;
+    }
+    return;
+  }
+  if (spin_set_.is_open() || !spin_set_.Open()) return;
+  for (Poll* poll : polls_) {
+    if (poll != nullptr) UpdateSpinSet(*poll);
+  }
+}
+
+void LoopHost::UpdateSpinSet(Poll& poll) {
+  if (!spin_set_.is_open()) return;
+  const uint32_t events = (poll.has_readable ? EPOLLIN : 0u) | (poll.has_writable ? EPOLLOUT : 0u);
+  // Refused for want of memory, it is noticed when libuv gets its next turn.
+  if (spin_set_.Change(poll.fd, poll.spin_events, events, &poll)) poll.spin_events = events;
+}
+
+void LoopHost::Spin() {
+  if (!spin_set_.is_open()) return;
+  const uint64_t begun_ns = uv_hrtime();
+  const uint64_t turn_at = begun_ns + kUvTurnNs;
+  uint64_t look_at = begun_ns + kUvLookNs;
+  SpinEnd end;
+  while ((end = SpinUntilReady(turn_at, look_at)) == SpinEnd::kReady) {
+    // Timers that JS now starts count from now.
+    uv_update_time(loop_);
+    const bool has_leftovers = user_.OnAfterWait();
+    ApplyChanges();
+    if (has_leftovers) SkipNextWait();
+  }
+  if (end == SpinEnd::kTurn) SkipNextWait();
+}
+
+LoopHost::SpinEnd LoopHost::SpinUntilReady(uint64_t turn_at, uint64_t& look_at) {
+  // Closed, or something to do for libuv, by what JS did with the last batch.
+  const int timeout_ms = uv_backend_timeout(loop_);
+  if (!spin_set_.is_open() || timeout_ms == 0) return SpinEnd::kSleep;
+  uint64_t now = uv_hrtime();
+  if (std::exchange(had_messages_, false)) messages_ns_ = now;
+  const uint64_t sleep_at = messages_ns_ + spin_ns_;
+  // Until the next timer; -1 is none.
+  if (timeout_ms > 0) {
+    turn_at = std::min(turn_at, (uv_now(loop_) + static_cast<uint64_t>(timeout_ms)) * 1'000'000);
+  }
+  for (int polls = 1;; ++polls) {
+    if (now >= sleep_at) return SpinEnd::kSleep;
+    if (now >= turn_at) return SpinEnd::kTurn;
+    if (now >= look_at) {
+      if (IsUvReady()) return SpinEnd::kTurn;
+      look_at = now + kUvLookNs;
+    }
+    if (RunReadyOfSpinSet()) return SpinEnd::kReady;
+    if (polls % kPollsPerYield == 0) sched_yield();
+    now = uv_hrtime();
+  }
+}
+
+bool LoopHost::RunReadyOfSpinSet() {
+  epoll_event events[kReadyMax];
+  const size_t count = spin_set_.Ready(events);
+  for (size_t i = 0; i < count; ++i) {
+    // Still in memory, even if one before it in this round has closed it: libuv's close callbacks
+    // come later in the turn.
+    auto* poll = static_cast<Poll*>(events[i].data.ptr);
+    if (polls_[poll->slot] != poll) continue;
+    const bool failed = (events[i].events & (EPOLLERR | EPOLLHUP)) != 0;
+    user_.OnReady(poll->slot, failed || (events[i].events & EPOLLIN) != 0,
+                  failed || (events[i].events & EPOLLOUT) != 0);
+  }
+  return count > 0;
+}
+
+bool LoopHost::IsUvReady() const {
+  pollfd backend{uv_backend_fd(loop_), POLLIN, 0};
+  return poll(&backend, 1, 0) != 0;
+}
+
 void LoopHost::SkipNextWait() {
   if (closing_) return;
   uv_idle_start(&idle_, [](uv_idle_t*) {});
@@ -122,6 +229,7 @@ void LoopHost::SkipNextWait() {
 void LoopHost::CloseAll() {
   PP_ASSERT(!closing_);
   closing_ = true;
+  spin_set_.Close();
   for (Poll*& poll : polls_) {
     if (poll != nullptr) ClosePoll(poll);
     poll = nullptr;

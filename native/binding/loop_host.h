@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "binding/spin_set.h"
 #include "io/readiness_host.h"
 
 namespace paipai {
@@ -16,7 +17,7 @@ class LoopHostUser {
   virtual void OnReady(uint32_t slot, bool readable, bool writable) = 0;
   // Before libuv waits. True: something is left to do, so do not wait.
   virtual bool OnBeforeWait() = 0;
-  // After libuv waited and ran the callbacks of what became ready. True: as above.
+  // After libuv waited and ran the callbacks of what became ready, or spinning did. True: as above.
   virtual bool OnAfterWait() = 0;
   // Every handle is closed; the host may be destroyed.
   virtual void OnClosed() = 0;
@@ -28,7 +29,9 @@ class LoopHostUser {
 // How the core lives inside Node's own loop: a uv_poll for each descriptor, uv_prepare to send what
 // a turn queued, uv_check to deliver what it brought, uv_idle to keep libuv from sleeping over
 // leftovers. The only file that includes uv.h. Changes of what is watched are gathered and applied
-// once before libuv waits: uv_poll_start costs a system call each time.
+// once before libuv waits: uv_poll_start costs a system call each time. While it spins, uv_prepare
+// asks an epoll set of the host's own for what is ready, again and again, in the place of libuv's
+// wait.
 class LoopHost final : public ReadinessHost {
  public:
   LoopHost(uv_loop_t* loop, LoopHostUser& user);
@@ -39,6 +42,12 @@ class LoopHost final : public ReadinessHost {
   int Watch(uint32_t slot, bool readable, bool writable) override;
   void Close(uint32_t slot) override;
   void SetKeepsAlive(uint32_t slot, bool keeps_alive) override;
+
+  // For how long after the last message the loop looks for the next one without sleeping; 0 is not
+  // at all. When the system has no descriptor for it, the loop sleeps.
+  void SetSpin(uint32_t microseconds);
+  // Messages came, or were sent.
+  void NoteMessages() { had_messages_ = true; }
 
   // There is a next turn, whatever else is alive, and it does not wait for anything.
   void SkipNextWait();
@@ -57,10 +66,21 @@ class LoopHost final : public ReadinessHost {
     bool has_readable = false;
     bool has_writable = false;
     bool is_changed = false;
+    int fd = -1;
+    uint32_t spin_events = 0;  // As the spin set has it.
   };
 
   void ApplyChanges();
   void Apply(Poll& poll);
+  void UpdateSpinSet(Poll& poll);
+  enum class SpinEnd { kReady, kTurn, kSleep };
+  // In the place of libuv's wait: takes and delivers what comes, until libuv needs a turn, or it is
+  // time to let it wait.
+  void Spin();
+  SpinEnd SpinUntilReady(uint64_t turn_at, uint64_t& look_at);
+  // Whether anything was ready.
+  bool RunReadyOfSpinSet();
+  bool IsUvReady() const;
   void OnHandleClosed();
   void ClosePoll(Poll* poll);
 
@@ -73,6 +93,10 @@ class LoopHost final : public ReadinessHost {
   std::vector<uint32_t> changed_;
   size_t open_handles_ = 0;
   bool closing_ = false;
+  SpinSet spin_set_;  // Open while the loop may spin.
+  uint64_t spin_ns_ = 0;
+  uint64_t messages_ns_ = 0;  // When the last messages were noticed.
+  bool had_messages_ = false;
 };
 
 }  // namespace paipai

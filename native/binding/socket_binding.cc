@@ -171,6 +171,19 @@ Napi::Value SetListenerKeepsAlive(const Napi::CallbackInfo& info) {
   return Undefined(info);
 }
 
+// setConnectionSpin(connection, microseconds); 0: sleep
+Napi::Value SetConnectionSpin(const Napi::CallbackInfo& info) {
+  if (Connection* connection = ConnectionAt(info)) connection->spin().Set(Uint32At(info, 1));
+  return Undefined(info);
+}
+
+// setListenerSpin(listener, microseconds); 0: sleep
+Napi::Value SetListenerSpin(const Napi::CallbackInfo& info) {
+  if (ListenerHolder* holder = EnvState::Of(info.Env()).FindListener(Uint32At(info, 0)))
+    holder->spin().Set(Uint32At(info, 1));
+  return Undefined(info);
+}
+
 // adviseHugePages(bytes): for memory that shards will be received into
 Napi::Value AdviseHugePagesOf(const Napi::CallbackInfo& info) {
   const MutableByteSpan bytes = BytesAt(info, 0);
@@ -201,6 +214,8 @@ void ExportSockets(Napi::Env env, Napi::Object exports) {
   ExportFunction(env, exports, "resumeListener", ResumeListener);
   ExportFunction(env, exports, "setConnectionKeepsAlive", SetConnectionKeepsAlive);
   ExportFunction(env, exports, "setListenerKeepsAlive", SetListenerKeepsAlive);
+  ExportFunction(env, exports, "setConnectionSpin", SetConnectionSpin);
+  ExportFunction(env, exports, "setListenerSpin", SetListenerSpin);
   ExportFunction(env, exports, "adviseHugePages", AdviseHugePagesOf);
 }
 

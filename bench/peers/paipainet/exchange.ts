@@ -3,7 +3,7 @@ import { connect, listen, type Peer } from 'paipainet/transport';
 import { fillContent, messageBytesOf, Tally } from '../../support/content.js';
 import { Latencies } from '../../support/latencies.js';
 import { play, setting, warmUpSeconds } from '../../support/program.js';
-import { addressFor, engineOf } from './settings.js';
+import { addressFor, engineOf, waitingOf } from './settings.js';
 
 await play({
   async server(settings) {
@@ -11,6 +11,7 @@ await play({
     const taken = new Tally();
     const listener = await listen(addressFor(settings), {
       engine: engineOf(settings),
+      waiting: waitingOf(settings),
       methods: {
         echo(payload) {
           taken.addBytes(payload, payloadBytes);
@@ -34,7 +35,9 @@ await play({
     const answered = new Tally();
     const peers: Peer[] = [];
     for (let i = 0; i < count; i++) {
-      peers.push(await connect(address, { engine: engineOf(settings) }));
+      peers.push(
+        await connect(address, { engine: engineOf(settings), waiting: waitingOf(settings) }),
+      );
     }
     /** Of each peer: peer i of n sends number i + k * n as its message k. */
     const sentCounts = peers.map(() => 0);
@@ -75,7 +78,11 @@ await play({
       async run() {
         const before = answered.count;
         await exchangeFor(seconds);
-        return { count: answered.count - before, waiting: 'sleep', ...latencies?.facts() };
+        return {
+          count: answered.count - before,
+          waiting: settings.waiting ?? 'sleep',
+          ...latencies?.facts(),
+        };
       },
       verify() {
         const sent = new Tally();

@@ -6,6 +6,13 @@ export function engineOf({ engine = 'native' }: Settings): 'native' | 'js' {
   throw new Error(`--engine takes native or js, not ${engine}`);
 }
 
+/** Of the setting `waiting`; a spinning side sleeps once nothing has come for 10 ms. */
+export function waitingOf({ waiting = 'sleep' }: Settings): 'sleep' | { spinMicroseconds: number } {
+  if (waiting === 'sleep') return waiting;
+  if (waiting === 'spin') return { spinMicroseconds: 10_000 };
+  throw new Error(`--waiting takes sleep or spin, not ${waiting}`);
+}
+
 /** Where to listen: a port of the loopback that the system chooses, or the socket of the trial. */
 export function addressFor({ path, socket }: Settings): string {
   return path === 'unix' ? `unix://${socket}` : 'tcp://127.0.0.1:0';

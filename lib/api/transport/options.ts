@@ -24,6 +24,7 @@ const mebi = 1024 * 1024;
 const codecNames: readonly CodecName[] = ['bytes', 'msgpack'];
 const queuedBytesMaxDefault = 16 * mebi;
 const deadlineMsDefault = 30_000;
+const spinMicrosecondsMost = 10_000_000;
 
 export interface ListenSettings {
   /** Without the service, which needs somebody to serve for. */
@@ -103,6 +104,7 @@ function checkTransportOptions(env: Env, options: TransportOptions<unknown>): Se
     heartbeat: heartbeat ?? {},
     queuedBytesMax: options.queuedBytesMax ?? queuedBytesMaxDefault,
     deadlineMs: deadlineMs ?? deadlineMsDefault,
+    spinMicroseconds: spinMicrosecondsOf(options.waiting),
     ...(secret !== undefined && { secret }),
     ...(handshakeTimeoutMs !== undefined && { handshakeTimeoutMs }),
     ...(frameBytesMax !== undefined && { frameBytesMax }),
@@ -110,6 +112,14 @@ function checkTransportOptions(env: Env, options: TransportOptions<unknown>): Se
     ...(requestsInFlightMax !== undefined && { requestsInFlightMax }),
     ...(streamsMax !== undefined && { streamsMax }),
   };
+}
+
+/** 0 is to sleep. */
+function spinMicrosecondsOf(waiting: unknown): number {
+  if (waiting === undefined || waiting === 'sleep') return 0;
+  checkObject('waiting', waiting, "'sleep', or an object");
+  const { spinMicroseconds }: { spinMicroseconds?: unknown } = waiting;
+  return checkInteger('waiting.spinMicroseconds', spinMicroseconds, 1, spinMicrosecondsMost);
 }
 
 function codecOf(codec: unknown): Codec {

@@ -64,6 +64,11 @@ export interface TransportOptions<Payload> extends Handlers<Payload> {
   nodeId?: string;
   /** Default 'auto': the native one where it works. */
   engine?: EngineChoice;
+  /**
+   * How the thread waits for the next message. `spinMicroseconds` (1 to 10,000,000): it goes on looking for so long after each message,
+   * which takes a whole CPU and saves the time of waking up, and sleeps after that. Default 'sleep'; the portable engine always sleeps.
+   */
+  waiting?: 'sleep' | { spinMicroseconds: number };
   /** What payloads are; both sides must agree. Default 'bytes'. */
   codec?: unknown extends Payload ? CodecName : 'bytes';
   /** For a request without its own; Infinity is none. Default 30,000. */
