@@ -101,14 +101,14 @@ export class Calls {
       signal = checkSignal('signal', options.signal);
       if (signal?.aborted) throw aborted(`request '${method}'`, signal);
     }
-    link.checkRoom(`request '${method}'`, bytes.length);
+    link.checkRoom('request', method, bytes.length);
     const id = this.#ids.next;
     const nameIndex = link.nameIndex('method', method);
     link.send(FrameType.request, nameIndex, id, deadlineArgument(deadlineMs), ownPayload(bytes));
     this.#ids.accept(id);
     const call = new PendingCall(this, id, method, deadlineMs, resolve, reject);
     this.#pending.add(call);
-    if (deadlineMs !== Infinity) link.deadlines.set(call, deadlineMs);
+    if (deadlineMs !== Infinity) link.deadlines.setGathered(call, deadlineMs);
     if (signal !== undefined) call.listen(signal);
   }
 

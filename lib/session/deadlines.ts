@@ -47,6 +47,10 @@ export class Deadlines {
   readonly #buckets = new Map<number, Bucket>();
   /** Neighbouring calls mostly have the same delay, so the bucket of the last is tried first. */
   #latest = new Bucket(-1);
+  /** Those of `setGathered` that wait for their moment to be reckoned, all of one delay. */
+  readonly #gathered = new Bucket(-1);
+  #gatheredDelayMs = 0;
+  #isGathering = false;
   #timer: Timer | null = null;
   #wakeMs = Infinity;
 
@@ -61,15 +65,22 @@ export class Deadlines {
 
   /** Calls `entry.onDeadline` once `delayMs` (0 to 2147483647) have passed, unless it is cleared before. */
   set(entry: Expiring, delayMs: number): void {
-    const grainMs = delayMs < 512 ? 2 : 1 << (31 - Math.clz32(delayMs >>> 7));
-    const dueMs = (Math.floor((this.#env.clock.nowMs() + delayMs) / grainMs) + 1) * grainMs;
-    const bucket = this.#latest.dueMs === dueMs ? this.#latest : this.#bucketAt(dueMs);
-    // A ring is never open: each link in it has both neighbours, the bucket included.
-    const last = bucket.earlierExpiring as Expiring;
-    entry.earlierExpiring = last;
-    entry.laterExpiring = bucket;
-    last.laterExpiring = entry;
-    bucket.earlierExpiring = entry;
+    append(this.#bucketFor(delayMs), entry, entry);
+  }
+
+  /**
+   * `set` for entries by the hundred: neighbours of one delay share one look at the clock. It is taken in a microtask, or before
+   * when another delay comes; the delay counts from that look, which never precedes the call.
+   */
+  setGathered(entry: Expiring, delayMs: number): void {
+    if (delayMs !== this.#gatheredDelayMs) {
+      this.#placeGathered();
+      this.#gatheredDelayMs = delayMs;
+    }
+    append(this.#gathered, entry, entry);
+    if (this.#isGathering) return;
+    this.#isGathering = true;
+    queueMicrotask(this.#onGathered);
   }
 
   /** Takes `entry` out; nothing happens when it is in no ring. */
@@ -80,6 +91,28 @@ export class Deadlines {
     laterExpiring.earlierExpiring = earlierExpiring;
     entry.earlierExpiring = null;
     entry.laterExpiring = null;
+  }
+
+  readonly #onGathered = (): void => {
+    this.#isGathering = false;
+    this.#placeGathered();
+  };
+
+  #placeGathered(): void {
+    const ring = this.#gathered;
+    // A ring is never open: each link in it has both neighbours.
+    const first = ring.laterExpiring as Expiring;
+    const last = ring.earlierExpiring as Expiring;
+    if (first === ring) return;
+    ring.laterExpiring = ring;
+    ring.earlierExpiring = ring;
+    append(this.#bucketFor(this.#gatheredDelayMs), first, last);
+  }
+
+  #bucketFor(delayMs: number): Bucket {
+    const grainMs = delayMs < 512 ? 2 : 1 << (31 - Math.clz32(delayMs >>> 7));
+    const dueMs = (Math.floor((this.#env.clock.nowMs() + delayMs) / grainMs) + 1) * grainMs;
+    return this.#latest.dueMs === dueMs ? this.#latest : this.#bucketAt(dueMs);
   }
 
   #bucketAt(dueMs: number): Bucket {
@@ -125,4 +158,14 @@ export class Deadlines {
       (entry as Expiring).onDeadline();
     }
   }
+}
+
+/** Puts the links from `first` to `last` at the end of the ring of `bucket`. */
+function append(bucket: Bucket, first: Expiring, last: Expiring): void {
+  // A ring is never open: each link in it has both neighbours, the bucket included.
+  const before = bucket.earlierExpiring as Expiring;
+  before.laterExpiring = first;
+  first.earlierExpiring = before;
+  last.laterExpiring = bucket;
+  bucket.earlierExpiring = last;
 }

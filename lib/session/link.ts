@@ -81,7 +81,7 @@ export class Link {
    * Refuses a request or a message that would make the queue longer than `queuedBytesMax`; an empty queue takes any frame.
    * @throws PaipaiError PAIPAI_ERR_BACK_PRESSURE
    */
-  checkRoom(tried: string, payloadBytes: number): void {
+  checkRoom(kind: 'request' | 'message', name: string, payloadBytes: number): void {
     const { queuedBytesMax } = this.settings;
     if (queuedBytesMax === Infinity) return;
     const waiting = this.waitingBytes;
@@ -89,7 +89,7 @@ export class Link {
     const address = this.channel.remoteAddress;
     throw new PaipaiError(
       'PAIPAI_ERR_BACK_PRESSURE',
-      `${tried}: ${waiting} bytes wait already for ${address}, of at most ${queuedBytesMax}; wait for drained()`,
+      `${kind} '${name}': ${waiting} bytes wait already for ${address}, of at most ${queuedBytesMax}; wait for drained()`,
       { address },
     );
   }

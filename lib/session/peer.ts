@@ -27,6 +27,22 @@ import type { Peer, PeerStats, PeerStream, RequestOptions } from './types.js';
 
 const graceMsDefault = 1_000;
 
+const noSettler = (): void => {};
+
+/** Those of the promise that is being made: one executor for all requests spares each a closure of its own. */
+const settlers: { resolve: (answer: Uint8Array) => void; reject: (error: unknown) => void } = {
+  resolve: noSettler,
+  reject: noSettler,
+};
+
+function holdSettlers(
+  resolve: (answer: Uint8Array) => void,
+  reject: (error: unknown) => void,
+): void {
+  settlers.resolve = resolve;
+  settlers.reject = reject;
+}
+
 /**
  * One session, from the end of its handshake on. It hands each frame to the part it concerns: `Calls` (requests we make),
  * `Serving` (requests we answer), `Streams`. What breaks a rule is thrown by those parts and ends the session here.
@@ -102,16 +118,22 @@ export class SessionPeer implements Peer, FrameReceiver {
   }
 
   request(method: string, payload?: Uint8Array, options?: RequestOptions): Promise<Uint8Array> {
-    return new Promise((resolve, reject) => {
+    const answer = new Promise<Uint8Array>(holdSettlers);
+    const { resolve, reject } = settlers;
+    holdSettlers(noSettler, noSettler);
+    try {
       this.#calls.start(method, payload, options, resolve, reject);
-    });
+    } catch (error) {
+      reject(error);
+    }
+    return answer;
   }
 
   send(topic: string, payload: Uint8Array = noBytes): boolean {
     const link = this.#link;
-    link.checkOpen(`message '${topic}'`);
+    if (!link.open) link.checkOpen(`message '${topic}'`);
     const bytes = checkBytes('payload', payload);
-    link.checkRoom(`message '${topic}'`, bytes.length);
+    link.checkRoom('message', topic, bytes.length);
     const nameIndex = link.nameIndex('topic', topic);
     link.send(FrameType.message, nameIndex, 0, 0, ownPayload(bytes));
     if (this.#channel.queuedBytes <= queueBytesHigh) return true;

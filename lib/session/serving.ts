@@ -59,7 +59,7 @@ class ServedRequest extends Expiring implements IncomingRequest, Chained<ServedR
   startDeadline(): void {
     if (this.#isTimed || this.deadlineMs === Infinity) return;
     this.#isTimed = true;
-    this.#link.deadlines.set(this, this.deadlineMs);
+    this.#link.deadlines.setGathered(this, this.deadlineMs);
   }
 
   override onDeadline(): void {

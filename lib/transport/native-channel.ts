@@ -26,6 +26,9 @@ export class NativeChannel implements FrameChannel, ConnectionEvents {
   #sending: Map<number, OnBulkSent | null> | null = null;
   #outboxTurn = 0;
   #outboxBytes = 0;
+  /** What the addon said of its queue, and the turn of the outbox for which that stands; -1 is none. */
+  #queuedBytes = 0;
+  #queuedTurn = -1;
   #hasReceived = false;
 
   constructor(core: NativeCore, connection: number, options: NativeChannelOptions) {
@@ -38,8 +41,10 @@ export class NativeChannel implements FrameChannel, ConnectionEvents {
 
   get queuedBytes(): number {
     if (this.#state === 'closed') return 0;
-    const inOutbox = this.#core.outboxTurn === this.#outboxTurn ? this.#outboxBytes : 0;
-    return inOutbox + this.#core.queuedBytes(this.#connection);
+    const core = this.#core;
+    const turn = core.outboxTurn;
+    const inOutbox = turn === this.#outboxTurn ? this.#outboxBytes : 0;
+    return inOutbox + (turn === this.#queuedTurn ? this.#queuedBytes : this.#askQueuedBytes(turn));
   }
 
   get receiver(): FrameReceiver | null {
@@ -66,6 +71,7 @@ export class NativeChannel implements FrameChannel, ConnectionEvents {
     if (this.#state !== 'open') return;
     const core = this.#core;
     if (payload !== undefined && payloadBytes > copyBytesMax) {
+      this.#queuedTurn = -1;
       const token = this.#hold(null);
       core.sendLarge(this.#connection, type, flags, name, streamId, argument, payload, token);
       return;
@@ -84,6 +90,7 @@ export class NativeChannel implements FrameChannel, ConnectionEvents {
     } else if (bytes.length === 0) {
       process.nextTick(onSent, null, 0);
     } else {
+      this.#queuedTurn = -1;
       this.#core.sendBulk(this.#connection, streamId, bytes, this.#hold(onSent));
     }
   }
@@ -156,6 +163,8 @@ export class NativeChannel implements FrameChannel, ConnectionEvents {
   }
 
   onDrain(): void {
+    // An inbox that ran full is delivered before the loop has gone round: what was asked in it may be too high by now.
+    this.#queuedTurn = -1;
     if (this.#state !== 'closed') this.#receiver?.onDrain();
   }
 
@@ -163,6 +172,20 @@ export class NativeChannel implements FrameChannel, ConnectionEvents {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
     this.#finish(result === 0 ? null : this.#errorOf(result));
+  }
+
+  /**
+   * Asks the addon, and keeps the answer where it cannot rise before the outbox is emptied, which happens in this turn of the
+   * loop when something is in it: an empty queue grows only from there, and any other is at most that long for the rest of the
+   * turn. What goes by reference makes it ask again.
+   */
+  #askQueuedBytes(turn: number): number {
+    const queuedBytes = this.#core.queuedBytes(this.#connection);
+    if (queuedBytes === 0 || this.#core.isOutboxInUse) {
+      this.#queuedBytes = queuedBytes;
+      this.#queuedTurn = turn;
+    }
+    return queuedBytes;
   }
 
   #hold(onSent: OnBulkSent | null): number {

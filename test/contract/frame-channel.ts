@@ -358,6 +358,24 @@ export function frameChannelContract(name: string, world: ChannelWorld): void {
         expect(farLog.frames.every(({ argument }, i) => argument === i)).toBe(true);
       });
 
+      test('the queue is seen to shrink by those who only look', async () => {
+        const { near, nearLog, far, farLog } = await pair();
+        far.pause();
+        const [count, small] = [256, counting(16)];
+        for (let i = 0; i < count; i++) near.send(message, 0, 0, 0, i, counting(65_536));
+        far.send(message, 0, 0, 0, 0);
+        await nearLog.frameCount(1);
+        const before = near.queuedBytes;
+        near.send(message, 0, 0, 0, count, small);
+        expect(near.queuedBytes).toBe(before + frameHeaderBytes + small.length);
+        near.send(message, 0, 0, 0, count + 1, small);
+        expect(near.queuedBytes).toBe(before + 2 * (frameHeaderBytes + small.length));
+
+        far.resume();
+        while (near.queuedBytes > 0) await new Promise((resolve) => setImmediate(resolve));
+        await farLog.frameCount(count + 2);
+      });
+
       test('bulk counts as queued until the system has it', async () => {
         const { near, far } = await pair();
         expect(near.queuedBytes).toBe(0);

@@ -77,6 +77,20 @@ export function transportContract(name: string, setting: Setting): void {
       expect(seen[0]?.signal.aborted).toBe(false);
     });
 
+    test('a request that cannot be made rejects and never throws', async () => {
+      const { near } = await pair({ far: echo });
+      const wrong = [
+        near.request(''),
+        near.request('echo', 'text' as never),
+        near.request('echo', undefined, { deadlineMs: 0 }),
+        near.request('echo', undefined, { signal: {} as never }),
+      ];
+      const codes = await Promise.all(wrong.map(codeOf));
+      expect(codes).toEqual(wrong.map(() => 'PAIPAI_ERR_INVALID_ARGUMENT'));
+      await near.close();
+      expect(await codeOf(near.request('echo'))).toBe('PAIPAI_ERR_CLOSED');
+    });
+
     test.each(['constructor', '__proto__', 'missing'])('nobody serves %s', async (method) => {
       const { near } = await pair({ far: echo });
       expect(await codeOf(near.request(method))).toBe('PAIPAI_ERR_METHOD_UNKNOWN');

@@ -12,7 +12,7 @@ import type { Peer as SessionPeer, PeerStats as SessionStats } from '../../sessi
 import type { ChannelPath, EngineName } from '../../transport/frame-channel.js';
 import { queueBytesHigh } from '../../transport/limits.js';
 import { nameBytesMax } from '../../wire/frame.js';
-import type { Codec } from './codec.js';
+import { type Codec, codecs } from './codec.js';
 import { checkRequestOptions } from './options.js';
 import type { Redial } from './redial.js';
 import type {
@@ -96,11 +96,17 @@ export class TransportPeer extends EventEmitter<PeerEvents<unknown>> implements 
     return this.#reconnection === null ? 'closing' : 'reconnecting';
   }
 
-  async request(method: string, payload?: unknown, options?: RequestOptions): Promise<unknown> {
-    const bytes = this.#codec.encode(payload);
-    if (options !== undefined) checkRequestOptions(options);
-    const answer = await this.#request(method, bytes, options);
-    return this.#codec.decode(answer);
+  // Not `async`, which would cost each request a second promise.
+  request(method: string, payload?: unknown, options?: RequestOptions): Promise<unknown> {
+    try {
+      const codec = this.#codec;
+      const bytes = codec.encode(payload);
+      if (options !== undefined) checkRequestOptions(options);
+      const answer = this.#request(method, bytes, options);
+      return codec === codecs.bytes ? answer : answer.then(codec.decode);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   send(topic: string, payload?: unknown): boolean {
@@ -109,14 +115,14 @@ export class TransportPeer extends EventEmitter<PeerEvents<unknown>> implements 
 
   /** `send`, behind the codec. */
   sendBytes(topic: string, bytes: Uint8Array): boolean {
-    this.#checkConnected(`message '${topic}'`);
+    if (this.#isBetweenConnections) throw this.#noConnection(`message '${topic}'`);
     const isBelowHighMark = this.#session.send(topic, bytes);
     if (!isBelowHighMark) this.#onPressure();
     return isBelowHighMark;
   }
 
   openStream(method: string, metadata?: Uint8Array, options?: StreamOptions): PeerStream {
-    this.#checkConnected(`stream '${method}'`);
+    if (this.#isBetweenConnections) throw this.#noConnection(`stream '${method}'`);
     return this.#session.openStream(method, metadata, options);
   }
 
@@ -264,10 +270,6 @@ export class TransportPeer extends EventEmitter<PeerEvents<unknown>> implements 
     const answer = session.request(method, payload, options);
     if (session.queuedBytes > queueBytesHigh) this.#onPressure();
     return answer;
-  }
-
-  #checkConnected(tried: string): void {
-    if (this.#isBetweenConnections) throw this.#noConnection(tried);
   }
 
   #noConnection(tried: string): PaipaiError {

@@ -33,8 +33,8 @@ class ServedContext implements RequestContext<unknown> {
 }
 
 /**
- * What a side offers over its sessions: the handlers behind the codec, and events where there is no handler. The end of a session is
- * the caller's.
+ * What a side offers over its sessions: the handlers behind the codec, and events where there is no handler. `methods` and `topics`
+ * are read once, here. The end of a session is the caller's.
  * @param peerOf the peer that people know, by its session
  */
 export function serviceOf(
@@ -43,10 +43,12 @@ export function serviceOf(
   peerOf: (session: SessionPeer) => TransportPeer,
 ): Omit<PeerService, 'onClose'> {
   const { methods = {}, onRequest, topics = {}, onMessage, onStream } = handlers;
+  const ownMethods = new Map(Object.entries(methods));
+  const ownTopics = new Map(Object.entries(topics));
 
   const answer = (request: IncomingRequest): unknown => {
     const { method, payload } = request;
-    const handler = Object.hasOwn(methods, method) ? methods[method] : undefined;
+    const handler = ownMethods.get(method);
     if (handler === undefined && onRequest === undefined) {
       throw new PaipaiError('PAIPAI_ERR_METHOD_UNKNOWN', `no method '${method}' is served`, {
         method,
@@ -62,7 +64,8 @@ export function serviceOf(
   return {
     onRequest(request: IncomingRequest): Uint8Array | Promise<Uint8Array> {
       const result = answer(request);
-      return isPromise(result)
+      // Bytes, the most frequent answer, need no search of their prototypes for `then`.
+      return !(result instanceof Uint8Array) && isPromise(result)
         ? result.then((value) => encodeAnswer(codec, value))
         : encodeAnswer(codec, result);
     },
@@ -71,7 +74,7 @@ export function serviceOf(
     onMessage(topic: string, payload: Uint8Array, session: SessionPeer): void {
       const peer = peerOf(session);
       const value = codec.decode(payload);
-      const handler = Object.hasOwn(topics, topic) ? topics[topic] : undefined;
+      const handler = ownTopics.get(topic);
       if (handler !== undefined) return handler.call(topics, value, { peer });
       if (onMessage !== undefined) return onMessage(topic, value, { peer });
       peer.takeMessage(topic, value);

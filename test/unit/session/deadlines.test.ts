@@ -110,6 +110,71 @@ describe('deadlines', () => {
     expect(time.timerCount).toBeLessThan(10);
   });
 
+  describe('gathered', () => {
+    test('fire once, counted from the end of the code that set them', async () => {
+      const { time, deadlines } = make();
+      const noted = [new Noted(time), new Noted(time), new Noted(time)];
+      for (const entry of noted) {
+        deadlines.setGathered(entry, 100);
+        time.advance(10);
+      }
+      await Promise.resolve();
+      time.advance(99);
+      expect(noted.map(({ firedMs }) => firedMs)).toEqual([[], [], []]);
+      time.advance(6);
+      expect(noted.map(({ firedMs }) => firedMs.length)).toEqual([1, 1, 1]);
+      time.advance(10_000);
+      expect(noted.map(({ firedMs }) => firedMs.length)).toEqual([1, 1, 1]);
+    });
+
+    test('one look at the clock serves all of one delay', async () => {
+      const time = new ManualTime();
+      const env = time.env();
+      let looks = 0;
+      const nowMs = (): number => {
+        looks++;
+        return time.nowMs;
+      };
+      const deadlines = new Deadlines({ ...env, clock: { ...env.clock, nowMs } });
+      deadlines.setGathered(new Noted(time), 1_000);
+      await Promise.resolve();
+      const looksForOne = looks;
+      for (let i = 0; i < 1_000; i++) deadlines.setGathered(new Noted(time), 1_000);
+      await Promise.resolve();
+      expect(looks - looksForOne).toBeLessThanOrEqual(looksForOne);
+    });
+
+    test('each keeps its own delay, also beside those that are set one by one', async () => {
+      const { time, deadlines } = make();
+      const delays = [20, 60_000, 20, 20, 500, 60_000];
+      const noted = delays.map(() => new Noted(time));
+      for (const [i, entry] of noted.entries()) {
+        const delayMs = delays[i] as number;
+        if (i % 3 === 2) deadlines.set(entry, delayMs);
+        else deadlines.setGathered(entry, delayMs);
+      }
+      await Promise.resolve();
+      time.advance(100_000);
+      for (const [i, { firedMs }] of noted.entries()) {
+        const delayMs = delays[i] as number;
+        expect(firedMs).toHaveLength(1);
+        expect(firedMs[0]).toBeGreaterThanOrEqual(delayMs);
+        expect(firedMs[0]).toBeLessThanOrEqual(delayMs + Math.max(5, 0.02 * delayMs));
+      }
+    });
+
+    test('what is cleared does not fire, before the look at the clock or after', async () => {
+      const { time, deadlines } = make();
+      const [early, late, kept] = [new Noted(time), new Noted(time), new Noted(time)];
+      for (const entry of [early, late, kept]) deadlines.setGathered(entry, 50);
+      deadlines.clear(early);
+      await Promise.resolve();
+      deadlines.clear(late);
+      time.advance(1_000);
+      expect([early, late, kept].map(({ firedMs }) => firedMs.length)).toEqual([0, 0, 1]);
+    });
+  });
+
   test('a shorter deadline set later fires first', () => {
     const { time, deadlines } = make();
     const [long, short] = [new Noted(time), new Noted(time)];
