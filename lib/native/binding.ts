@@ -36,6 +36,14 @@ export interface NativeBinding {
   /** While it is open, the loop goes on looking without sleeping for so long after each message; the longest wish counts. */
   setConnectionSpin(connection: number, microseconds: number): void;
   setListenerSpin(listener: number, microseconds: number): void;
+  /** The listening side of a move to shared memory; see `native/shm/pair.h`. */
+  openDoor(connection: number, name: string): number;
+  /** The connecting side. */
+  enterDoor(connection: number, name: string, token: Uint8Array): number;
+  /** The listening side, once the other has entered: sends SWITCH, and whatever follows by shared memory. */
+  takeFromDoor(connection: number, token: Uint8Array): number;
+  /** Lets go of all that, unless a direction has moved. */
+  closeDoor(connection: number): void;
   /** Asks for huge pages behind `bytes`, which shards will be received into. */
   adviseHugePages(bytes: Uint8Array): void;
 

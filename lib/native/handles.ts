@@ -257,6 +257,23 @@ export class NativeCore {
     this.#binding.setListenerSpin(listener, microseconds);
   }
 
+  /** @returns a result, as all of these; `closeDoor` returns nothing */
+  openDoor(connection: number, name: string): number {
+    return this.#binding.openDoor(connection, name);
+  }
+
+  enterDoor(connection: number, name: string, token: Uint8Array): number {
+    return this.#binding.enterDoor(connection, name, token);
+  }
+
+  takeFromDoor(connection: number, token: Uint8Array): number {
+    return this.#binding.takeFromDoor(connection, token);
+  }
+
+  closeDoor(connection: number): void {
+    this.#binding.closeDoor(connection);
+  }
+
   #writeHeader(
     view: DataView,
     at: number,

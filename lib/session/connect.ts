@@ -66,11 +66,12 @@ export async function connectPeer(
 
 /** Those of the session's options that are the channel's. */
 export function channelOptionsOf(options: ChannelOptions): ChannelOptions {
-  const { frameBytesMax, connectTimeoutMs, signal, spinMicroseconds } = options;
+  const { frameBytesMax, connectTimeoutMs, signal, spinMicroseconds, path } = options;
   return {
     ...(frameBytesMax !== undefined && { frameBytesMax }),
     ...(connectTimeoutMs !== undefined && { connectTimeoutMs }),
     ...(signal !== undefined && { signal }),
     ...(spinMicroseconds !== undefined && { spinMicroseconds }),
+    ...(path !== undefined && { path }),
   };
 }

@@ -1,7 +1,12 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { Random } from '../base/env.js';
 import { PaipaiError, toError } from '../base/errors.js';
-import type { FrameChannel, FrameReceiver, FrameView } from '../transport/frame-channel.js';
+import type {
+  FrameChannel,
+  FrameReceiver,
+  FrameView,
+  SharedMemory,
+} from '../transport/frame-channel.js';
 import { decodeError } from '../wire/error-payload.js';
 import { FrameType, frameHeaderBytes } from '../wire/frame.js';
 import { decodeHello, encodeHello, type Hello, helloFeature, nonceBytes } from '../wire/hello.js';
@@ -20,6 +25,12 @@ const budgetBytes = 4 * 1024;
 /** Fits, with the rest, into what the other side takes at this point. */
 const refusalBytesMax = 1024;
 const proofBytes = 32;
+const digestBytes = 32;
+
+/** The argument of PATH. */
+const Offer = { made: 0, entered: 1, refused: 2 } as const;
+const doorNameBytes = 16;
+const doorTokenBytes = 32;
 
 export interface HandshakeOwner {
   /** Both sides agree: the session takes over, and gets the frames from now on. */
@@ -36,7 +47,14 @@ export interface HandshakeOwner {
  *     HELLO ->  <- HELLO     versions, net names and whether there is a secret are compared
  *     AUTH  ->               with a secret: the side that connected proves that it holds it, over both nonces
  *               <- AUTH      and only then the other: a stranger gets nothing to try passwords on
- *     READY ->  <- READY     each says that it has nothing against the other
+ *     READY ->  <- READY     each says that it has nothing against the other, and, when both could share memory, its host
+ *
+ * Where the hosts are the same, then, still before the session:
+ *
+ *               <- PATH      offer: the name of a door and a token
+ *     PATH  ->               entered, or not
+ *               <- SWITCH    taken; or PATH: it stays with the socket
+ *     SWITCH ->
  *
  * A refusal is a GOODBYE with its number. Calls `onReady` or `onFailed`, once.
  */
@@ -48,7 +66,12 @@ export class Handshake implements FrameReceiver {
   readonly #owner: HandshakeOwner;
   readonly #ownHello: Uint8Array;
   readonly #alarm: Alarm;
+  readonly #random: Random;
   #peerHello: Uint8Array | null = null;
+  #sharesMemory = false;
+  /** Ready is said and heard: what follows is about shared memory. */
+  #isReady = false;
+  #doorToken: Uint8Array | null = null;
   #remoteNodeId = '';
   #isProven = false;
   #arrivedBytes = 0;
@@ -69,10 +92,13 @@ export class Handshake implements FrameReceiver {
     this.#deadlines = deadlines;
     this.#role = role;
     this.#owner = owner;
+    this.#random = random;
     this.#ownHello = encodeHello({
       versionMin,
       versionMax,
-      features: settings.secret === null ? 0 : helloFeature.secret,
+      features:
+        (settings.secret === null ? 0 : helloFeature.secret) |
+        (channel.sharedMemory === null ? 0 : helloFeature.sharedMemory),
       nonce: random.bytes(nonceBytes),
       netName: settings.netName,
       nodeId: settings.nodeId,
@@ -139,6 +165,10 @@ export class Handshake implements FrameReceiver {
         return this.#onAuth(frame);
       case FrameType.ready:
         return this.#onReady(frame);
+      case FrameType.path:
+        return this.#onPath(frame);
+      case FrameType.switch:
+        return this.#onSwitch();
       case FrameType.goodbye:
         return this.#onGoodbye(frame);
       default:
@@ -152,6 +182,8 @@ export class Handshake implements FrameReceiver {
     const hello = decodeHello(this.#peerHello);
     this.#compare(hello);
     this.#remoteNodeId = hello.nodeId;
+    this.#sharesMemory =
+      this.#channel.sharedMemory !== null && (hello.features & helloFeature.sharedMemory) !== 0;
     if (this.#settings.secret === null) this.#prove();
     else if (this.#role === 'connect') this.#sendProof(this.#peerHello);
   }
@@ -172,11 +204,94 @@ export class Handshake implements FrameReceiver {
   }
 
   #onReady(frame: FrameView): void {
-    if (!this.#isProven) throw protocolError('ready before the handshake was done');
-    if (frame.end !== frame.start) throw protocolError('ready with a payload');
+    if (!this.#isProven || this.#isReady) throw protocolError('ready out of place');
+    const digest = viewPayload(frame);
+    if (digest.length !== (this.#sharesMemory ? digestBytes : 0)) {
+      throw protocolError(`ready with ${digest.length} bytes`);
+    }
+    this.#isReady = true;
+    if (!this.#sharesMemory) return this.#begin();
+    const peerRole = this.#role === 'connect' ? 'listen' : 'connect';
+    this.#sharesMemory = timingSafeEqual(digest, this.#hostDigestOf(peerRole));
+    if (!this.#sharesMemory) this.#begin();
+    else if (this.#role === 'listen') this.#offer();
+  }
+
+  #begin(): void {
     this.#deadlines.clear(this.#alarm);
     this.#session = this.#owner.onReady(this.#remoteNodeId);
     this.#channel.receiver = this.#session;
+  }
+
+  #offer(): void {
+    const name = this.#random.bytes(doorNameBytes);
+    const token = this.#random.bytes(doorTokenBytes);
+    if (this.#memory.open(doorNameOf(name))) {
+      this.#doorToken = token;
+      const payload = Buffer.concat([name, token]);
+      this.#channel.send(FrameType.path, 0, 0, 0, Offer.made, payload);
+    } else {
+      this.#stay();
+    }
+  }
+
+  #onPath(frame: FrameView): void {
+    if (!this.#isReady || !this.#sharesMemory) throw protocolError('a path that cannot be');
+    const payload = viewPayload(frame);
+    const said = frame.argument;
+    if (payload.length !== (said === Offer.made ? doorNameBytes + doorTokenBytes : 0)) {
+      throw protocolError(`a path with ${payload.length} bytes`);
+    }
+    if (this.#role === 'listen') {
+      const token = this.#doorToken;
+      this.#doorToken = null;
+      if (token === null || (said !== Offer.entered && said !== Offer.refused)) {
+        throw protocolError('a path out of place');
+      }
+      // Taken, the other side hears it by our SWITCH; its own comes to the session.
+      if (said === Offer.refused || !this.#memory.take(token)) return this.#stay();
+      this.#memory.moved();
+      return this.#begin();
+    }
+    if (said === Offer.made && this.#doorToken === null) {
+      this.#doorToken = new Uint8Array(payload.subarray(doorNameBytes));
+      const name = doorNameOf(payload.subarray(0, doorNameBytes));
+      const entered = this.#memory.enter(name, this.#doorToken);
+      this.#channel.send(FrameType.path, 0, 0, 0, entered ? Offer.entered : Offer.refused);
+    } else if (said === Offer.refused) {
+      this.#memory.drop();
+      this.#begin();
+    } else {
+      throw protocolError('a path out of place');
+    }
+  }
+
+  /** The side that listened has the last word on where it goes on. */
+  #stay(): void {
+    this.#memory.drop();
+    this.#channel.send(FrameType.path, 0, 0, 0, Offer.refused);
+    this.#begin();
+  }
+
+  #onSwitch(): void {
+    // The engine knows whether it may be: without memory from both sides it ends the connection by itself.
+    if (this.#doorToken === null) throw protocolError('a switch out of place');
+    this.#memory.moved();
+    this.#begin();
+  }
+
+  get #memory(): SharedMemory {
+    // Asked for only where both sides have one.
+    return this.#channel.sharedMemory as SharedMemory;
+  }
+
+  /** Says to a process of the same host, and to nobody else, that this is one. */
+  #hostDigestOf(role: Role): Uint8Array {
+    const peerHello = this.#peerHello as Uint8Array;
+    const [first, second] =
+      this.#role === 'connect' ? [this.#ownHello, peerHello] : [peerHello, this.#ownHello];
+    const hmac = createHmac('sha256', this.#memory.hostId);
+    return hmac.update(role).update(first).update(second).digest();
   }
 
   #onGoodbye(frame: FrameView): void {
@@ -192,7 +307,8 @@ export class Handshake implements FrameReceiver {
     this.#isProven = true;
     // Before READY leaves: whoever got it may send what the session allows.
     this.#channel.limitReceived(this.#settings.frameBytesMax);
-    this.#channel.send(FrameType.ready, 0, 0, 0, 0);
+    const digest = this.#sharesMemory ? this.#hostDigestOf(this.#role) : undefined;
+    this.#channel.send(FrameType.ready, 0, 0, 0, 0, digest);
   }
 
   #compare(hello: Hello): void {
@@ -262,4 +378,8 @@ export class Handshake implements FrameReceiver {
     this.#deadlines.set(this.#alarm, lingerMs);
     this.#owner.onFailed(error);
   }
+}
+
+function doorNameOf(name: Uint8Array): string {
+  return `paipainet-${Buffer.from(name).toString('hex')}`;
 }

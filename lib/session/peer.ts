@@ -280,6 +280,12 @@ export class SessionPeer implements Peer, FrameReceiver {
         return;
       case FrameType.goodbye:
         return this.#onGoodbye(frame);
+      case FrameType.switch:
+        // The engine has judged it: nothing comes by the socket from here on.
+        if (this.#channel.path !== 'shm') throw protocolError('a switch without shared memory');
+        this.#link.framesReceived--;
+        this.#link.bytesReceived -= frameHeaderBytes;
+        return;
       default:
         throw protocolError(`a frame of type ${frame.type} in the session`);
     }

@@ -64,6 +64,11 @@ export class FaultyChannel implements FrameChannel {
     return this.#inner.path;
   }
 
+  /** Faults are spoilt frames of the socket. */
+  get sharedMemory(): null {
+    return null;
+  }
+
   get remoteAddress(): string {
     return this.#inner.remoteAddress;
   }

@@ -42,9 +42,30 @@ export type OnBulkSent = (error: Error | null, crc32c: number) => void;
 export type EngineName = 'native' | 'js';
 export type ChannelPath = 'tcp' | 'unix' | 'shm' | 'memory';
 
+/**
+ * How a channel moves from its socket to shared memory, before the first frame of its session: the side that listened opens a
+ * door, the other enters it, the first takes what was put there. From then on each direction follows its own SWITCH frame,
+ * which the engine sends and which arrives like any other. What answers false has changed nothing.
+ */
+export interface SharedMemory {
+  /** The same in two processes that can share memory: of one host, one network namespace, one user. */
+  readonly hostId: string;
+  /** @param name 1 to 100 characters, not to be guessed */
+  open(name: string): boolean;
+  /** @param token 32 unpredictable bytes, the same as for `take` */
+  enter(name: string, token: Uint8Array): boolean;
+  take(token: Uint8Array): boolean;
+  /** It came to nothing. */
+  drop(): void;
+  /** Both sides have agreed: `path` says so from here on. */
+  moved(): void;
+}
+
 export interface FrameChannel {
   readonly engine: EngineName | 'memory';
   readonly path: ChannelPath;
+  /** Null: this engine has none, or the option `path` pins the channel to its socket. */
+  readonly sharedMemory: SharedMemory | null;
   /** Address of the other side for people, as in `tcp://127.0.0.1:7100`. */
   readonly remoteAddress: string;
   /** Bytes taken by `send` and `sendBulk` that the system has not taken yet, headers included. */
@@ -111,7 +132,14 @@ export interface ChannelOptions {
    * by it, is open: up to 10,000,000. Default 0: it sleeps. Engines that cannot do it do not.
    */
   spinMicroseconds?: number;
+  /**
+   * `'auto'`, the default: shared memory where both sides can, else the socket. The scheme of the address: that socket, whatever
+   * else there is.
+   */
+  path?: PathChoice;
 }
+
+export type PathChoice = 'auto' | 'tcp' | 'unix';
 
 export interface FrameListener {
   /** Where it listens; a port of 0 is replaced by the one the system chose. */

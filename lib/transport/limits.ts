@@ -1,7 +1,8 @@
-import { checkDuration, checkInteger } from '../base/check.js';
+import { checkDuration, checkInteger, checkOneOf } from '../base/check.js';
 import { PaipaiError } from '../base/errors.js';
 import { frameBytesMaxDefault, frameBytesMaxLeast, frameBytesMaxMost } from '../wire/frame.js';
-import type { ChannelOptions } from './frame-channel.js';
+import type { Address } from './address.js';
+import type { ChannelOptions, PathChoice } from './frame-channel.js';
 
 /** Payloads up to this are copied by `send`; larger ones are referenced. */
 export const copyBytesMax: number = 16 * 1024;
@@ -21,6 +22,11 @@ export function frameBytesMaxOf(options: ChannelOptions): number {
 /** @throws PaipaiError PAIPAI_ERR_INVALID_ARGUMENT */
 export function connectTimeoutMsOf(options: ChannelOptions): number {
   return checkDuration('connectTimeoutMs', options.connectTimeoutMs ?? connectTimeoutMsDefault);
+}
+
+/** @throws PaipaiError PAIPAI_ERR_INVALID_ARGUMENT, also when it pins another socket than that of `address` */
+export function pathOf(options: ChannelOptions, address: Address): PathChoice {
+  return checkOneOf('path', options.path ?? 'auto', ['auto', address.scheme]);
 }
 
 export function checkPayloadBytes(payloadBytes: number, frameBytesMax: number): void {

@@ -52,6 +52,7 @@ type State = 'open' | 'closing' | 'closed';
 class MemoryChannel implements FrameChannel {
   readonly engine = 'memory';
   readonly path = 'memory';
+  readonly sharedMemory: null = null;
   readonly remoteAddress: string;
 
   readonly #schedule: Schedule;

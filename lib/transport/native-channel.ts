@@ -1,23 +1,34 @@
 import { errorOfResult, PaipaiError } from '../base/errors.js';
 import type { ConnectionEvents, NativeCore, NativeFrame } from '../native/handles.js';
 import { frameHeaderBytes } from '../wire/frame.js';
-import type { FrameChannel, FrameReceiver, OnBulkSent } from './frame-channel.js';
+import type {
+  ChannelPath,
+  FrameChannel,
+  FrameReceiver,
+  OnBulkSent,
+  PathChoice,
+} from './frame-channel.js';
+import { hostIdOf } from './host-id.js';
 import { checkPayloadBytes, copyBytesMax } from './limits.js';
+import { NativeSharedMemory } from './native-shared-memory.js';
 
 export interface NativeChannelOptions {
-  readonly path: 'tcp' | 'unix';
+  /** What its socket is. */
+  readonly socket: 'tcp' | 'unix';
   readonly remoteAddress: string;
   readonly frameBytesMax: number;
+  readonly path: PathChoice;
 }
 
 /** Frames over a connection of the addon, which cuts, checks, gathers and lands them; here is only who wants to know. */
 export class NativeChannel implements FrameChannel, ConnectionEvents {
   readonly engine = 'native';
-  readonly path: 'tcp' | 'unix';
   readonly remoteAddress: string;
+  readonly sharedMemory: NativeSharedMemory | null;
 
   readonly #core: NativeCore;
   readonly #connection: number;
+  readonly #socket: 'tcp' | 'unix';
   readonly #frameBytesMax: number;
   #receiver: FrameReceiver | null = null;
   #state: 'open' | 'closing' | 'closed' = 'open';
@@ -34,9 +45,15 @@ export class NativeChannel implements FrameChannel, ConnectionEvents {
   constructor(core: NativeCore, connection: number, options: NativeChannelOptions) {
     this.#core = core;
     this.#connection = connection;
-    this.path = options.path;
+    this.#socket = options.socket;
+    const hostId = options.path === 'auto' ? hostIdOf() : null;
+    this.sharedMemory = hostId === null ? null : new NativeSharedMemory(core, connection, hostId);
     this.remoteAddress = options.remoteAddress;
     this.#frameBytesMax = options.frameBytesMax;
+  }
+
+  get path(): ChannelPath {
+    return this.sharedMemory?.isUsed ? 'shm' : this.#socket;
   }
 
   get queuedBytes(): number {

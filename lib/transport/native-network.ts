@@ -6,8 +6,14 @@ import { errorOfResult, PaipaiError, systemError } from '../base/errors.js';
 import type { NativeBinding } from '../native/binding.js';
 import { type ConnectionEvents, type NativeCore, nativeCoreOf } from '../native/handles.js';
 import { type Address, formatAddress, parseAddress } from './address.js';
-import type { ChannelOptions, FrameChannel, FrameListener, Network } from './frame-channel.js';
-import { abortedError, connectTimeoutMsOf, frameBytesMaxOf } from './limits.js';
+import type {
+  ChannelOptions,
+  FrameChannel,
+  FrameListener,
+  Network,
+  PathChoice,
+} from './frame-channel.js';
+import { abortedError, connectTimeoutMsOf, frameBytesMaxOf, pathOf } from './limits.js';
 import { NativeChannel } from './native-channel.js';
 
 const log = debuglog('paipainet');
@@ -25,9 +31,9 @@ export class NativeNetwork implements Network {
   }
 
   async connect(address: Address, options: ChannelOptions = {}): Promise<FrameChannel> {
-    const frameBytesMax = frameBytesMaxOf(options);
+    const settings = settingsOf(options, address);
     const timeoutMs = connectTimeoutMsOf(options);
-    const { signal, spinMicroseconds = 0 } = options;
+    const { signal } = options;
     const text = formatAddress(address);
     if (signal?.aborted) throw abortedError(text, signal);
     // The other ways to end it, raced against each step.
@@ -52,7 +58,7 @@ export class NativeNetwork implements Network {
       for (const { host, port } of await Promise.race([endpointsOf(address), stopped])) {
         let attempt: Attempt | undefined;
         try {
-          attempt = new Attempt(this.#core, host, port, frameBytesMax, spinMicroseconds, address);
+          attempt = new Attempt(this.#core, host, port, settings, address);
           return await Promise.race([attempt.connected, stopped]);
         } catch (thrown) {
           attempt?.abandon();
@@ -72,20 +78,24 @@ export class NativeNetwork implements Network {
     onChannel: (channel: FrameChannel) => void,
     options: ChannelOptions = {},
   ): Promise<FrameListener> {
-    const frameBytesMax = frameBytesMaxOf(options);
-    const { spinMicroseconds = 0 } = options;
+    const settings = settingsOf(options, address);
     // Resolving a name gives at least one address.
     const { host, port } = (await endpointsOf(address))[0]!;
-    return new NativeListener(
-      this.#core,
-      address,
-      host,
-      port,
-      frameBytesMax,
-      spinMicroseconds,
-      onChannel,
-    );
+    return new NativeListener(this.#core, address, host, port, settings, onChannel);
   }
+}
+
+/** What each connection of a listener, or the one of a call of `connect`, is made with. */
+interface ConnectionSettings {
+  readonly frameBytesMax: number;
+  readonly spinMicroseconds: number;
+  readonly path: PathChoice;
+}
+
+function settingsOf(options: ChannelOptions, address: Address): ConnectionSettings {
+  const { spinMicroseconds = 0 } = options;
+  const path = pathOf(options, address);
+  return { frameBytesMax: frameBytesMaxOf(options), spinMicroseconds, path };
 }
 
 interface Endpoint {
@@ -107,7 +117,7 @@ class Attempt implements ConnectionEvents {
   readonly connected: Promise<FrameChannel>;
   readonly #core: NativeCore;
   readonly #address: Address;
-  readonly #frameBytesMax: number;
+  readonly #settings: ConnectionSettings;
   readonly #connection: number;
   #isPending = true;
   #channel: NativeChannel | undefined;
@@ -118,13 +128,13 @@ class Attempt implements ConnectionEvents {
     core: NativeCore,
     host: string,
     port: number,
-    frameBytesMax: number,
-    spinMicroseconds: number,
+    settings: ConnectionSettings,
     address: Address,
   ) {
     this.#core = core;
     this.#address = address;
-    this.#frameBytesMax = frameBytesMax;
+    this.#settings = settings;
+    const { frameBytesMax, spinMicroseconds } = settings;
     this.connected = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -143,9 +153,10 @@ class Attempt implements ConnectionEvents {
   onConnected(): void {
     this.#isPending = false;
     this.#channel = new NativeChannel(this.#core, this.#connection, {
-      path: this.#address.scheme,
+      socket: this.#address.scheme,
       remoteAddress: formatAddress(this.#address),
-      frameBytesMax: this.#frameBytesMax,
+      frameBytesMax: this.#settings.frameBytesMax,
+      path: this.#settings.path,
     });
     this.#core.attach(this.#connection, this.#channel);
     this.#resolve(this.#channel);
@@ -177,19 +188,20 @@ class NativeListener implements FrameListener {
     asked: Address,
     host: string,
     port: number,
-    frameBytesMax: number,
-    spinMicroseconds: number,
+    settings: ConnectionSettings,
     onChannel: (channel: FrameChannel) => void,
   ) {
+    const { frameBytesMax, spinMicroseconds, path } = settings;
     this.#core = core;
     const text = formatAddress(asked);
     this.#listener = core.listen(host, port, frameBytesMax, text, {
       onAccepted: (connection) => {
         const remoteAddress = asked.scheme === 'unix' ? text : core.remoteAddress(connection);
         const channel = new NativeChannel(core, connection, {
-          path: asked.scheme,
+          socket: asked.scheme,
           remoteAddress,
           frameBytesMax,
+          path,
         });
         core.attach(connection, channel);
         if (spinMicroseconds > 0) core.setConnectionSpin(connection, spinMicroseconds);

@@ -34,6 +34,7 @@ interface Bulk {
 export class PortableChannel implements FrameChannel {
   readonly engine = 'js';
   readonly path: 'tcp' | 'unix';
+  readonly sharedMemory: null = null;
   readonly remoteAddress: string;
 
   readonly #socket: Socket;

@@ -45,10 +45,12 @@ export const FrameType = {
   ping: 15,
   pong: 16,
   goodbye: 17,
+  path: 18,
+  switch: 19,
 } as const;
 
 const typeLeast = FrameType.hello;
-const typeMost = FrameType.goodbye;
+const typeMost = FrameType.switch;
 
 export function isFrameType(type: number): boolean {
   return type >= typeLeast && type <= typeMost;

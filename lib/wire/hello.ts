@@ -22,7 +22,8 @@ export interface Hello {
   nodeId: string;
 }
 
-export const helloFeature = { secret: 1 } as const;
+/** `sharedMemory`: could move to shared memory, with a peer of the same host. */
+export const helloFeature = { secret: 1, sharedMemory: 2 } as const;
 export const nonceBytes = 32;
 
 const fixedBytes = 44;

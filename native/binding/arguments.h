@@ -84,6 +84,10 @@ inline Napi::Value ResultOf(const Napi::CallbackInfo& info, int32_t result) {
   return NumberOf(info.Env(), result);
 }
 
+inline Napi::Value ResultOf(const Napi::CallbackInfo& info, const Result<void>& result) {
+  return ResultOf(info, result ? 0 : result.error().result());
+}
+
 inline Napi::Value ResultOf(const Napi::CallbackInfo& info, ErrorCode code) {
   return ResultOf(info, Error::Of(code).result());
 }

@@ -48,6 +48,36 @@ bool Connection::ClearSink(uint32_t stream_id) {
   return cleared;
 }
 
+Result<void> Connection::OpenDoor(std::string_view name) {
+  Result<SharedDoor> door = SharedDoor::Open(name);
+  if (!door) return door.error();
+  door_ = std::make_unique<SharedDoor>(std::move(*door));
+  return {};
+}
+
+Result<void> Connection::EnterDoor(std::string_view name, ByteSpan token) {
+  Result<SharedPair> pair = SharedDoor::Enter(name, token);
+  if (!pair) return pair.error();
+  return stream_.SetSharedPair(std::move(*pair));
+}
+
+Result<void> Connection::TakeFromDoor(ByteSpan token) {
+  const std::unique_ptr<SharedDoor> door = std::move(door_);
+  if (door == nullptr) return Error::Of(ErrorCode::INVALID_STATE);
+  Result<SharedPair> pair = door->Take(token);
+  if (!pair) return pair.error();
+  Result<void> set = stream_.SetSharedPair(std::move(*pair));
+  if (!set) return set;
+  if (stream_.SwitchSending()) return {};
+  stream_.DropSharedPair();
+  return Error::Of(ErrorCode::INVALID_STATE);
+}
+
+void Connection::CloseDoor() {
+  door_.reset();
+  stream_.DropSharedPair();
+}
+
 uint8_t* Connection::OnLargeBegin(size_t bytes) {
   Napi::HandleScope scope(state_.env());
   napi_value buffer;
@@ -74,6 +104,7 @@ void Connection::OnSentToken(uint32_t token, uint32_t crc) {
 void Connection::OnClosed() {
   sending_.reset();
   sinks_.reset();
+  door_.reset();
   state_.Retire(stream_.id());
 }
 

@@ -3,9 +3,12 @@
 #include <napi.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
+#include <string_view>
 #include <unordered_map>
 
+#include "shm/pair.h"
 #include "socket/framed_stream.h"
 #include "socket/listener.h"
 
@@ -43,6 +46,13 @@ class Connection final : public FramedStreamUser {
   bool SetSink(uint32_t stream_id, Napi::Value target, MutableByteSpan span);
   bool ClearSink(uint32_t stream_id);
 
+  // See SharedDoor and FramedStream. The side that listened opens, then takes and switches; the
+  // other enters, and switches when it sees the first to do so.
+  Result<void> OpenDoor(std::string_view name);
+  Result<void> EnterDoor(std::string_view name, ByteSpan token);
+  Result<void> TakeFromDoor(ByteSpan token);
+  void CloseDoor();
+
  private:
   using Held = std::unordered_map<uint32_t, Napi::ObjectReference>;
 
@@ -60,6 +70,7 @@ class Connection final : public FramedStreamUser {
   std::optional<Held> sinks_;    // By stream id.
   Napi::ObjectReference large_;
   SpinHold spin_;
+  std::unique_ptr<SharedDoor> door_;
 };
 
 // A listening socket as JS holds it. Owned by EnvState. Thread: JS.

@@ -173,7 +173,19 @@ bool EnvState::OnBeforeWait() {
   return more_to_send_ || batch_.has_events();
 }
 
+bool EnvState::OnPoll() {
+  bool came = false;
+  // A full inbox is delivered at once, as in OnReady.
+  for (int i = 0; i < kReceivesMax && loop_.Poll(); ++i) {
+    came = true;
+    if (!batch_.Room(kReceiveBytesMax).empty()) break;
+    Deliver();
+  }
+  return came;
+}
+
 bool EnvState::OnAfterWait() {
+  OnPoll();
   Deliver();
   Flush();
   retired_.clear();

@@ -145,6 +145,8 @@ class EnvState final : private LoopHostUser {
   void OnReady(uint32_t slot, bool readable, bool writable) override;
   bool OnBeforeWait() override;
   bool OnAfterWait() override;
+  bool OnPoll() override;
+  bool OnSleep() override { return loop_.PrepareSleep(); }
   void OnClosed() override;
   void Deliver();
   // Queues the frames of the outbox with their connections; they stay borrowed from it until

@@ -14,6 +14,11 @@ namespace {
 // Without giving the CPU away two that spin on one CPU wait out each other's time slices, and
 // libuv's thread pool starves.
 constexpr int kPollsPerYield = 4;
+// While memory brings messages, nothing else is asked more often than this, for a system call takes
+// as long as a message. libuv's own set knows our sockets too.
+constexpr uint64_t kMemoryHotNs = 100'000;
+constexpr uint64_t kMemoryLookNs = 40'000;
+constexpr uint64_t kMemoryYieldNs = 5'000;
 // How often libuv's own descriptors are looked at: other sockets, the thread pool, other threads.
 // A look costs what an empty poll does.
 constexpr uint64_t kUvLookNs = 20'000;
@@ -34,6 +39,7 @@ LoopHost::LoopHost(uv_loop_t* loop, LoopHostUser& user) : loop_(loop), user_(use
     if (host->user_.OnBeforeWait()) host->SkipNextWait();
     host->ApplyChanges();
     host->Spin();
+    if (uv_backend_timeout(host->loop_) != 0 && host->user_.OnSleep()) host->SkipNextWait();
   });
   uv_check_start(&check_, [](uv_check_t* handle) {
     auto* host = static_cast<LoopHost*>(handle->data);
@@ -188,15 +194,28 @@ LoopHost::SpinEnd LoopHost::SpinUntilReady(uint64_t turn_at, uint64_t& look_at) 
   if (timeout_ms > 0) {
     turn_at = std::min(turn_at, (uv_now(loop_) + static_cast<uint64_t>(timeout_ms)) * 1'000'000);
   }
+  uint64_t yield_at = now + kMemoryYieldNs;
   for (int polls = 1;; ++polls) {
+    const bool is_memory_hot = now < polled_ns_ + kMemoryHotNs;
     if (now >= sleep_at) return SpinEnd::kSleep;
     if (now >= turn_at) return SpinEnd::kTurn;
     if (now >= look_at) {
       if (IsUvReady()) return SpinEnd::kTurn;
-      look_at = now + kUvLookNs;
+      look_at = now + (is_memory_hot ? kMemoryLookNs : kUvLookNs);
     }
-    if (RunReadyOfSpinSet()) return SpinEnd::kReady;
-    if (polls % kPollsPerYield == 0) sched_yield();
+    if (user_.OnPoll()) {
+      polled_ns_ = now;
+      return SpinEnd::kReady;
+    }
+    if (is_memory_hot) {
+      if (now >= yield_at) {
+        sched_yield();
+        yield_at = now + kMemoryYieldNs;
+      }
+    } else {
+      if (RunReadyOfSpinSet()) return SpinEnd::kReady;
+      if (polls % kPollsPerYield == 0) sched_yield();
+    }
     now = uv_hrtime();
   }
 }

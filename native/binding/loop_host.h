@@ -19,6 +19,10 @@ class LoopHostUser {
   virtual bool OnBeforeWait() = 0;
   // After libuv waited and ran the callbacks of what became ready, or spinning did. True: as above.
   virtual bool OnAfterWait() = 0;
+  // Looks at what is seen without a system call; whether anything came.
+  virtual bool OnPoll() = 0;
+  // The last thing before libuv waits. True: something came, so do not wait.
+  virtual bool OnSleep() = 0;
   // Every handle is closed; the host may be destroyed.
   virtual void OnClosed() = 0;
 
@@ -96,6 +100,7 @@ class LoopHost final : public ReadinessHost {
   SpinSet spin_set_;  // Open while the loop may spin.
   uint64_t spin_ns_ = 0;
   uint64_t messages_ns_ = 0;  // When the last messages were noticed.
+  uint64_t polled_ns_ = 0;    // When OnPoll last found something.
   bool had_messages_ = false;
 };
 

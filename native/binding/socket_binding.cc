@@ -184,6 +184,35 @@ Napi::Value SetListenerSpin(const Napi::CallbackInfo& info) {
   return Undefined(info);
 }
 
+// openDoor(connection, name) → result
+Napi::Value OpenDoor(const Napi::CallbackInfo& info) {
+  Connection* connection = ConnectionAt(info);
+  if (connection == nullptr) return ResultOf(info, ErrorCode::PEER_CLOSED);
+  return ResultOf(info, connection->OpenDoor(TextOf(info.Env(), info[1])));
+}
+
+// enterDoor(connection, name, token) → result
+Napi::Value EnterDoor(const Napi::CallbackInfo& info) {
+  Connection* connection = ConnectionAt(info);
+  if (connection == nullptr) return ResultOf(info, ErrorCode::PEER_CLOSED);
+  return ResultOf(info, connection->EnterDoor(TextOf(info.Env(), info[1]), BytesAt(info, 2)));
+}
+
+// takeFromDoor(connection, token) → result
+Napi::Value TakeFromDoor(const Napi::CallbackInfo& info) {
+  EnvState& state = EnvState::Of(info.Env());
+  // What JS queued before goes before, by the socket.
+  state.Flush();
+  Connection* connection = ConnectionAt(info);
+  if (connection == nullptr) return ResultOf(info, ErrorCode::PEER_CLOSED);
+  return ResultOf(info, connection->TakeFromDoor(BytesAt(info, 1)));
+}
+
+Napi::Value CloseDoor(const Napi::CallbackInfo& info) {
+  if (Connection* connection = ConnectionAt(info)) connection->CloseDoor();
+  return Undefined(info);
+}
+
 // adviseHugePages(bytes): for memory that shards will be received into
 Napi::Value AdviseHugePagesOf(const Napi::CallbackInfo& info) {
   const MutableByteSpan bytes = BytesAt(info, 0);
@@ -216,6 +245,10 @@ void ExportSockets(Napi::Env env, Napi::Object exports) {
   ExportFunction(env, exports, "setListenerKeepsAlive", SetListenerKeepsAlive);
   ExportFunction(env, exports, "setConnectionSpin", SetConnectionSpin);
   ExportFunction(env, exports, "setListenerSpin", SetListenerSpin);
+  ExportFunction(env, exports, "openDoor", OpenDoor);
+  ExportFunction(env, exports, "enterDoor", EnterDoor);
+  ExportFunction(env, exports, "takeFromDoor", TakeFromDoor);
+  ExportFunction(env, exports, "closeDoor", CloseDoor);
   ExportFunction(env, exports, "adviseHugePages", AdviseHugePagesOf);
 }
 

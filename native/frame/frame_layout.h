@@ -40,10 +40,12 @@ enum class FrameType : uint8_t {
   kPing = 15,
   kPong = 16,
   kGoodbye = 17,
+  kPath = 18,
+  kSwitch = 19,
 };
 
 inline constexpr FrameType kFrameTypeFirst = FrameType::kHello;
-inline constexpr FrameType kFrameTypeLast = FrameType::kGoodbye;
+inline constexpr FrameType kFrameTypeLast = FrameType::kSwitch;
 
 // The header exactly as it lies on the wire; on a little-endian host it may be copied to and from
 // it.

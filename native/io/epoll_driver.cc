@@ -56,6 +56,7 @@ void EpollDriver::Submit(uint32_t index, Operation& operation) {
   switch (operation.kind()) {
     case OperationKind::kReceive:
     case OperationKind::kAccept:
+    case OperationKind::kReadable:
       PP_ASSERT(slot.reading == nullptr);
       slot.reading = &operation;
       UpdateWatch(index);
@@ -149,6 +150,10 @@ void EpollDriver::UpdateWatch(uint32_t index) {
 bool EpollDriver::RunReading(uint32_t index) {
   Slot& slot = slots_[index];
   Operation& operation = *slot.reading;
+  if (operation.kind() == OperationKind::kReadable) {
+    Complete(operation, 0);
+    return false;
+  }
   if (operation.kind() == OperationKind::kAccept) {
     for (int i = 0; i < kAcceptsMax; ++i) {
       const int fd = accept4(slot.fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);

@@ -29,7 +29,7 @@ class EpollDriver final : public Driver {
  private:
   struct Slot {
     int fd = -1;
-    Operation* reading = nullptr;  // kReceive or kAccept.
+    Operation* reading = nullptr;  // kReceive, kAccept or kReadable.
     Operation* writing = nullptr;  // kSend or kConnect.
     bool watches_readable = false;
     bool watches_writable = false;

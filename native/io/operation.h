@@ -8,11 +8,13 @@
 namespace paipai {
 
 enum class OperationKind : uint8_t {
-  kReceive,  // Stays submitted: completes each time that bytes came, until it is cancelled or
-             // fails.
-  kSend,     // Completes once: the bytes the kernel took, 1 or more.
-  kAccept,   // Stays submitted: completes with each new descriptor.
-  kConnect,  // Completes once, with 0.
+  kReceive,   // Stays submitted: completes each time that bytes came, until it is cancelled or
+              // fails.
+  kSend,      // Completes once: the bytes the kernel took, 1 or more.
+  kAccept,    // Stays submitted: completes with each new descriptor.
+  kConnect,   // Completes once, with 0.
+  kReadable,  // Stays submitted: completes with 0 while there is something to read, which its owner
+              // reads itself.
 };
 
 // One operation in flight on one descriptor; embedded in what owns it, which outlives the

@@ -16,4 +16,36 @@ bool Loop::Flush() {
   return !dirty_.empty();
 }
 
+bool Loop::Poll() {
+  if (awake_.empty()) return false;
+  // A sentinel as in Flush: who is woken meanwhile comes behind it, and gets its turn in the next.
+  class TurnEnd final : public Pollable {
+    bool Poll() override { return false; }
+    bool PrepareSleep() override { return false; }
+  } turn_end;
+  awake_.PushBack(turn_end);
+  bool did = false;
+  for (Pollable* next = awake_.PopFront(); next != &turn_end; next = awake_.PopFront()) {
+    awake_.PushBack(*next);
+    did |= next->Poll();
+  }
+  // Another one comes first the next time: the first may fill the inbox.
+  if (Pollable* first = awake_.PopFront()) awake_.PushBack(*first);
+  return did;
+}
+
+bool Loop::PrepareSleep() {
+  bool has_work = false;
+  for (auto at = awake_.begin(); at != awake_.end();) {
+    Pollable& user = *at;
+    ++at;
+    if (user.PrepareSleep()) {
+      user.Unlink();
+    } else {
+      has_work = true;
+    }
+  }
+  return has_work;
+}
+
 }  // namespace paipai

@@ -18,6 +18,20 @@ class Flushable : public IntrusiveListNode<> {
   ~Flushable() = default;
 };
 
+// Something whose work is seen by looking at memory, not told by the driver: it is looked at each
+// turn while it is awake, and asleep it has told the other side to wake it.
+class Pollable : public IntrusiveListNode<Pollable> {
+ public:
+  // Does what there is to do; whether there was anything.
+  virtual bool Poll() = 0;
+  // Before the loop waits. True: asleep from here on, until Loop::Wake; false: there is something
+  // to do, so do not wait.
+  virtual bool PrepareSleep() = 0;
+
+ protected:
+  ~Pollable() = default;
+};
+
 // One loop an environment: the driver, the pool, and who has something to send. It has no thread
 // and no wait of its own; whoever hosts it calls OnTurn. Thread: the host's.
 class Loop {
@@ -39,10 +53,21 @@ class Loop {
   // does not sleep.
   bool Flush();
 
+  // From now on `user` is polled.
+  void Wake(Pollable& user) {
+    if (!user.is_linked()) awake_.PushBack(user);
+  }
+  bool has_awake() const { return !awake_.empty(); }
+  // Polls all that are awake, once; whether any did something.
+  bool Poll();
+  // Before the host waits: puts to sleep whoever can. True: one had something to do instead.
+  bool PrepareSleep();
+
  private:
   Driver& driver_;
   BufferPool pool_;
   IntrusiveList<Flushable> dirty_;
+  IntrusiveList<Pollable, Pollable> awake_;
 };
 
 }  // namespace paipai

@@ -50,6 +50,12 @@ Result<size_t> RingWriter::Write(ByteSpan bytes) {
   return count;
 }
 
+Result<bool> RingWriter::HasRoom() {
+  const Result<size_t> room = Room();
+  if (!room) return room.error();
+  return *room > 0;
+}
+
 bool RingWriter::Publish() {
   control_->written.store(written_);
   return TakeFlag(control_->reader_sleeps);
@@ -78,6 +84,12 @@ Result<size_t> RingReader::Available() {
   }
   seen_written_ = written;
   return static_cast<size_t>(available);
+}
+
+Result<bool> RingReader::HasBytes() {
+  const Result<size_t> available = Available();
+  if (!available) return available.error();
+  return *available > 0;
 }
 
 Result<size_t> RingReader::Read(MutableByteSpan room) {

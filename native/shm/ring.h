@@ -50,6 +50,9 @@ class RingWriter {
   // Publish. Fails with PROTOCOL when the reader's count is impossible.
   Result<size_t> Write(ByteSpan bytes);
 
+  // Whether there is any room. Fails with PROTOCOL when the reader's count is impossible.
+  Result<bool> HasRoom();
+
   // True: the reader sleeps and is to be woken, once.
   bool Publish();
 
@@ -74,6 +77,8 @@ class RingReader {
   RingReader(const RingReader&) = delete;
   RingReader& operator=(const RingReader&) = delete;
 
+  // Whether there is anything to read. Fails with PROTOCOL when the writer's count is impossible.
+  Result<bool> HasBytes();
   // Copies what is there, at most `room`, and says how much; its place is free after Publish.
   // Fails with PROTOCOL when the writer's count is impossible.
   Result<size_t> Read(MutableByteSpan room);

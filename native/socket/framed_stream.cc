@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/crc32c.h"
+#include "frame/frame_encoder.h"
 #include "memory/pool_budget.h"
 
 namespace paipai {
@@ -77,13 +78,32 @@ void FramedStream::Flush() {
     OnQueueEmpty();
     return;
   }
-  if (send_failure_ == 0) stream_.Send();
+  if (send_failure_ == 0) SendNow();
 }
 
-size_t FramedStream::GatherSend(iovec* vectors, size_t max) { return queue_.Gather(vectors, max); }
+void FramedStream::SendNow() {
+  if (sends_shared_ && before_switch_bytes_ == 0) {
+    shared_->Send();
+  } else {
+    stream_.Send();
+  }
+}
+
+size_t FramedStream::GatherSend(iovec* vectors, size_t max) {
+  const size_t count = queue_.Gather(vectors, max);
+  if (before_switch_bytes_ == 0) return count;
+  size_t left = before_switch_bytes_;
+  for (size_t i = 0; i < count; ++i) {
+    vectors[i].iov_len = std::min(vectors[i].iov_len, left);
+    left -= vectors[i].iov_len;
+    if (left == 0) return i + 1;
+  }
+  return count;
+}
 
 void FramedStream::OnSent(size_t bytes) {
   queue_.Advance(bytes);
+  before_switch_bytes_ -= std::min(before_switch_bytes_, bytes);
   if (above_high_mark_ && queue_.queued_bytes() < kLowMarkBytes) {
     above_high_mark_ = false;
     Descriptor drained;
@@ -97,7 +117,7 @@ void FramedStream::OnSent(size_t bytes) {
   }
   sent_this_turn_ += bytes;
   if (sent_this_turn_ < kSendBytesPerTurn) {
-    stream_.Send();
+    SendNow();
   } else {
     loop_.RequestFlush(*this);
   }
@@ -116,8 +136,58 @@ void FramedStream::OnConnected() {
   connected.connection = id_;
   connected.kind = EventKind::kConnected;
   batch_.AddEvent(connected);
-  if (!paused_) stream_.StartReceiving();
+  if (!paused_) StartReceiving();
   loop_.RequestFlush(*this);
+}
+
+void FramedStream::StartReceiving() {
+  // Also when all bytes come by the ring: the end does not.
+  stream_.StartReceiving();
+  if (receives_shared_) shared_->StartReceiving();
+}
+
+// Shared memory.
+
+Result<void> FramedStream::SetSharedPair(SharedPair pair) {
+  if (shared_ != nullptr || !stream_.is_open()) return Error::Of(ErrorCode::INVALID_STATE);
+  StreamUser& user = *this;
+  auto shared = std::make_unique<SharedStream>(loop_, user, std::move(pair));
+  Result<void> opened = shared->Open();
+  if (opened) shared_ = std::move(shared);
+  return opened;
+}
+
+void FramedStream::DropSharedPair() {
+  if (!sends_shared_ && !receives_shared_) shared_.reset();
+}
+
+bool FramedStream::SwitchSending() {
+  if (shared_ == nullptr || sends_shared_ || queue_.has_bulk()) return false;
+  // What JS queued before goes before.
+  Settle();
+  if (!stream_.is_open()) return false;
+  uint8_t frame[kFrameHeaderBytes];
+  FrameHeader header{};
+  header.type = FrameType::kSwitch;
+  WriteFrameHeader(frame, header);
+  PP_ASSERT(queue_.AppendFrames(frame));
+  sends_shared_ = true;
+  before_switch_bytes_ = queue_.queued_bytes();
+  Settle();
+  if (!stream_.is_open()) return false;
+  OnQueued();
+  return true;
+}
+
+Result<void> FramedStream::SwitchReceiving(size_t bytes_behind) {
+  if (shared_ == nullptr || receives_shared_ || bytes_behind > 0) {
+    return Error::Of(ErrorCode::PROTOCOL);
+  }
+  receives_shared_ = true;
+  stream_.ExpectEndOnly();
+  if (!sends_shared_ && !SwitchSending()) return Error::Of(ErrorCode::PROTOCOL);
+  if (!paused_) shared_->StartReceiving();
+  return {};
 }
 
 // Receiving.
@@ -222,6 +292,11 @@ Result<void> FramedStream::ParseFrames(uint8_t* bytes, size_t size, size_t& kept
         AddFrame(header, EventKind::kFrame, batch_.OffsetOf(payload));
         next += wanted;
         kept = static_cast<size_t>(next - bytes);
+        if (header.type == FrameType::kSwitch) {
+          // Its payload, were there one, would be among them.
+          Result<void> switched = SwitchReceiving(static_cast<size_t>(end - payload));
+          if (!switched) return switched;
+        }
         continue;
       }
     }
@@ -348,11 +423,12 @@ void FramedStream::Pause() {
   if (send_failure_ != 0) return;  // Only the end is still to come.
   paused_ = true;
   stream_.StopReceiving();
+  if (shared_ != nullptr) shared_->StopReceiving();
 }
 
 void FramedStream::Resume() {
   paused_ = false;
-  stream_.StartReceiving();
+  StartReceiving();
 }
 
 void FramedStream::Shutdown() {
@@ -375,6 +451,7 @@ void FramedStream::OnSendFailed(int32_t result) {
 }
 
 void FramedStream::OnEnd(int32_t result) {
+  if (receives_shared_ && shared_->EndAfterBytes(result)) return;
   if (send_failure_ != 0) {
     Fail(send_failure_);
     return;
@@ -408,6 +485,7 @@ void FramedStream::Close() {
 
 void FramedStream::Release() {
   stream_.Close();
+  if (shared_ != nullptr) shared_->Close();
   queue_.Clear();
   if (large_.kind == LargeKind::kOwn) user_.OnLargeDropped();
   large_ = Large{};

@@ -11,6 +11,7 @@
 #include "frame/frame_layout.h"
 #include "loop/loop.h"
 #include "socket/inbound_batch.h"
+#include "socket/shared_stream.h"
 #include "socket/stream.h"
 #include "socket/write_queue.h"
 
@@ -66,6 +67,22 @@ class FramedStream final : public Flushable, private StreamUser, private WriteQu
   bool SetSink(uint32_t stream_id, MutableByteSpan target);
   // Bytes still to come for it are thrown away. False when there is none.
   bool ClearSink(uint32_t stream_id);
+
+  // Shared memory, which both directions move to, each behind a SWITCH frame: the last that goes
+  // through the socket, which from then on tells nothing but the end. First both ends have a half
+  // of the same pair.
+  //
+  //     the side that listened   | frames ... | SWITCH | by the ring ...
+  //     the other, on seeing it                        | SWITCH | by the ring ...
+  //
+  // Each SWITCH is also reported as a frame. Without a pair it is PROTOCOL to send one.
+
+  // Takes this end's half. Fails: INVALID_STATE when there is one, else -errno.
+  Result<void> SetSharedPair(SharedPair pair);
+  // Lets go of it, unless a direction has switched.
+  void DropSharedPair();
+  // Moves the direction of sending. False: no pair, switched already, or bulk is queued.
+  bool SwitchSending();
 
   // Longest payload taken from now on, in bytes.
   void LimitReceived(uint32_t frame_bytes_max) { frame_bytes_max_ = frame_bytes_max; }
@@ -123,6 +140,10 @@ class FramedStream final : public Flushable, private StreamUser, private WriteQu
   void ReportSink(Sink& sink);
   void ReportSinks();
   void AddFrame(const FrameHeader& header, EventKind kind, uint32_t offset);
+  // A SWITCH, behind which `bytes_behind` came through the same socket.
+  Result<void> SwitchReceiving(size_t bytes_behind);
+  void StartReceiving();
+  void SendNow();
   void Fail(int32_t result);
   void Release();
   void OnQueued();
@@ -145,6 +166,12 @@ class FramedStream final : public Flushable, private StreamUser, private WriteQu
   size_t offered_bytes_ = 0;        // Room that the receive under way was given.
   uint8_t* received_at_ = nullptr;  // Where the inbox part of the receive under way begins.
   std::vector<Sink> sinks_;
+
+  std::unique_ptr<SharedStream> shared_;
+  // How many of the queued bytes still go through the socket, once SWITCH is among them.
+  size_t before_switch_bytes_ = 0;
+  bool sends_shared_ = false;     // SWITCH is queued.
+  bool receives_shared_ = false;  // SWITCH has come.
 
   size_t sent_this_turn_ = 0;
   bool above_high_mark_ = false;

@@ -94,8 +94,16 @@ void Stream::SetKeepsAlive(bool keeps_alive) {
   if (fd_ >= 0) loop_.driver().SetKeepsAlive(slot_, keeps_alive);
 }
 
+size_t Stream::Receive::Gather(iovec* vectors, size_t max) {
+  if (!stream_.expects_end_) return stream_.user_.GatherReceive(vectors, max);
+  vectors[0] = {&stray_, sizeof(stray_)};
+  return 1;
+}
+
 void Stream::Receive::OnComplete(int32_t result) {
-  if (result > 0) {
+  if (result > 0 && stream_.expects_end_) {
+    stream_.user_.OnEnd(Error::Of(ErrorCode::PROTOCOL).result());
+  } else if (result > 0) {
     stream_.user_.OnReceived(static_cast<size_t>(result));
   } else {
     stream_.user_.OnEnd(result);

@@ -50,6 +50,8 @@ class Stream {
 
   void StartReceiving();
   void StopReceiving();
+  // From now on nothing but the end may come; a byte is PROTOCOL.
+  void ExpectEndOnly() { expects_end_ = true; }
   // Submits a send unless one is on its way: GatherSend is asked now or when the kernel has room.
   void Send();
   // Sends an end-of-stream behind everything that was sent.
@@ -67,13 +69,12 @@ class Stream {
   class Receive final : public Operation {
    public:
     explicit Receive(Stream& stream) : Operation(OperationKind::kReceive), stream_(stream) {}
-    size_t Gather(iovec* vectors, size_t max) override {
-      return stream_.user_.GatherReceive(vectors, max);
-    }
+    size_t Gather(iovec* vectors, size_t max) override;
     void OnComplete(int32_t result) override;
 
    private:
     Stream& stream_;
+    uint8_t stray_ = 0;  // Where a byte goes that may not come.
   };
   class SendOnce final : public Operation {
    public:
@@ -106,6 +107,7 @@ class Stream {
   int fd_ = -1;
   uint32_t slot_ = 0;
   bool connected_ = false;
+  bool expects_end_ = false;
 };
 
 }  // namespace paipai

@@ -60,6 +60,7 @@ class WriteQueue {
   bool empty() const {
     return head_ == whole_.size() && chunk_head_ == chunks_.size() && bulk_head_ == bulk_.size();
   }
+  bool has_bulk() const { return chunk_head_ < chunks_.size() || bulk_head_ < bulk_.size(); }
   // Bytes still to be sent, headers included.
   size_t queued_bytes() const { return queued_bytes_; }
   // Lets go of everything; no OnSentToken follows.

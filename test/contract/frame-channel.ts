@@ -648,7 +648,7 @@ export function frameChannelContract(name: string, world: ChannelWorld): void {
 
         test.each([
           ['version', { version: 2 }, 'PAIPAI_ERR_FRAME_VERSION'],
-          ['type', { type: 18 }, 'PAIPAI_ERR_FRAME_TYPE'],
+          ['type', { type: 20 }, 'PAIPAI_ERR_FRAME_TYPE'],
           ['sequence', { sequence: 1 }, 'PAIPAI_ERR_FRAME_SEQUENCE'],
         ])('another %s', async (_, fields, code) => {
           const { socket, log } = await rawPeer();

@@ -89,7 +89,7 @@ describe('golden frames', () => {
 
   test('there is one of each type', () => {
     const types = golden.connection.map(({ type }) => type);
-    expect(types).toEqual(Array.from({ length: 17 }, (_, i) => i + 1));
+    expect(types).toEqual(Array.from({ length: 19 }, (_, i) => i + 1));
   });
 
   test.each(all)('$file decodes', (frame) => {

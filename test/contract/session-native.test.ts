@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll } from 'vitest';
-import { engines, nativePairs } from '../support/native-networks.js';
+import { engines, nativePairs, pinned } from '../support/native-networks.js';
 import { sessionContract } from './session-contract.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'paipainet-'));
@@ -10,7 +10,10 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 let socketCount = 0;
 
 for (const [connecting, listening] of nativePairs) {
-  const networks = { connect: engines[connecting].network, listen: engines[listening].network };
+  const networks = {
+    connect: pinned(engines[connecting].network),
+    listen: pinned(engines[listening].network),
+  };
   const name = `${connecting}–${listening}`;
   sessionContract(`${name} over TCP`, () => ({ ...networks, address: 'tcp://127.0.0.1:0' }));
   sessionContract(`${name} over a Unix socket`, () => ({
@@ -18,3 +21,10 @@ for (const [connecting, listening] of nativePairs) {
     address: `unix://${join(folder, `${++socketCount}.sock`)}`,
   }));
 }
+
+const { network } = engines.native;
+sessionContract('native–native over shared memory', () => ({
+  connect: network,
+  listen: network,
+  address: 'tcp://127.0.0.1:0',
+}));

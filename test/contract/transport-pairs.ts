@@ -19,6 +19,12 @@ export interface Setting {
   readonly connecting: EngineName;
   readonly listening: EngineName;
   readonly scheme: 'tcp' | 'unix';
+  /** Whether they move to shared memory; else they are pinned to the socket. */
+  readonly sharesMemory?: boolean;
+}
+
+function pinOf({ scheme, sharesMemory = false }: Setting): { path?: 'tcp' | 'unix' } {
+  return sharesMemory ? {} : { path: scheme };
 }
 
 export const enginePairs: readonly (readonly [EngineName, EngineName])[] = [
@@ -48,6 +54,7 @@ export interface TransportPair {
 export async function listening(setting: Setting, options: ListenOptions = {}): Promise<Listener> {
   const listener = await listen(freshAddress(setting.scheme), {
     engine: setting.listening,
+    ...pinOf(setting),
     ...options,
   });
   onTestFinished(() => listener.close(0));
@@ -60,7 +67,11 @@ export async function connecting(
   address: string,
   options: ConnectOptions = {},
 ): Promise<Peer> {
-  const peer = await connect(address, { engine: setting.connecting, ...options });
+  const peer = await connect(address, {
+    engine: setting.connecting,
+    ...pinOf(setting),
+    ...options,
+  });
   onTestFinished(() => peer.destroy());
   return peer;
 }

@@ -196,6 +196,8 @@ std::vector<GoldenFrame> GoldenConnection() {
       Frame("15-ping.bin", FrameType::kPing, 0, 0, 0xDEADBEEF, Counting(64, 3)),
       Frame("16-pong.bin", FrameType::kPong, 0, 0, 0xCAFEF00D, Counting(1, 0)),
       Frame("17-goodbye.bin", FrameType::kGoodbye, 0, 0, 0, {}),
+      Frame("18-path.bin", FrameType::kPath, 0, 0, 0, Counting(48, 4)),
+      Frame("19-switch.bin", FrameType::kSwitch, 0, 0, 0, {}),
   };
   for (size_t index = 0; index < frames.size(); ++index) {
     frames[index].header.sequence = static_cast<uint32_t>(index);

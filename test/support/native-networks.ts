@@ -26,3 +26,13 @@ export const nativePairs = [
   ['native', 'js'],
   ['js', 'native'],
 ] as const;
+
+/** A network whose channels stay with their sockets. */
+export function pinned(network: Network): Network {
+  return {
+    engine: network.engine,
+    connect: (address, options) => network.connect(address, { ...options, path: address.scheme }),
+    listen: (address, onChannel, options) =>
+      network.listen(address, onChannel, { ...options, path: address.scheme }),
+  };
+}

@@ -8,6 +8,7 @@ import {
 import type { Env } from '../../base/env.js';
 import { engineChoices } from '../../node/select-network.js';
 import type { ListenOptions as SessionListenOptions, SessionOptions } from '../../session/types.js';
+import type { PathChoice } from '../../transport/frame-channel.js';
 import type { Backoff } from './backoff.js';
 import { type Codec, codecs } from './codec.js';
 import type {
@@ -21,6 +22,7 @@ import type {
 } from './types.js';
 
 const mebi = 1024 * 1024;
+const pathChoices: readonly PathChoice[] = ['auto', 'tcp', 'unix'];
 const codecNames: readonly CodecName[] = ['bytes', 'msgpack'];
 const queuedBytesMaxDefault = 16 * mebi;
 const deadlineMsDefault = 30_000;
@@ -105,6 +107,7 @@ function checkTransportOptions(env: Env, options: TransportOptions<unknown>): Se
     queuedBytesMax: options.queuedBytesMax ?? queuedBytesMaxDefault,
     deadlineMs: deadlineMs ?? deadlineMsDefault,
     spinMicroseconds: spinMicrosecondsOf(options.waiting),
+    path: checkOneOf('path', options.path ?? 'auto', pathChoices),
     ...(secret !== undefined && { secret }),
     ...(handshakeTimeoutMs !== undefined && { handshakeTimeoutMs }),
     ...(frameBytesMax !== undefined && { frameBytesMax }),

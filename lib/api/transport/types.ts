@@ -5,7 +5,7 @@ import type {
   PeerStats as SessionStats,
   PeerStream as SessionStream,
 } from '../../session/types.js';
-import type { ChannelPath, EngineName } from '../../transport/frame-channel.js';
+import type { ChannelPath, EngineName, PathChoice } from '../../transport/frame-channel.js';
 
 /** The words of `paipainet/transport`. `Payload` is `Uint8Array`, or `unknown` with the codec 'msgpack'. */
 
@@ -69,6 +69,11 @@ export interface TransportOptions<Payload> extends Handlers<Payload> {
    * which takes a whole CPU and saves the time of waking up, and sleeps after that. Default 'sleep'; the portable engine always sleeps.
    */
   waiting?: 'sleep' | { spinMicroseconds: number };
+  /**
+   * `'auto'`, the default: shared memory where both sides are native, on one host and of one user, else the socket of the address.
+   * `'tcp'`, `'unix'`: that socket in any case; it has to be the address's own. `peer.path` says what it came to.
+   */
+  path?: PathChoice;
   /** What payloads are; both sides must agree. Default 'bytes'. */
   codec?: unknown extends Payload ? CodecName : 'bytes';
   /** For a request without its own; Infinity is none. Default 30,000. */

@@ -304,7 +304,7 @@ describe('remote nodes', () => {
     net.addData(data);
     await net.start();
     expect((await net.process(data)).value).toMatchObject({ bytes: 5_000, shards: 5 });
-    expect(net.info().nodes).toMatchObject([{ id: 'far', address: remote.address, path: 'tcp' }]);
+    expect(net.info().nodes).toMatchObject([{ id: 'far', address: remote.address, path: 'shm' }]);
     await net.close();
 
     // It goes on, without the data of a net that is closed.

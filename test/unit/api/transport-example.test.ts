@@ -9,7 +9,7 @@ test('examples/transport.mjs runs, and says what happened', () => {
     'news a book has come',
     expect.stringMatching(/^(reader has seen the news|1048576 bytes of upload)$/) as string,
     expect.stringMatching(/^(reader has seen the news|1048576 bytes of upload)$/) as string,
-    'over tcp',
+    'over shm',
     '',
   ]);
 });
