@@ -19,7 +19,7 @@ of both sides, and prints the median of each figure with its spread.
 
   --vs NAMES     rivals, separated by commas (default: all that can run here)
   --rounds N     measured rounds (default 3); one more, not counted, comes first
-  --path NAME    tcp (loopback, the default) or unix
+  --path NAME    tcp (loopback, the default), unix, or shm: paipainet by shared memory, the others by tcp
   --json         also writes bench/results/DATE-CASE.json
   --out FILE     also writes the same to FILE
   --list         names the cases with their settings, and the peers
@@ -91,8 +91,8 @@ function readArguments(args: readonly string[]): Plan | null {
   const rounds = Number(values.rounds);
   if (!Number.isInteger(rounds) || rounds < 1)
     throw new Refusal('--rounds takes a whole number from 1');
-  if (values.path !== 'tcp' && values.path !== 'unix')
-    throw new Refusal('--path takes tcp or unix');
+  if (values.path !== 'tcp' && values.path !== 'unix' && values.path !== 'shm')
+    throw new Refusal('--path takes tcp, unix or shm');
   const settings: Record<string, string> = { path: values.path };
   for (const [setting, { fallback }] of Object.entries(chosen.settings)) {
     settings[setting] = String(values[setting] ?? fallback);

@@ -3,7 +3,7 @@ import { connect, listen, type Peer } from 'paipainet/transport';
 import { fillContent, messageBytesOf, Tally } from '../../support/content.js';
 import { Latencies } from '../../support/latencies.js';
 import { play, setting, warmUpSeconds } from '../../support/program.js';
-import { addressFor, engineOf, waitingOf } from './settings.js';
+import { addressFor, engineOf, pathOf, waitingOf } from './settings.js';
 
 await play({
   async server(settings) {
@@ -11,6 +11,7 @@ await play({
     const taken = new Tally();
     const listener = await listen(addressFor(settings), {
       engine: engineOf(settings),
+      path: pathOf(settings),
       waiting: waitingOf(settings),
       methods: {
         echo(payload) {
@@ -36,7 +37,11 @@ await play({
     const peers: Peer[] = [];
     for (let i = 0; i < count; i++) {
       peers.push(
-        await connect(address, { engine: engineOf(settings), waiting: waitingOf(settings) }),
+        await connect(address, {
+          engine: engineOf(settings),
+          path: pathOf(settings),
+          waiting: waitingOf(settings),
+        }),
       );
     }
     /** Of each peer: peer i of n sends number i + k * n as its message k. */

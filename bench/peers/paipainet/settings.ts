@@ -13,6 +13,12 @@ export function waitingOf({ waiting = 'sleep' }: Settings): 'sleep' | { spinMicr
   throw new Error(`--waiting takes sleep or spin, not ${waiting}`);
 }
 
+/** Of the setting `path`: pinned to the socket unless that is shared memory. */
+export function pathOf({ path }: Settings): 'auto' | 'tcp' | 'unix' {
+  if (path === 'shm') return 'auto';
+  return path === 'unix' ? 'unix' : 'tcp';
+}
+
 /** Where to listen: a port of the loopback that the system chooses, or the socket of the trial. */
 export function addressFor({ path, socket }: Settings): string {
   return path === 'unix' ? `unix://${socket}` : 'tcp://127.0.0.1:0';

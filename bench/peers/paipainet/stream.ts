@@ -2,7 +2,7 @@
 import { connect, listen } from 'paipainet/transport';
 import { fillContent, messageBytesOf, Tally } from '../../support/content.js';
 import { play, setting, warmUpSeconds } from '../../support/program.js';
-import { addressFor, engineOf } from './settings.js';
+import { addressFor, engineOf, pathOf } from './settings.js';
 
 /** Messages between two looks at the clock. */
 const sendsPerLook = 256;
@@ -13,6 +13,7 @@ await play({
     const taken = new Tally();
     const listener = await listen(addressFor(settings), {
       engine: engineOf(settings),
+      path: pathOf(settings),
       topics: {
         data(payload) {
           const expected = taken.count >>> 0;
@@ -35,7 +36,7 @@ await play({
   async client(settings, address) {
     const payloadBytes = messageBytesOf(settings['message-bytes']);
     const seconds = setting(settings, 'seconds', 2);
-    const peer = await connect(address, { engine: engineOf(settings) });
+    const peer = await connect(address, { engine: engineOf(settings), path: pathOf(settings) });
     // One for all messages: the payload is copied in the call.
     const words = new Int32Array(payloadBytes / 4);
     const payload = new Uint8Array(words.buffer);
