@@ -16,6 +16,7 @@ namespace {
 constexpr int kPollsPerYield = 4;
 // While memory brings messages, nothing else is asked more often than this, for a system call takes
 // as long as a message. libuv's own set knows our sockets too.
+constexpr int kMemoryPollsPerClock = 16;
 constexpr uint64_t kMemoryHotNs = 100'000;
 constexpr uint64_t kMemoryLookNs = 40'000;
 constexpr uint64_t kMemoryYieldNs = 5'000;
@@ -39,7 +40,7 @@ LoopHost::LoopHost(uv_loop_t* loop, LoopHostUser& user) : loop_(loop), user_(use
     if (host->user_.OnBeforeWait()) host->SkipNextWait();
     host->ApplyChanges();
     host->Spin();
-    if (uv_backend_timeout(host->loop_) != 0 && host->user_.OnSleep()) host->SkipNextWait();
+    host->PrepareSleep();
   });
   uv_check_start(&check_, [](uv_check_t* handle) {
     auto* host = static_cast<LoopHost*>(handle->data);
@@ -183,6 +184,22 @@ void LoopHost::Spin() {
   if (end == SpinEnd::kTurn) SkipNextWait();
 }
 
+void LoopHost::PrepareSleep() {
+  uint64_t until_ns = 0;
+  while (uv_backend_timeout(loop_) != 0 && user_.OnSleep()) {
+    const uint64_t now = uv_hrtime();
+    if (until_ns == 0) until_ns = now + kMemoryLookNs;
+    if (now >= until_ns) {
+      SkipNextWait();
+      return;
+    }
+    uv_update_time(loop_);
+    const bool has_leftovers = user_.OnAfterWait();
+    ApplyChanges();
+    if (has_leftovers) SkipNextWait();
+  }
+}
+
 LoopHost::SpinEnd LoopHost::SpinUntilReady(uint64_t turn_at, uint64_t& look_at) {
   // Closed, or something to do for libuv, by what JS did with the last batch.
   const int timeout_ms = uv_backend_timeout(loop_);
@@ -203,7 +220,9 @@ LoopHost::SpinEnd LoopHost::SpinUntilReady(uint64_t turn_at, uint64_t& look_at) 
       if (IsUvReady()) return SpinEnd::kTurn;
       look_at = now + (is_memory_hot ? kMemoryLookNs : kUvLookNs);
     }
-    if (user_.OnPoll()) {
+    // The clock takes longer than a look at memory.
+    for (int looks = 0; looks < (is_memory_hot ? kMemoryPollsPerClock : 1); ++looks) {
+      if (!user_.OnPoll()) continue;
       polled_ns_ = now;
       return SpinEnd::kReady;
     }

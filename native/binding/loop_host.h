@@ -77,6 +77,8 @@ class LoopHost final : public ReadinessHost {
   void ApplyChanges();
   void Apply(Poll& poll);
   void UpdateSpinSet(Poll& poll);
+  // The last thing before libuv waits: goes on at once with what has come by memory meanwhile.
+  void PrepareSleep();
   enum class SpinEnd { kReady, kTurn, kSleep };
   // In the place of libuv's wait: takes and delivers what comes, until libuv needs a turn, or it is
   // time to let it wait.
