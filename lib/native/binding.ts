@@ -83,3 +83,32 @@ export const EventKind = {
   drain: 7,
   listenerPaused: 8,
 } as const;
+
+/** Frame types whose small payloads may travel together, and the types of the frames in which they do, as in `lib/wire/frame.ts`. */
+export const FrameType = {
+  request: 5,
+  response: 6,
+  message: 9,
+  requests: 20,
+  responses: 21,
+  messages: 22,
+} as const;
+
+/** Longest payload of a frame of several. */
+export const severalBytesMax: number = 16 * 1024;
+/** In it, ahead of each payload, which is padded to a multiple of 8: its id, its length. */
+export const severalItemBytes = 8;
+
+export function severalOf(type: number): number {
+  if (type === FrameType.request) return FrameType.requests;
+  return type === FrameType.response ? FrameType.responses : FrameType.messages;
+}
+
+export function oneOf(several: number): number {
+  if (several === FrameType.requests) return FrameType.request;
+  return several === FrameType.responses ? FrameType.response : FrameType.message;
+}
+
+export function padded(payloadBytes: number): number {
+  return (payloadBytes + 7) & ~7;
+}

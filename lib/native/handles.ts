@@ -1,5 +1,14 @@
 import { errorOfResult, systemError } from '../base/errors.js';
-import { descriptorWords, EventKind, type NativeBinding } from './binding.js';
+import {
+  descriptorWords,
+  EventKind,
+  FrameType,
+  type NativeBinding,
+  oneOf,
+  padded,
+  severalItemBytes,
+} from './binding.js';
+import { headerBytes, Outbox, writeHeader } from './outbox.js';
 
 /** A frame as the addon reports it; one object for all, good during the call. `FrameView` of the transport has the same shape. */
 export interface NativeFrame {
@@ -31,7 +40,6 @@ export interface ListenerEvents {
   onPaused(result: number): void;
 }
 
-const headerBytes = 32;
 const backlog = 511;
 
 const cores = new WeakMap<NativeBinding, NativeCore>();
@@ -53,10 +61,10 @@ export function nativeCoreOf(binding: NativeBinding): NativeCore {
 export class NativeCore {
   readonly #binding: NativeBinding;
   readonly #inbox: Uint8Array;
+  readonly #inboxView: DataView;
   readonly #descriptors: Uint32Array;
   readonly #results: Int32Array;
-  readonly #outbox: Uint8Array;
-  readonly #outboxView: DataView;
+  readonly #outbox: Outbox;
   readonly #control: Uint32Array;
   readonly #largeHeader = new Uint8Array(headerBytes);
   readonly #connections = new Map<number, ConnectionEvents>();
@@ -67,11 +75,11 @@ export class NativeCore {
     this.#binding = binding;
     const memory = binding.open((count, large) => this.#onBatch(count, large));
     this.#inbox = new Uint8Array(memory.inbox);
+    this.#inboxView = new DataView(memory.inbox);
     this.#descriptors = new Uint32Array(memory.descriptors);
     this.#results = new Int32Array(memory.descriptors);
-    this.#outbox = new Uint8Array(memory.outbox);
-    this.#outboxView = new DataView(memory.outbox);
     this.#control = new Uint32Array(memory.control);
+    this.#outbox = new Outbox(memory.outbox, this.#control, () => binding.flush());
     this.#frame = {
       type: 0,
       flags: 0,
@@ -126,12 +134,7 @@ export class NativeCore {
     return this.#binding.remoteAddress(connection) ?? '';
   }
 
-  /**
-   * Queues a frame, its payload copied into the outbox, which it must fit.
-   *
-   *     outbox  | frame | frame | frame |        |
-   *             0                       control[0]
-   */
+  /** Queues a frame, its payload copied into the outbox, which it must fit. */
   send(
     connection: number,
     type: number,
@@ -141,25 +144,7 @@ export class NativeCore {
     argument: number,
     payload: Uint8Array | undefined,
   ): void {
-    const payloadBytes = payload === undefined ? 0 : payload.length;
-    let at = this.#control[0]!;
-    if (at + headerBytes + payloadBytes > this.#outbox.length) {
-      this.#binding.flush();
-      at = this.#control[0]!;
-    }
-    this.#writeHeader(
-      this.#outboxView,
-      at,
-      connection,
-      type,
-      flags,
-      name,
-      streamId,
-      argument,
-      payloadBytes,
-    );
-    if (payload !== undefined) this.#outbox.set(payload, at + headerBytes);
-    this.#control[0] = at + headerBytes + payloadBytes;
+    this.#outbox.add(connection, type, flags, name, streamId, argument, payload);
   }
 
   /** Queues a frame whose payload is referenced until `onSent(token)`. */
@@ -175,7 +160,7 @@ export class NativeCore {
   ): void {
     const header = this.#largeHeader;
     const view = new DataView(header.buffer);
-    this.#writeHeader(view, 0, connection, type, flags, name, streamId, argument, payload.length);
+    writeHeader(view, 0, connection, type, flags, name, streamId, argument, payload.length);
     this.#binding.sendLarge(connection, header, payload, token);
   }
 
@@ -274,35 +259,37 @@ export class NativeCore {
     this.#binding.closeDoor(connection);
   }
 
-  #writeHeader(
-    view: DataView,
-    at: number,
-    connection: number,
-    type: number,
-    flags: number,
-    name: number,
-    streamId: number,
-    argument: number,
-    payloadBytes: number,
-  ): void {
-    view.setUint32(at, type << 24, true);
-    view.setUint32(at + 4, flags | (name << 16), true);
-    view.setUint32(at + 8, payloadBytes, true);
-    view.setUint32(at + 12, streamId, true);
-    view.setUint32(at + 16, connection, true);
-    view.setUint32(at + 20, argument, true);
-  }
-
   #onBatch(count: number, large: ArrayBuffer[] | undefined): void {
     for (let i = 0; i < count; i++) {
       try {
         this.#onEvent(i * descriptorWords, large);
       } catch (thrown) {
-        // One receiver's mistake must not cost the others their events; it surfaces as an uncaught exception all the same.
-        queueMicrotask(() => {
-          throw thrown;
-        });
+        surface(thrown);
       }
+    }
+  }
+
+  /** The addon has checked that they are whole. */
+  #onSeveral(connection: number, events: ConnectionEvents): void {
+    const frame = this.#frame;
+    const { end, flags, name, argument } = frame;
+    const type = oneOf(frame.type);
+    for (let at = frame.start; at < end; ) {
+      frame.type = type;
+      frame.flags = flags;
+      frame.name = name;
+      frame.argument = argument;
+      frame.streamId = this.#inboxView.getUint32(at, true);
+      frame.start = at + severalItemBytes;
+      frame.end = frame.start + this.#inboxView.getUint32(at + 4, true);
+      at = frame.start + padded(frame.end - frame.start);
+      try {
+        events.onFrame(frame);
+      } catch (thrown) {
+        surface(thrown);
+      }
+      // Closed by what it brought.
+      if (this.#connections.get(connection) !== events) return;
     }
   }
 
@@ -337,7 +324,8 @@ export class NativeCore {
       frame.bytes = frame.owned ? new Uint8Array(large![offset]!) : this.#inbox;
       frame.start = frame.owned ? 0 : offset;
       frame.end = frame.start + length;
-      events.onFrame(frame);
+      if (frame.type < FrameType.requests) events.onFrame(frame);
+      else this.#onSeveral(id, events);
       return;
     }
     switch (kind) {
@@ -359,6 +347,13 @@ export class NativeCore {
         return;
     }
   }
+}
+
+/** One receiver's mistake must not cost the others their events; it surfaces as an uncaught exception all the same. */
+function surface(thrown: unknown): void {
+  queueMicrotask(() => {
+    throw thrown;
+  });
 }
 
 function systemOrOwn(result: number, tried: string, syscall: string, address: string): Error {

@@ -9,7 +9,10 @@ import {
   frameMagic,
   frameVersion,
   isFrameType,
+  severalBytesMax,
 } from './frame.js';
+import { readU32 } from './little-endian.js';
+import { checkSeveral, oneOf, padded, severalItemBytes } from './several.js';
 import { type Sink, SinkTable } from './sinks.js';
 
 /** One decoded frame. The object is reused: read it during `onFrame` only. */
@@ -267,10 +270,33 @@ export class FrameDecoder {
     frame.start = start;
     frame.end = end;
     frame.owned = owned;
+    if (frame.type >= FrameType.requests) return this.#deliverSeveral();
     this.#handler.onFrame(frame);
     // The frame object lives as long as the connection; the payload must not.
     frame.bytes = nothing;
     return null;
+  }
+
+  /** Small payloads that travel together are told one by one; see `several.ts`. */
+  #deliverSeveral(): PaipaiError | null {
+    const frame = this.#frame;
+    const { bytes, start, end, flags, name, argument } = frame;
+    const error = checkSeveral(bytes, start, end, this.#frameBytesMax);
+    const type = oneOf(frame.type);
+    for (let at = start; error === null && at < end && !this.#stopped; ) {
+      frame.type = type;
+      frame.flags = flags;
+      frame.name = name;
+      frame.argument = argument;
+      frame.streamId = readU32(bytes, at);
+      frame.bytes = bytes;
+      frame.start = at + severalItemBytes;
+      frame.end = frame.start + readU32(bytes, at + 4);
+      at = frame.start + padded(frame.end - frame.start);
+      this.#handler.onFrame(frame);
+    }
+    frame.bytes = nothing;
+    return error;
   }
 
   #payloadRefusal(): PaipaiError {
@@ -314,8 +340,9 @@ function checkHeader(
   const type = frameField.type(bytes, at);
   if (!isFrameType(type)) return refuse('PAIPAI_ERR_FRAME_TYPE', `no frame has type ${type}`);
   const payloadBytes = frameField.payloadBytes(bytes, at);
-  const limit =
-    type === FrameType.streamData ? Math.min(frameBytesMax, chunkBytesMax) : frameBytesMax;
+  let limit = frameBytesMax;
+  if (type === FrameType.streamData) limit = Math.min(frameBytesMax, chunkBytesMax);
+  else if (type >= FrameType.requests) limit = severalBytesMax;
   if (payloadBytes > limit) {
     return refuse(
       'PAIPAI_ERR_FRAME_TOO_LARGE',

@@ -27,6 +27,9 @@ export const pingBytesMax = 64;
 /** Longest name that NAME introduces. */
 export const nameBytesMax = 255;
 
+/** Longest payload of a frame of several small ones; taken whatever the frame limit is. */
+export const severalBytesMax: number = 16 * 1024;
+
 export const FrameType = {
   hello: 1,
   auth: 2,
@@ -47,10 +50,13 @@ export const FrameType = {
   goodbye: 17,
   path: 18,
   switch: 19,
+  requests: 20,
+  responses: 21,
+  messages: 22,
 } as const;
 
 const typeLeast = FrameType.hello;
-const typeMost = FrameType.switch;
+const typeMost = FrameType.messages;
 
 export function isFrameType(type: number): boolean {
   return type >= typeLeast && type <= typeMost;

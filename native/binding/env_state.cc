@@ -17,6 +17,10 @@ constexpr size_t kConnectionOffset = offsetof(FrameHeader, sequence);
 // Receives in one readiness: with chunks of 256 KiB 2 MiB, before others get their turn.
 constexpr int kReceivesMax = 8;
 
+// Of what JS queues in a turn the first so many bytes leave at once, for the other side to begin
+// with; later ones in larger pieces.
+constexpr uint32_t kFirstFlushBytes = 3072;
+
 uv_loop_t* UvLoopOf(Napi::Env env) {
   uv_loop_t* loop = nullptr;
   PP_ASSERT(napi_get_uv_event_loop(env, &loop) == napi_ok);
@@ -52,7 +56,7 @@ EnvState::EnvState(Napi::Env env)
       inbox_(env, kInboxBytes),
       descriptors_(env, kDescriptorsMax * sizeof(Descriptor)),
       outbox_(env, kOutboxBytes),
-      control_(env, 2 * sizeof(uint32_t)),
+      control_(env, 3 * sizeof(uint32_t)),
       outbox_data_(outbox_.As<uint8_t>().data()),
       control_data_(control_.As<uint32_t>().data()),
       host_(UvLoopOf(env), *this),
@@ -170,6 +174,7 @@ void EnvState::OnReady(uint32_t slot, bool readable, bool writable) {
 
 bool EnvState::OnBeforeWait() {
   Flush();
+  if (control_data_ != nullptr) control_data_[2] = kFirstFlushBytes;
   return more_to_send_ || batch_.has_events();
 }
 
@@ -188,6 +193,7 @@ bool EnvState::OnAfterWait() {
   OnPoll();
   Deliver();
   Flush();
+  if (control_data_ != nullptr) control_data_[2] = kFirstFlushBytes;
   retired_.clear();
   return more_to_send_ || batch_.has_events();
 }

@@ -160,7 +160,8 @@ class EnvState final : private LoopHostUser {
   SharedMemory outbox_;
   SharedMemory control_;
   uint8_t* outbox_data_ = nullptr;
-  uint32_t* control_data_ = nullptr;  // [0]: bytes used in the outbox; [1]: how often it was taken.
+  uint32_t* control_data_ = nullptr;  // [0]: bytes used in the outbox; [1]: how often it was taken;
+  // [2]: see kFirstFlushBytes.
 
   LoopHost host_;
   EpollDriver driver_;

@@ -29,9 +29,12 @@ inline Result<FrameHeader> CheckHeader(std::span<const uint8_t, kFrameHeaderByte
   if (header.type < kFrameTypeFirst || header.type > kFrameTypeLast) {
     return Error::Of(ErrorCode::FRAME_TYPE);
   }
-  const uint32_t payload_bytes_max = header.type == FrameType::kStreamData
-                                         ? std::min(frame_bytes_max, kChunkBytesMax)
-                                         : frame_bytes_max;
+  uint32_t payload_bytes_max = frame_bytes_max;
+  if (header.type == FrameType::kStreamData) {
+    payload_bytes_max = std::min(frame_bytes_max, kChunkBytesMax);
+  } else if (header.type >= FrameType::kRequests) {
+    payload_bytes_max = kSeveralBytesMax;
+  }
   if (header.payload_bytes > payload_bytes_max) return Error::Of(ErrorCode::FRAME_TOO_LARGE);
   return header;
 }

@@ -19,6 +19,9 @@ inline constexpr uint32_t kFrameBytesMaxDefault = 16u << 20;
 inline constexpr uint32_t kFrameBytesMaxLowest = 1u << 10;
 inline constexpr uint32_t kFrameBytesMaxHighest = 64u << 20;
 
+// Longest payload of a frame of several small ones; taken whatever the frame limit is.
+inline constexpr uint32_t kSeveralBytesMax = 16u << 10;
+
 // Longest payload of one STREAM_DATA frame.
 inline constexpr uint32_t kChunkBytesMax = 256u << 10;
 
@@ -42,10 +45,13 @@ enum class FrameType : uint8_t {
   kGoodbye = 17,
   kPath = 18,
   kSwitch = 19,
+  kRequests = 20,
+  kResponses = 21,
+  kMessages = 22,
 };
 
 inline constexpr FrameType kFrameTypeFirst = FrameType::kHello;
-inline constexpr FrameType kFrameTypeLast = FrameType::kSwitch;
+inline constexpr FrameType kFrameTypeLast = FrameType::kMessages;
 
 // The header exactly as it lies on the wire; on a little-endian host it may be copied to and from
 // it.

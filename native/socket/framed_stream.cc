@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/crc32c.h"
 #include "frame/frame_encoder.h"
+#include "frame/several.h"
 #include "memory/pool_budget.h"
 
 namespace paipai {
@@ -27,6 +28,8 @@ constexpr size_t kLowMarkBytes = size_t{256} << 10;
 // shorter still by the time the outbox is taken.
 constexpr size_t kHighMarkWithoutOutboxBytes = kHighMarkBytes - kOutboxBytes;
 static_assert(kHighMarkWithoutOutboxBytes > kLowMarkBytes);
+// Frames of several are parsed in the inbox, never assembled.
+static_assert(kSeveralBytesMax <= kInPlaceBytesMax);
 
 }  // namespace
 
@@ -288,6 +291,9 @@ Result<void> FramedStream::ParseFrames(uint8_t* bytes, size_t size, size_t& kept
       if (whole) {
         if (!sequence_.Accept(header.sequence)) return Error::Of(ErrorCode::FRAME_SEQUENCE);
         Result<void> intact = CheckPayload(header, {payload, header.payload_bytes});
+        if (intact && header.type >= FrameType::kRequests) {
+          intact = CheckSeveral({payload, header.payload_bytes}, frame_bytes_max_);
+        }
         if (!intact) return intact;
         AddFrame(header, EventKind::kFrame, batch_.OffsetOf(payload));
         next += wanted;

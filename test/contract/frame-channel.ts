@@ -648,12 +648,51 @@ export function frameChannelContract(name: string, world: ChannelWorld): void {
 
         test.each([
           ['version', { version: 2 }, 'PAIPAI_ERR_FRAME_VERSION'],
-          ['type', { type: 20 }, 'PAIPAI_ERR_FRAME_TYPE'],
+          ['type', { type: 23 }, 'PAIPAI_ERR_FRAME_TYPE'],
           ['sequence', { sequence: 1 }, 'PAIPAI_ERR_FRAME_SEQUENCE'],
         ])('another %s', async (_, fields, code) => {
           const { socket, log } = await rawPeer();
           socket.write(frameBytes(fields, counting(4)));
           expect(await log.closed()).toMatchObject({ code });
+        });
+
+        test('small payloads that travel together come one by one', async () => {
+          const { socket, log } = await rawPeer();
+          const several = Buffer.concat([
+            item(7, counting(3)),
+            item(9, counting(0)),
+            item(11, counting(16)),
+          ]);
+          for (const type of [20, 21, 22]) {
+            socket.write(frameBytes({ type, sequence: type - 20 }, several));
+          }
+          await log.frameCount(9);
+          expect(
+            log.frames.map(({ type, streamId, payloadBytes }) => [type, streamId, payloadBytes]),
+          ).toEqual(
+            [5, 6, 9].flatMap((type) => [
+              [type, 7, 3],
+              [type, 9, 0],
+              [type, 11, 16],
+            ]),
+          );
+          expect(log.frames[2]?.payload).toEqual(counting(16));
+        });
+
+        test.each([
+          ['nothing', Buffer.alloc(0), 'PAIPAI_ERR_PROTOCOL'],
+          ['half an item', item(1, counting(8)).subarray(0, 7), 'PAIPAI_ERR_PROTOCOL'],
+          ['an item that is cut', item(1, counting(9)).subarray(0, 16), 'PAIPAI_ERR_PROTOCOL'],
+          ['a cut padding', item(1, counting(9)).subarray(0, 17), 'PAIPAI_ERR_PROTOCOL'],
+          ['a length beyond all', item(1, counting(8), 0xffff_fff8), 'PAIPAI_ERR_'],
+          ['more than 16 KiB', item(1, counting(16 * 1024 - 7)), 'PAIPAI_ERR_FRAME_TOO_LARGE'],
+        ])('small payloads that travel together, %s', async (_, payload, code) => {
+          for (const type of [20, 21, 22]) {
+            const { socket, log } = await rawPeer();
+            socket.write(frameBytes({ type }, payload));
+            expect(await log.closed()).toMatchObject({ code: expect.stringContaining(code) });
+            expect(log.frames).toEqual([]);
+          }
         });
 
         test('frames in single bytes', async () => {
@@ -765,6 +804,15 @@ function socketOptions(address: Address) {
 }
 
 /** A frame with fields of our choice and checksums that fit them. */
+/** One of several small payloads. */
+function item(id: number, payload: Uint8Array, length: number = payload.length): Buffer {
+  const bytes = Buffer.alloc(8 + ((payload.length + 7) & ~7));
+  bytes.writeUInt32LE(id, 0);
+  bytes.writeUInt32LE(length, 4);
+  bytes.set(payload, 8);
+  return bytes;
+}
+
 function frameBytes(
   fields: { version?: number; type?: number; sequence?: number; length?: number },
   payload: Uint8Array,

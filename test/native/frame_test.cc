@@ -176,7 +176,7 @@ void EachBadFieldHasItsCode() {
   CHECK_EQUAL(ResultWithByte(3, 0, true), ResultOf(ErrorCode::FRAME_TYPE));
   CHECK_EQUAL(ResultWithByte(3, 1, true), 0);
   CHECK_EQUAL(ResultWithByte(3, 17, true), 0);
-  CHECK_EQUAL(ResultWithByte(3, 20, true), ResultOf(ErrorCode::FRAME_TYPE));
+  CHECK_EQUAL(ResultWithByte(3, 23, true), ResultOf(ErrorCode::FRAME_TYPE));
   CHECK_EQUAL(ResultWithByte(11, 0xFF, true), ResultOf(ErrorCode::FRAME_TOO_LARGE));
   CHECK_EQUAL(ResultWithByte(16, 1, true), ResultOf(ErrorCode::FRAME_SEQUENCE));
   CHECK_EQUAL(ResultWithByte(24, 0, true), ResultOf(ErrorCode::FRAME_PAYLOAD_CHECKSUM));

@@ -182,7 +182,7 @@ describe('bad bytes are refused', () => {
     ['two bytes of something else', Buffer.from('HT'), 'PAIPAI_ERR_FRAME_MAGIC'],
     ['another version', forge({ version: 2 }), 'PAIPAI_ERR_FRAME_VERSION'],
     ['type 0', forge({ type: 0 }), 'PAIPAI_ERR_FRAME_TYPE'],
-    ['type 20', forge({ type: 20 }), 'PAIPAI_ERR_FRAME_TYPE'],
+    ['type 23', forge({ type: 23 }), 'PAIPAI_ERR_FRAME_TYPE'],
     ['a length of 4 GiB', forge({ length: 0xffff_ffff }), 'PAIPAI_ERR_FRAME_TOO_LARGE'],
     [
       'a length above the limit',
