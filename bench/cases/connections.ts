@@ -11,6 +11,7 @@ export const connections: Case = {
     'message-bytes': { fallback: '64', help: 'payload, a multiple of 4' },
     connections: { fallback: '64', help: 'how many; 64 and 1000 are the usual ones' },
     seconds: { fallback: '2', help: 'how long is measured' },
+    surface: { fallback: 'fast', help: 'of paipainet: promises or fast' },
     engine: { fallback: 'native', help: 'of paipainet: native or js' },
   },
   memoryBytes: () => 0,

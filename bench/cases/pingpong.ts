@@ -14,6 +14,7 @@ export const pingpong: Case = {
     cpus: { fallback: '1', help: 'both sides on one CPU, or on two' },
     waiting: { fallback: 'sleep', help: 'sleep or spin; who cannot spin sleeps' },
     seconds: { fallback: '2', help: 'how long is measured' },
+    surface: { fallback: 'fast', help: 'of paipainet: promises or fast' },
     engine: { fallback: 'native', help: 'of paipainet: native or js' },
   },
   cpus: (settings) => Number(settings.cpus),

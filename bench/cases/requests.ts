@@ -11,6 +11,7 @@ export const requests: Case = {
     'in-flight': { fallback: '128', help: 'requests under way' },
     waiting: { fallback: 'sleep', help: 'sleep or spin; who cannot spin sleeps' },
     seconds: { fallback: '2', help: 'how long is measured' },
+    surface: { fallback: 'promises', help: 'of paipainet: promises or fast' },
     engine: { fallback: 'native', help: 'of paipainet: native or js' },
   },
   memoryBytes: () => 0,

@@ -43,6 +43,18 @@ export function checksumOf(words: Int32Array, start: number, end: number): numbe
 const scratchWords: Int32Array = new Int32Array(messageBytesMax / 4);
 const scratch: Uint8Array = new Uint8Array(scratchWords.buffer);
 
+let lastBytes: ArrayBufferLike = scratch.buffer;
+let lastWords: Int32Array = scratchWords;
+
+/** All whole words of the buffer behind `bytes`; that of the call before is at hand. */
+function wordsOf({ buffer }: Uint8Array): Int32Array {
+  if (buffer !== lastBytes) {
+    lastBytes = buffer;
+    lastWords = new Int32Array(buffer, 0, buffer.byteLength >> 2);
+  }
+  return lastWords;
+}
+
 /** Count and sum of checksums, whatever the order of the messages. */
 export class Tally {
   count = 0;
@@ -59,6 +71,18 @@ export class Tally {
     scratch.set(payload);
     this.add(checksumOf(scratchWords, 0, messageBytes / 4));
     return (scratchWords[0] ?? 0) >>> 0;
+  }
+
+  /** `addBytes` for a payload inside of `bytes`. */
+  addRange(bytes: Uint8Array, start: number, end: number, messageBytes: number): number {
+    if (end - start !== messageBytes) throw new RangeError(`${end - start} bytes came`);
+    if (((bytes.byteOffset + start) & 3) !== 0) {
+      return this.addBytes(bytes.subarray(start, end), messageBytes);
+    }
+    const words = wordsOf(bytes);
+    const first = (bytes.byteOffset + start) >> 2;
+    this.add(checksumOf(words, first, first + messageBytes / 4));
+    return (words[first] as number) >>> 0;
   }
 
   /** Adds `count` messages as they must be, numbered from `first` in steps of `stride`. */

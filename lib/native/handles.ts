@@ -68,6 +68,7 @@ export class NativeCore {
   readonly #control: Uint32Array;
   readonly #largeHeader = new Uint8Array(headerBytes);
   readonly #connections = new Map<number, ConnectionEvents>();
+  readonly #afterBatch: (() => void)[] = [];
   readonly #listeners = new Map<number, ListenerEvents>();
   readonly #frame: NativeFrame;
 
@@ -182,7 +183,13 @@ export class NativeCore {
   }
 
   queuedBytes(connection: number): number {
-    return this.#binding.queuedBytes(connection);
+    // Mostly nothing is queued anywhere, and that is seen without a call.
+    return this.#control[3] === 0 ? 0 : this.#binding.queuedBytes(connection);
+  }
+
+  /** Calls back once, behind all events of this batch and while its bytes are there; in any order. */
+  afterBatch(callback: () => void): void {
+    this.#afterBatch.push(callback);
   }
 
   flush(): void {
@@ -266,6 +273,15 @@ export class NativeCore {
       } catch (thrown) {
         surface(thrown);
       }
+    }
+    // One that is added meanwhile is called as well.
+    for (let callback = this.#afterBatch.pop(); callback !== undefined; ) {
+      try {
+        callback();
+      } catch (thrown) {
+        surface(thrown);
+      }
+      callback = this.#afterBatch.pop();
     }
   }
 

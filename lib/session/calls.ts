@@ -1,4 +1,4 @@
-import { checkBytes, checkDuration, checkSignal } from '../base/check.js';
+import { checkBytes, checkDuration, checkSignal, invalidArgument } from '../base/check.js';
 import { codeNumbers } from '../base/codes.js';
 import type { FrameView } from '../transport/frame-channel.js';
 import { decodeError } from '../wire/error-payload.js';
@@ -9,41 +9,56 @@ import { type Chained, IdTable } from './id-table.js';
 import type { IdSequence } from './ids.js';
 import type { Link } from './link.js';
 import { keepPayload, noBytes, ownPayload, viewPayload } from './payload.js';
-import type { RequestOptions } from './types.js';
+import type { OnAnswer, RequestOptions } from './types.js';
 
 type Resolve = (answer: Uint8Array) => void;
 type Reject = (error: Error) => void;
 
 /** A request of ours that waits for its answer. */
-class PendingCall extends Expiring implements Chained<PendingCall> {
-  readonly id: number;
+abstract class PendingCall extends Expiring implements Chained<PendingCall> {
+  id = 0;
   nextInChain: PendingCall | null = null;
-  readonly method: string;
-  readonly deadlineMs: number;
-  readonly resolve: Resolve;
-  readonly reject: Reject;
+  method = '';
+  deadlineMs = 0;
   readonly #calls: Calls;
-  #signal: AbortSignal | null = null;
 
-  constructor(
-    calls: Calls,
-    id: number,
-    method: string,
-    deadlineMs: number,
-    resolve: Resolve,
-    reject: Reject,
-  ) {
+  constructor(calls: Calls) {
     super();
     this.#calls = calls;
-    this.id = id;
-    this.method = method;
-    this.deadlineMs = deadlineMs;
-    this.resolve = resolve;
-    this.reject = reject;
   }
 
+  abstract answer(frame: FrameView): void;
+  abstract fail(error: Error): void;
+  /** It is over, and in no table or ring any more. */
+  release(): void {}
+
   override onDeadline(): void {
-    this.#calls.giveUp(this, deadlinePassed(`request '${this.method}'`, this.deadlineMs));
+    this.giveUp(deadlinePassed(`request '${this.method}'`, this.deadlineMs));
+  }
+
+  protected giveUp(error: Error & { readonly number: number }): void {
+    this.#calls.giveUp(this, error);
+  }
+}
+
+/** One that settles a promise. */
+class PromisedCall extends PendingCall {
+  readonly #resolve: Resolve;
+  readonly #reject: Reject;
+  #signal: AbortSignal | null = null;
+
+  constructor(calls: Calls, resolve: Resolve, reject: Reject) {
+    super(calls);
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  override answer(frame: FrameView): void {
+    this.#resolve(keepPayload(frame));
+  }
+
+  override fail(error: Error): void {
+    this.#reject(error);
   }
 
   listen(signal: AbortSignal): void {
@@ -51,7 +66,7 @@ class PendingCall extends Expiring implements Chained<PendingCall> {
     signal.addEventListener('abort', this);
   }
 
-  stopListening(): void {
+  override release(): void {
     this.#signal?.removeEventListener('abort', this);
   }
 
@@ -59,8 +74,39 @@ class PendingCall extends Expiring implements Chained<PendingCall> {
   handleEvent(): void {
     // Only a signal that was set can fire.
     const signal = this.#signal as AbortSignal;
-    this.#calls.giveUp(this, aborted(`request '${this.method}'`, signal));
+    this.giveUp(aborted(`request '${this.method}'`, signal));
   }
+}
+
+/** One that calls back with borrowed bytes, and is used again. */
+class FastCall extends PendingCall {
+  onAnswer: OnAnswer = unset;
+  nextFree: FastCall | null = null;
+
+  override answer(frame: FrameView): void {
+    this.#call(null, frame.bytes, frame.start, frame.end);
+  }
+
+  override fail(error: Error): void {
+    this.#call(error, noBytes, 0, 0);
+  }
+
+  #call(error: Error | null, bytes: Uint8Array, start: number, end: number): void {
+    const { onAnswer } = this;
+    this.onAnswer = unset;
+    try {
+      onAnswer(error, bytes, start, end);
+    } catch (thrown) {
+      // Not the session's affair: it surfaces as an uncaught exception.
+      process.nextTick(rethrow, thrown);
+    }
+  }
+}
+
+function unset(): void {}
+
+function rethrow(thrown: unknown): never {
+  throw thrown;
 }
 
 /** The requests this side makes. */
@@ -69,6 +115,7 @@ export class Calls {
   readonly #ids: IdSequence;
   readonly #onDone: () => void;
   readonly #pending = new IdTable<PendingCall>();
+  #free: FastCall | null = null;
 
   /** @param onDone called after each call that is over while no new work is taken */
   constructor(link: Link, ids: IdSequence, onDone: () => void) {
@@ -102,26 +149,65 @@ export class Calls {
       if (signal?.aborted) throw aborted(`request '${method}'`, signal);
     }
     link.checkRoom('request', method, bytes.length);
+    const call = new PromisedCall(this, resolve, reject);
+    this.#begin(call, method, bytes, deadlineMs);
+    if (signal !== undefined) call.listen(signal);
+  }
+
+  /** `start` for a callback. */
+  startFast(
+    method: string,
+    payload: Uint8Array,
+    onAnswer: OnAnswer,
+    deadlineMs: number | undefined,
+  ): void {
+    const link = this.#link;
+    if (!link.open) link.checkOpen(`request '${method}'`);
+    const bytes = checkBytes('payload', payload);
+    if (typeof onAnswer !== 'function') throw invalidArgument('onAnswer', 'a function', onAnswer);
+    const { settings } = link;
+    const checkedMs =
+      deadlineMs === undefined
+        ? settings.deadlineMs
+        : checkDuration('deadlineMs', deadlineMs, true);
+    link.checkRoom('request', method, bytes.length);
+    const call = this.#free ?? new FastCall(this);
+    this.#begin(call, method, bytes, checkedMs);
+    // Only now: what throws above leaves it where it was.
+    this.#free = call.nextFree;
+    call.nextFree = null;
+    call.onAnswer = onAnswer;
+  }
+
+  #begin(call: PendingCall, method: string, bytes: Uint8Array, deadlineMs: number): void {
+    const link = this.#link;
     const id = this.#ids.next;
     const nameIndex = link.nameIndex('method', method);
     link.send(FrameType.request, nameIndex, id, deadlineArgument(deadlineMs), ownPayload(bytes));
     this.#ids.accept(id);
-    const call = new PendingCall(this, id, method, deadlineMs, resolve, reject);
+    call.id = id;
+    call.method = method;
+    call.deadlineMs = deadlineMs;
     this.#pending.add(call);
     if (deadlineMs !== Infinity) link.deadlines.setGathered(call, deadlineMs);
-    if (signal !== undefined) call.listen(signal);
   }
 
   onResponse(frame: FrameView): void {
     const call = this.#finish(frame.streamId);
-    if (call !== null) call.resolve(keepPayload(frame));
+    if (call !== null) {
+      call.answer(frame);
+      this.#recycle(call);
+    }
     if (!this.#link.open) this.#onDone();
   }
 
   onError(frame: FrameView): void {
     const error = decodeError(frame.argument, viewPayload(frame));
     const call = this.#finish(frame.streamId);
-    if (call !== null) call.reject(error);
+    if (call !== null) {
+      call.fail(error);
+      this.#recycle(call);
+    }
     if (!this.#link.open) this.#onDone();
   }
 
@@ -129,7 +215,8 @@ export class Calls {
     if (this.#pending.take(call.id) === null) return;
     this.#release(call);
     this.#link.send(FrameType.cancel, 0, call.id, error.number, noBytes);
-    call.reject(error);
+    call.fail(error);
+    this.#recycle(call);
     if (!this.#link.open) this.#onDone();
   }
 
@@ -138,7 +225,7 @@ export class Calls {
     for (const call of this.#pending.takeAll()) {
       this.#release(call);
       const tried = `request '${call.method}'`;
-      call.reject(peerClosed(this.#link.channel.remoteAddress, tried, cause));
+      call.fail(peerClosed(this.#link.channel.remoteAddress, tried, cause));
     }
   }
 
@@ -153,7 +240,13 @@ export class Calls {
 
   #release(call: PendingCall): void {
     this.#link.deadlines.clear(call);
-    call.stopListening();
+    call.release();
+  }
+
+  #recycle(call: PendingCall): void {
+    if (!(call instanceof FastCall)) return;
+    call.nextFree = this.#free;
+    this.#free = call;
   }
 }
 

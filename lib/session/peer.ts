@@ -14,6 +14,7 @@ import { FrameType, frameHeaderBytes, pingBytesMax } from '../wire/frame.js';
 import { Calls, cancelNumbers } from './calls.js';
 import { Alarm, type Deadlines } from './deadlines.js';
 import { peerClosed, protocolError } from './failures.js';
+import { FastServing } from './fast-serving.js';
 import { Heartbeat, type HeartbeatSettings } from './heartbeat.js';
 import { IdSequence, type Role } from './ids.js';
 import { lingerMs } from './linger.js';
@@ -23,7 +24,7 @@ import { keepPayload, noBytes, ownPayload, viewPayload } from './payload.js';
 import { Serving } from './serving.js';
 import type { Settings } from './settings.js';
 import { Streams } from './streams.js';
-import type { Peer, PeerStats, PeerStream, RequestOptions } from './types.js';
+import type { OnAnswer, Peer, PeerStats, PeerStream, RequestOptions } from './types.js';
 
 const graceMsDefault = 1_000;
 
@@ -56,6 +57,7 @@ export class SessionPeer implements Peer, FrameReceiver {
   readonly #calls: Calls;
   readonly #serving: Serving;
   readonly #streams: Streams;
+  readonly #fast: FastServing | null;
   readonly #onGone: (peer: SessionPeer) => void;
   readonly #resolveClosed: (reason: Error | null) => void;
   #state: 'open' | 'closing' | 'closed' = 'open';
@@ -92,7 +94,13 @@ export class SessionPeer implements Peer, FrameReceiver {
     this.#calls = new Calls(link, ownIds, onDone);
     this.#serving = new Serving(link, this, peerIds, onDone);
     this.#streams = new Streams(link, this, ownIds, peerIds, onDone);
-    const { heartbeat } = settings;
+    const { heartbeat, service } = settings;
+    this.#fast =
+      service.fast === undefined
+        ? null
+        : new FastServing(link, this.#serving, service.fast, this.#names, this, () =>
+            this.#flushFast(),
+          );
     this.#heartbeat =
       heartbeat === null ? null : new Heartbeat(link, heartbeat, () => this.#onSilent(heartbeat));
   }
@@ -127,6 +135,10 @@ export class SessionPeer implements Peer, FrameReceiver {
       reject(error);
     }
     return answer;
+  }
+
+  requestFast(method: string, payload: Uint8Array, onAnswer: OnAnswer, deadlineMs?: number): void {
+    this.#calls.startFast(method, payload, onAnswer, deadlineMs);
   }
 
   send(topic: string, payload: Uint8Array = noBytes): boolean {
@@ -207,6 +219,13 @@ export class SessionPeer implements Peer, FrameReceiver {
     this.#link.framesReceived++;
     this.#link.bytesReceived += frameHeaderBytes + frame.end - frame.start;
     try {
+      const fast = this.#fast;
+      if (fast !== null) {
+        if (fast.take(frame)) return;
+        fast.flush();
+        // What a handler did may have ended all this.
+        if (this.#isOver) return;
+      }
       this.#dispatch(frame);
     } catch (error) {
       this.#end(toError(error));
@@ -228,6 +247,7 @@ export class SessionPeer implements Peer, FrameReceiver {
   }
 
   onClose(error: Error | null): void {
+    this.#flushFast();
     if (!this.#isOver) {
       this.#reason = error ?? peerClosed(this.remoteAddress, 'no goodbye was said', null);
       this.#settle();
@@ -241,6 +261,15 @@ export class SessionPeer implements Peer, FrameReceiver {
       this.#link.noteHandlerFailure('onClose', thrown);
     }
     this.#onGone(this);
+  }
+
+  #flushFast(): void {
+    if (this.#isOver) return;
+    try {
+      this.#fast?.flush();
+    } catch (error) {
+      this.#end(toError(error));
+    }
   }
 
   #dispatch(frame: FrameView): void {
@@ -357,6 +386,7 @@ export class SessionPeer implements Peer, FrameReceiver {
     this.#isOver = true;
     this.#link.open = false;
     this.#heartbeat?.stop();
+    this.#fast?.stop();
     const cause = this.#reason;
     this.#calls.failAll(cause);
     this.#serving.abandonAll(cause);

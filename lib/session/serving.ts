@@ -1,5 +1,6 @@
 import { checkBytes } from '../base/check.js';
 import { codeNumbers } from '../base/codes.js';
+import { deferred } from '../base/deferred.js';
 import { PaipaiError, toError } from '../base/errors.js';
 import type { FrameView } from '../transport/frame-channel.js';
 import { FrameType } from '../wire/frame.js';
@@ -8,8 +9,8 @@ import { deadlinePassed, peerClosed, protocolError, sessionClosed } from './fail
 import { type Chained, IdTable } from './id-table.js';
 import type { IdSequence } from './ids.js';
 import type { Link } from './link.js';
-import { keepPayload } from './payload.js';
-import type { IncomingRequest, Peer } from './types.js';
+import { keepPayload, noBytes, ownPayload } from './payload.js';
+import type { DeferredAnswer, IncomingRequest, Peer } from './types.js';
 
 /** A request of the peer. What is rarely asked for, its `signal`, is made when it is asked for. */
 class ServedRequest extends Expiring implements IncomingRequest, Chained<ServedRequest> {
@@ -101,10 +102,42 @@ export class Serving {
     return this.#inFlight.size;
   }
 
-  onRequest(frame: FrameView, method: string): void {
-    const id = frame.streamId;
+  /** @throws PaipaiError PAIPAI_ERR_PROTOCOL */
+  acceptId(id: number): void {
     if (!this.#ids.accept(id))
       throw protocolError(`request ${id} does not follow the ids before it`);
+  }
+
+  // `BatchAnswers`.
+
+  reply(id: number, bytes: Uint8Array): void {
+    this.#link.send(FrameType.response, 0, id, 0, ownPayload(checkBytes('bytes', bytes)));
+  }
+
+  replyRange(id: number, bytes: Uint8Array, start: number, end: number): void {
+    this.reply(id, bytes.subarray(start, end));
+  }
+
+  fail(id: number, error: unknown): void {
+    this.#link.sendFailure(FrameType.error, id, error);
+  }
+
+  defer(id: number, method: string, deadlineMs: number): DeferredAnswer {
+    const request = new ServedRequest(this.#link, this.#peer, id, method, noBytes, deadlineMs);
+    const { promise, resolve, reject } = deferred<Uint8Array>();
+    void this.#serveLater(request, promise);
+    return {
+      get signal() {
+        return request.signal;
+      },
+      reply: (bytes = noBytes) => resolve(checkBytes('bytes', bytes)),
+      fail: reject,
+    };
+  }
+
+  onRequest(frame: FrameView, method: string): void {
+    const id = frame.streamId;
+    this.acceptId(id);
     const refusal = this.#refusalOf(method, frame.end - frame.start);
     if (refusal !== null) {
       this.#link.checkFlood();

@@ -27,12 +27,53 @@ export interface PeerService {
    * anything else thrown becomes PAIPAI_ERR_REMOTE with its message. Throw `PAIPAI_ERR_METHOD_UNKNOWN` for a method that is not served.
    */
   onRequest?(request: IncomingRequest): Uint8Array | Promise<Uint8Array>;
+  readonly fast?: FastService;
   onMessage?(topic: string, payload: Uint8Array, peer: Peer): void;
   /** A stream the peer opened. What it throws, or rejects with, resets the stream. */
   onStream?(stream: PeerStream): void | Promise<void>;
   /** The session ended; exactly once. */
   onClose?(peer: Peer, error: Error | null): void;
 }
+
+/** Borrowed: gone when the call that got it returns. Payload `i` is `bytes` from `start(i)` to `end(i)`. */
+export interface MessageBatch {
+  /** The peer that `FastService.peerOf` gave. */
+  readonly peer: unknown;
+  /** The topic, or the method. */
+  readonly name: string;
+  /** 1 or more. */
+  readonly length: number;
+  readonly bytes: Uint8Array;
+  start(index: number): number;
+  end(index: number): number;
+}
+
+/** Each request wants one of the three, once; one that gets none fails with PAIPAI_ERR_REMOTE. */
+export interface RequestBatch extends MessageBatch {
+  /** Up to 16 KiB are copied in the call. */
+  reply(index: number, bytes?: Uint8Array): void;
+  /** `reply` with a part of `bytes` of the batch: an echo, or a prefix. */
+  replyRange(index: number, start: number, end: number): void;
+  fail(index: number, error: Error): void;
+  /** For an answer after the call; its payload is gone by then. */
+  defer(index: number): DeferredAnswer;
+}
+
+export interface DeferredAnswer {
+  readonly signal: AbortSignal;
+  reply(bytes?: Uint8Array): void;
+  fail(error: Error): void;
+}
+
+/** Handlers that take as many as came together, by name, before `PeerService` is asked. What one throws fails the rest of its batch. */
+export interface FastService {
+  readonly methods: ReadonlyMap<string, (batch: RequestBatch) => void>;
+  readonly topics: ReadonlyMap<string, (batch: MessageBatch) => void>;
+  peerOf(peer: Peer): unknown;
+}
+
+/** The answer lies in `bytes` from `start` to `end`, borrowed for this call; with an error it is empty. */
+export type OnAnswer = (error: Error | null, bytes: Uint8Array, start: number, end: number) => void;
 
 export interface PeerStats {
   framesSent: number;
@@ -63,6 +104,11 @@ export interface Peer extends AsyncDisposable {
    * _BACK_PRESSURE above `queuedBytesMax`, and then nothing was sent.
    */
   request(method: string, payload?: Uint8Array, options?: RequestOptions): Promise<Uint8Array>;
+  /**
+   * `request` without a promise: `onAnswer` is called once, in a later turn. Throws when nothing was sent: PAIPAI_ERR_CLOSED,
+   * _BACK_PRESSURE, _FRAME_TOO_LARGE, _INVALID_ARGUMENT. What `onAnswer` throws is an uncaught exception.
+   */
+  requestFast(method: string, payload: Uint8Array, onAnswer: OnAnswer, deadlineMs?: number): void;
   /** One way, in order with requests. False: queued, but above the high mark; wait for `drained()`. Throws when closed, or above `queuedBytesMax`. */
   send(topic: string, payload?: Uint8Array): boolean;
   /** Settles when the queue is below the low mark; at once when it is. */

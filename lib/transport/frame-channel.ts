@@ -107,6 +107,12 @@ export interface FrameChannel {
    */
   limitReceived(frameBytesMax: number): void;
 
+  /**
+   * Calls back once, when every frame that came together with this one has been told and before their bytes are gone. Call it in
+   * `onFrame`. Missing where each frame's bytes are gone when `onFrame` returns.
+   */
+  afterBatch?(callback: () => void): void;
+
   /** Hands what is queued to the system now instead of at the end of this turn. */
   flush(): void;
   /** Stops and starts reading from the peer; frames already read may still arrive. */

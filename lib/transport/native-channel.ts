@@ -126,6 +126,10 @@ export class NativeChannel implements FrameChannel, ConnectionEvents {
     this.#core.limitReceived(this.#connection, Math.min(frameBytesMax, this.#frameBytesMax));
   }
 
+  afterBatch(callback: () => void): void {
+    this.#core.afterBatch(callback);
+  }
+
   flush(): void {
     this.#core.flush();
   }

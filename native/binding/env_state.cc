@@ -56,7 +56,7 @@ EnvState::EnvState(Napi::Env env)
       inbox_(env, kInboxBytes),
       descriptors_(env, kDescriptorsMax * sizeof(Descriptor)),
       outbox_(env, kOutboxBytes),
-      control_(env, 3 * sizeof(uint32_t)),
+      control_(env, 4 * sizeof(uint32_t)),
       outbox_data_(outbox_.As<uint8_t>().data()),
       control_data_(control_.As<uint32_t>().data()),
       host_(UvLoopOf(env), *this),
@@ -64,6 +64,7 @@ EnvState::EnvState(Napi::Env env)
       loop_(driver_),
       batch_(inbox_.As<uint8_t>(), descriptors_.As<Descriptor>()),
       async_context_(std::make_unique<Napi::AsyncContext>(env, "paipainet")) {
+  if (control_data_ != nullptr) loop_.CountUnsentIn(&control_data_[3]);
   PP_ASSERT(napi_add_async_cleanup_hook(env, OnCleanup, this, &cleanup_) == napi_ok);
 }
 
@@ -252,8 +253,9 @@ void EnvState::Deliver() {
     large_.clear();
   }
   napi_value returned;
-  const napi_status status = napi_make_callback(env_, *async_context_, env_.Global(),
-                                                on_batch_.Value(), 2, arguments, &returned);
+  const napi_value on_batch = on_batch_.Value();
+  const napi_status status =
+      napi_make_callback(env_, *async_context_, on_batch, on_batch, 2, arguments, &returned);
   napi_value thrown;
   if (status == napi_pending_exception &&
       napi_get_and_clear_last_exception(env_, &thrown) == napi_ok) {

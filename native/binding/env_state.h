@@ -161,7 +161,7 @@ class EnvState final : private LoopHostUser {
   SharedMemory control_;
   uint8_t* outbox_data_ = nullptr;
   uint32_t* control_data_ = nullptr;  // [0]: bytes used in the outbox; [1]: how often it was taken;
-  // [2]: see kFirstFlushBytes.
+  // [2]: see kFirstFlushBytes; [3]: how many connections have bytes that the system has not taken.
 
   LoopHost host_;
   EpollDriver driver_;

@@ -175,8 +175,8 @@ void LoopHost::Spin() {
   uint64_t look_at = begun_ns + kUvLookNs;
   SpinEnd end;
   while ((end = SpinUntilReady(turn_at, look_at)) == SpinEnd::kReady) {
-    // Timers that JS now starts count from now.
-    uv_update_time(loop_);
+    // Timers that JS now starts count from now, in milliseconds.
+    if (spun_ns_ / 1'000'000 > uv_now(loop_)) uv_update_time(loop_);
     const bool has_leftovers = user_.OnAfterWait();
     ApplyChanges();
     if (has_leftovers) SkipNextWait();
@@ -214,6 +214,7 @@ LoopHost::SpinEnd LoopHost::SpinUntilReady(uint64_t turn_at, uint64_t& look_at) 
   uint64_t yield_at = now + kMemoryYieldNs;
   for (int polls = 1;; ++polls) {
     const bool is_memory_hot = now < polled_ns_ + kMemoryHotNs;
+    spun_ns_ = now;
     if (now >= sleep_at) return SpinEnd::kSleep;
     if (now >= turn_at) return SpinEnd::kTurn;
     if (now >= look_at) {

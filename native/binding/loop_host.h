@@ -102,6 +102,7 @@ class LoopHost final : public ReadinessHost {
   SpinSet spin_set_;  // Open while the loop may spin.
   uint64_t spin_ns_ = 0;
   uint64_t messages_ns_ = 0;  // When the last messages were noticed.
+  uint64_t spun_ns_ = 0;      // When spinning last looked at the clock.
   uint64_t polled_ns_ = 0;    // When OnPoll last found something.
   bool had_messages_ = false;
 };

@@ -216,7 +216,9 @@ void EpollDriver::RunWriting(uint32_t index) {
     for (size_t i = 0; i < message.msg_iovlen; ++i) offered += vectors[i].iov_len;
     ssize_t sent;
     do {
-      sent = sendmsg(slot.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+      sent = message.msg_iovlen == 1
+                 ? send(slot.fd, vectors[0].iov_base, vectors[0].iov_len, MSG_NOSIGNAL)
+                 : sendmsg(slot.fd, &message, MSG_NOSIGNAL);
     } while (sent < 0 && errno == EINTR);
     if (sent < 0 && WouldBlock(errno)) {
       slot.blocked = true;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "base/intrusive_list.h"
 #include "io/driver.h"
@@ -53,6 +54,14 @@ class Loop {
   // does not sleep.
   bool Flush();
 
+  // How many have bytes queued that the system has not taken; kept in `*place` from now on.
+  void CountUnsentIn(uint32_t* place) {
+    *place = *unsent_count_;
+    unsent_count_ = place;
+  }
+  void AddUnsent() { ++*unsent_count_; }
+  void RemoveUnsent() { --*unsent_count_; }
+
   // From now on `user` is polled.
   void Wake(Pollable& user) {
     if (!user.is_linked()) awake_.PushBack(user);
@@ -65,6 +74,8 @@ class Loop {
 
  private:
   Driver& driver_;
+  uint32_t own_unsent_count_ = 0;
+  uint32_t* unsent_count_ = &own_unsent_count_;
   BufferPool pool_;
   IntrusiveList<Flushable> dirty_;
   IntrusiveList<Pollable, Pollable> awake_;

@@ -38,9 +38,15 @@ Result<size_t> RingWriter::Room() {
 }
 
 Result<size_t> RingWriter::Write(ByteSpan bytes) {
-  const Result<size_t> room = Room();
-  if (!room) return room.error();
-  const size_t count = std::min(bytes.size(), *room);
+  // The reader's count lies in the reader's cache: it is fetched only when what is known is too
+  // little.
+  size_t known = static_cast<size_t>(capacity_ - (written_ - seen_read_));
+  if (known < bytes.size()) {
+    const Result<size_t> room = Room();
+    if (!room) return room.error();
+    known = *room;
+  }
+  const size_t count = std::min(bytes.size(), known);
   const size_t begin = static_cast<size_t>(written_ & (capacity_ - 1));
   const size_t first = std::min(count, static_cast<size_t>(capacity_) - begin);
   // An empty span may have a null pointer, which memcpy must not see.
@@ -105,6 +111,7 @@ Result<size_t> RingReader::Read(MutableByteSpan room) {
 }
 
 bool RingReader::Publish() {
+  published_ = read_;
   control_->read.store(read_);
   return TakeFlag(control_->writer_sleeps);
 }

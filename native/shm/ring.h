@@ -85,6 +85,10 @@ class RingReader {
 
   // True: the writer sleeps and is to be woken, once.
   bool Publish();
+  // Whether enough was read since that it should be told: each telling costs both ends a miss of
+  // the cache. A writer that finds no room has at least the rest of the ring before it is ever in
+  // need of the word, so none waits for ever.
+  bool ShouldPublish() const { return read_ - published_ >= capacity_ / 4; }
 
   // Before waiting for bytes. False: there are some, so do not sleep; true: sleep until woken.
   // Fails with PROTOCOL as Read does.
@@ -97,6 +101,7 @@ class RingReader {
   const uint8_t* const bytes_;
   const uint64_t capacity_;
   uint64_t read_ = 0;
+  uint64_t published_ = 0;
   uint64_t seen_written_ = 0;
 };
 

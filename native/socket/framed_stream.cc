@@ -68,6 +68,7 @@ void FramedStream::SendBulk(uint32_t stream_id, ByteSpan bytes, uint32_t token) 
 
 void FramedStream::OnQueued() {
   if (queue_.queued_bytes() > kHighMarkWithoutOutboxBytes) above_high_mark_ = true;
+  SetUnsent(true);
   loop_.RequestFlush(*this);
 }
 
@@ -126,7 +127,17 @@ void FramedStream::OnSent(size_t bytes) {
   }
 }
 
+void FramedStream::SetUnsent(bool is_unsent) {
+  if (std::exchange(is_unsent_, is_unsent) == is_unsent) return;
+  if (is_unsent) {
+    loop_.AddUnsent();
+  } else {
+    loop_.RemoveUnsent();
+  }
+}
+
 void FramedStream::OnQueueEmpty() {
+  SetUnsent(false);
   if (peer_ended_) {
     Fail(0);
   } else if (shutting_down_ && stream_.is_connected()) {
@@ -493,6 +504,7 @@ void FramedStream::Release() {
   stream_.Close();
   if (shared_ != nullptr) shared_->Close();
   queue_.Clear();
+  SetUnsent(false);
   if (large_.kind == LargeKind::kOwn) user_.OnLargeDropped();
   large_ = Large{};
   partial_.reset();

@@ -148,6 +148,7 @@ class FramedStream final : public Flushable, private StreamUser, private WriteQu
   void Release();
   void OnQueued();
   void OnQueueEmpty();
+  void SetUnsent(bool is_unsent);
 
   Loop& loop_;
   InboundBatch& batch_;
@@ -175,6 +176,7 @@ class FramedStream final : public Flushable, private StreamUser, private WriteQu
 
   size_t sent_this_turn_ = 0;
   bool above_high_mark_ = false;
+  bool is_unsent_ = false;  // As the loop counts it.
   int32_t send_failure_ =
       0;  // Nothing can be sent any more, for this reason; what has come is still read.
   bool paused_ = true;

@@ -142,7 +142,7 @@ bool SharedStream::Receive() {
     // No room in this turn: the bytes stay, and so does this one among the awake.
     if (received == 0) return did;
     did = true;
-    if (reader_.Publish()) Wake();
+    if (reader_.ShouldPublish() && reader_.Publish()) Wake();
     user_.OnReceived(received);
   }
   return did;

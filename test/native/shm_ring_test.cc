@@ -90,17 +90,21 @@ void OnlyASleeperIsWokenAndOnce() {
 
 void AReaderThatClaimsTheImpossibleIsFound() {
   std::array<uint8_t, 3> three{1, 2, 3};
-  for (const uint64_t claimed : {uint64_t{4}, uint64_t{1} << 63, ~uint64_t{0}}) {
+  for (const uint64_t claimed : {uint64_t{4}, uint64_t{1} << 63, ~uint64_t{0} - 3}) {
     Fixture<64> with;
     CHECK_EQUAL(*with.writer.Write(three), 3);
     with.control().read = claimed;
-    CHECK(with.writer.Write(three).error().Is(ErrorCode::PROTOCOL));
+    // It looks at the count when it needs more room than it knows of.
+    CHECK_EQUAL(*with.writer.Write(three), 3);
+    with.control().read = claimed + 3;
+    CHECK(with.writer.Write(Counting(59)).error().Is(ErrorCode::PROTOCOL));
+    CHECK(with.writer.HasRoom().error().Is(ErrorCode::PROTOCOL));
     CHECK(with.writer.PrepareSleep().error().Is(ErrorCode::PROTOCOL));
   }
   Fixture<64> with;
   CHECK_EQUAL(*with.writer.Write(three), 3);
   with.control().read = 2;
-  CHECK_EQUAL(*with.writer.Write(three), 3);
+  CHECK_EQUAL(*with.writer.Write(Counting(62)), 62);
   with.control().read = 1;  // Backwards.
   CHECK(with.writer.Write(three).error().Is(ErrorCode::PROTOCOL));
 }

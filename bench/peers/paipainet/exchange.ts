@@ -1,9 +1,12 @@
-/** The cases `pingpong`, `requests` and `connections`: one promise for each request, deadlines and heartbeats on. */
-import { connect, listen, type Peer } from 'paipainet/transport';
+/**
+ * The cases `pingpong`, `requests` and `connections`: one promise for each request, or callbacks with borrowed bytes, as the
+ * setting `surface` has it; deadlines and heartbeats on.
+ */
+import { connect, listen, type OnAnswer, type Peer } from 'paipainet/transport';
 import { fillContent, messageBytesOf, Tally } from '../../support/content.js';
 import { Latencies } from '../../support/latencies.js';
 import { play, setting, warmUpSeconds } from '../../support/program.js';
-import { addressFor, engineOf, pathOf, waitingOf } from './settings.js';
+import { addressFor, engineOf, isFast, pathOf, waitingOf } from './settings.js';
 
 await play({
   async server(settings) {
@@ -13,6 +16,19 @@ await play({
       engine: engineOf(settings),
       path: pathOf(settings),
       waiting: waitingOf(settings),
+      fast: {
+        methods: {
+          fastEcho(batch) {
+            const { bytes, length } = batch;
+            for (let i = 0; i < length; i++) {
+              const start = batch.start(i);
+              const end = batch.end(i);
+              taken.addRange(bytes, start, end, payloadBytes);
+              batch.replyRange(i, start, end);
+            }
+          },
+        },
+      },
       methods: {
         echo(payload) {
           taken.addBytes(payload, payloadBytes);
@@ -66,6 +82,30 @@ await play({
       }
     };
 
+    /** The same by callbacks: each answer starts the next request. */
+    const callFast = ({ fast }: Peer, index: number): Promise<void> =>
+      new Promise((resolve, reject) => {
+        let number = 0;
+        const next = (): void => {
+          if (isOver) return resolve();
+          const sentCount = sentCounts[index] ?? 0;
+          sentCounts[index] = sentCount + 1;
+          number = (index + sentCount * count) >>> 0;
+          fillContent(words, 0, words.length, number);
+          fast.request('fastEcho', payload, onAnswer);
+        };
+        const onAnswer: OnAnswer = (error, bytes, start, end) => {
+          if (error !== null) return reject(error);
+          if (answered.addRange(bytes, start, end, payloadBytes) !== number) {
+            return reject(new Error(`request ${number} got another answer`));
+          }
+          latencies?.lap();
+          next();
+        };
+        next();
+      });
+    const one = isFast(settings) ? callFast : call;
+
     const exchangeFor = async (duration: number): Promise<void> => {
       isOver = false;
       setTimeout(() => {
@@ -73,7 +113,7 @@ await play({
       }, duration * 1e3);
       latencies?.start();
       const calls = peers.flatMap((peer, index) =>
-        Array.from({ length: inFlight }, () => call(peer, index)),
+        Array.from({ length: inFlight }, () => one(peer, index)),
       );
       await Promise.all(calls);
     };

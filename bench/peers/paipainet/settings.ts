@@ -13,6 +13,12 @@ export function waitingOf({ waiting = 'sleep' }: Settings): 'sleep' | { spinMicr
   throw new Error(`--waiting takes sleep or spin, not ${waiting}`);
 }
 
+/** Of the setting `surface`. */
+export function isFast({ surface = 'promises' }: Settings): boolean {
+  if (surface === 'promises' || surface === 'fast') return surface === 'fast';
+  throw new Error(`--surface takes promises or fast, not ${surface}`);
+}
+
 /** Of the setting `path`: pinned to the socket unless that is shared memory. */
 export function pathOf({ path }: Settings): 'auto' | 'tcp' | 'unix' {
   if (path === 'shm') return 'auto';

@@ -1,4 +1,4 @@
-/** The case `stream`: `send`, and `drained` when it says that too much waits. */
+/** The case `stream`: `send`, and `drained` when it says that too much waits; they are taken on the fast surface. */
 import { connect, listen } from 'paipainet/transport';
 import { fillContent, messageBytesOf, Tally } from '../../support/content.js';
 import { play, setting, warmUpSeconds } from '../../support/program.js';
@@ -14,11 +14,16 @@ await play({
     const listener = await listen(addressFor(settings), {
       engine: engineOf(settings),
       path: pathOf(settings),
-      topics: {
-        data(payload) {
-          const expected = taken.count >>> 0;
-          const number = taken.addBytes(payload, payloadBytes);
-          if (number !== expected) throw new Error(`message ${number} came out of order`);
+      fast: {
+        topics: {
+          data(batch) {
+            const { bytes, length } = batch;
+            for (let i = 0; i < length; i++) {
+              const expected = taken.count >>> 0;
+              const number = taken.addRange(bytes, batch.start(i), batch.end(i), payloadBytes);
+              if (number !== expected) throw new Error(`message ${number} came out of order`);
+            }
+          },
         },
       },
       // Messages and requests are in order, so all that was sent before it has come.

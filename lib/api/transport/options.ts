@@ -11,10 +11,10 @@ import type { ListenOptions as SessionListenOptions, SessionOptions } from '../.
 import type { PathChoice } from '../../transport/frame-channel.js';
 import type { Backoff } from './backoff.js';
 import { type Codec, codecs } from './codec.js';
+import type { ServiceHandlers } from './service.js';
 import type {
   CodecName,
   ConnectOptions,
-  Handlers,
   ListenOptions,
   ReconnectOptions,
   RequestOptions,
@@ -32,14 +32,14 @@ export interface ListenSettings {
   /** Without the service, which needs somebody to serve for. */
   readonly session: SessionListenOptions;
   readonly codec: Codec;
-  readonly handlers: Handlers<unknown>;
+  readonly handlers: ServiceHandlers;
   readonly dropsSlowPeers: boolean;
 }
 
 export interface ConnectSettings {
   readonly session: SessionOptions;
   readonly codec: Codec;
-  readonly handlers: Handlers<unknown>;
+  readonly handlers: ServiceHandlers;
   readonly backoff: Backoff | null;
   readonly queuedRequestsMax: number;
   readonly queuedBytesMax: number;
@@ -129,12 +129,20 @@ function codecOf(codec: unknown): Codec {
   return codecs[checkOneOf('codec', codec ?? 'bytes', codecNames)];
 }
 
-function checkHandlers(options: Handlers<unknown>): Handlers<unknown> {
+function checkHandlers(options: TransportOptions<unknown>): ServiceHandlers {
   checkFunctions('methods', options.methods);
   checkFunctions('topics', options.topics);
   checkFunction('onRequest', options.onRequest);
   checkFunction('onMessage', options.onMessage);
   checkFunction('onStream', options.onStream);
+  const { fast, codec } = options;
+  if (fast !== undefined) {
+    checkObject('fast', fast);
+    checkFunctions('fast.methods', fast.methods);
+    checkFunctions('fast.topics', fast.topics);
+    if (codec === 'msgpack')
+      throw invalidArgument('fast', "missing with the codec 'msgpack'", fast);
+  }
   return options;
 }
 

@@ -16,6 +16,7 @@ import { type Codec, codecs } from './codec.js';
 import { checkRequestOptions } from './options.js';
 import type { Redial } from './redial.js';
 import type {
+  FastPeer,
   Peer,
   PeerEvents,
   PeerState,
@@ -58,6 +59,7 @@ export class TransportPeer extends EventEmitter<PeerEvents<unknown>> implements 
   #reconnection: Reconnection | null = null;
   #keepsAlive = true;
   #isPressed = false;
+  #fast: FastPeer | null = null;
   #connections = 0;
   #messagesUnhandled = 0;
   /** Of the sessions before this one. */
@@ -84,6 +86,19 @@ export class TransportPeer extends EventEmitter<PeerEvents<unknown>> implements 
 
   get remoteAddress(): string {
     return this.#session.remoteAddress;
+  }
+
+  get fast(): FastPeer {
+    this.#fast ??= {
+      request: (method, payload, onAnswer, deadlineMs) => {
+        if (this.#isBetweenConnections) throw this.#noConnection(`request '${method}'`);
+        const session = this.#session;
+        session.requestFast(method, payload, onAnswer, deadlineMs);
+        if (session.queuedBytes > queueBytesHigh) this.#onPressure();
+      },
+      send: (topic, payload) => this.sendBytes(topic, payload),
+    };
+    return this.#fast;
   }
 
   get remoteNodeId(): string {

@@ -1,5 +1,6 @@
 import { PaipaiError } from '../../base/errors.js';
 import type {
+  FastService,
   IncomingRequest,
   PeerService,
   Peer as SessionPeer,
@@ -7,7 +8,9 @@ import type {
 } from '../../session/types.js';
 import { type Codec, encodeAnswer } from './codec.js';
 import type { TransportPeer } from './peer.js';
-import type { Handlers, Peer, RequestContext } from './types.js';
+import type { FastHandlers, Handlers, Peer, RequestContext } from './types.js';
+
+export type ServiceHandlers = Handlers<unknown> & { fast?: FastHandlers };
 
 /** What a request comes with; its `signal` is made when it is asked for. */
 class ServedContext implements RequestContext<unknown> {
@@ -38,11 +41,11 @@ class ServedContext implements RequestContext<unknown> {
  * @param peerOf the peer that people know, by its session
  */
 export function serviceOf(
-  handlers: Handlers<unknown>,
+  handlers: ServiceHandlers,
   codec: Codec,
   peerOf: (session: SessionPeer) => TransportPeer,
 ): Omit<PeerService, 'onClose'> {
-  const { methods = {}, onRequest, topics = {}, onMessage, onStream } = handlers;
+  const { methods = {}, onRequest, topics = {}, onMessage, onStream, fast } = handlers;
   const ownMethods = new Map(Object.entries(methods));
   const ownTopics = new Map(Object.entries(topics));
 
@@ -62,6 +65,8 @@ export function serviceOf(
   };
 
   return {
+    ...(fast !== undefined && { fast: fastServiceOf(fast, peerOf) }),
+
     onRequest(request: IncomingRequest): Uint8Array | Promise<Uint8Array> {
       const result = answer(request);
       // Bytes, the most frequent answer, need no search of their prototypes for `then`.
@@ -85,6 +90,18 @@ export function serviceOf(
       if (onStream !== undefined) return onStream(stream, { peer });
       peer.takeStream(stream);
     },
+  };
+}
+
+function fastServiceOf(
+  { methods = {}, topics = {} }: FastHandlers,
+  peerOf: (session: SessionPeer) => TransportPeer,
+): FastService {
+  // The peers of `batch` are ours, which `peerOf` gives the session.
+  return {
+    methods: new Map(Object.entries(methods)) as FastService['methods'],
+    topics: new Map(Object.entries(topics)) as FastService['topics'],
+    peerOf,
   };
 }
 

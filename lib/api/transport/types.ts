@@ -2,6 +2,9 @@ import type { EventEmitter } from 'node:events';
 import type { EngineChoice } from '../../node/select-network.js';
 import type {
   HeartbeatOptions,
+  OnAnswer,
+  MessageBatch as SessionMessageBatch,
+  RequestBatch as SessionRequestBatch,
   PeerStats as SessionStats,
   PeerStream as SessionStream,
 } from '../../session/types.js';
@@ -9,7 +12,7 @@ import type { ChannelPath, EngineName, PathChoice } from '../../transport/frame-
 
 /** The words of `paipainet/transport`. `Payload` is `Uint8Array`, or `unknown` with the codec 'msgpack'. */
 
-export type { HeartbeatOptions } from '../../session/types.js';
+export type { DeferredAnswer, HeartbeatOptions, OnAnswer } from '../../session/types.js';
 
 /** A byte stream with credit, both ways; each direction ends on its own. Metadata and trailers are bytes with every codec. */
 export type PeerStream = Omit<SessionStream, 'peer'>;
@@ -24,6 +27,39 @@ export interface RequestContext<Payload> extends MessageContext<Payload> {
   readonly signal: AbortSignal;
   /** What was left of the caller's deadline on arrival, in milliseconds; Infinity when it has none. */
   readonly deadlineMs: number;
+}
+
+/**
+ * Messages of one topic that came together. Borrowed: it is empty when the call that got it returns, and its bytes are others.
+ * Payload `i` is `bytes` from `start(i)` to `end(i)`.
+ */
+export interface MessageBatch extends Omit<SessionMessageBatch, 'peer'> {
+  readonly peer: Peer;
+}
+
+/** Requests of one method that came together. Each wants `reply`, `fail` or `defer`, once; what gets none fails with PAIPAI_ERR_REMOTE. */
+export interface RequestBatch extends Omit<SessionRequestBatch, 'peer'> {
+  readonly peer: Peer;
+}
+
+export interface FastHandlers {
+  /** Own properties only, as of `methods`, and asked before it. What a handler throws fails the rest of its batch. */
+  methods?: Record<string, (batch: RequestBatch) => void>;
+  /** Own properties only, as of `topics`, and asked before it. */
+  topics?: Record<string, (batch: MessageBatch) => void>;
+}
+
+/** The surface of a peer for those who count nanoseconds: no promise, no copy. Payloads are bytes. */
+export interface FastPeer {
+  /**
+   * As `Peer.request`, but for the answer: `onAnswer` is called once, in a later turn, with bytes that are borrowed for the call, or
+   * with the error. Throws when nothing was sent: PAIPAI_ERR_PEER_CLOSED while there is no connection, _CLOSED, _BACK_PRESSURE,
+   * _FRAME_TOO_LARGE, _INVALID_ARGUMENT. What `onAnswer` throws is an uncaught exception.
+   * @param deadlineMs above 0, or Infinity; default that of the options
+   */
+  request(method: string, payload: Uint8Array, onAnswer: OnAnswer, deadlineMs?: number): void;
+  /** `Peer.send`. */
+  send(topic: string, payload: Uint8Array): boolean;
 }
 
 /** Nothing is an empty answer, or null with the codec 'msgpack'. */
@@ -56,6 +92,8 @@ export interface Handlers<Payload> {
 export type CodecName = 'bytes' | 'msgpack';
 
 export interface TransportOptions<Payload> extends Handlers<Payload> {
+  /** Handlers that are called once for all that came together, with borrowed bytes; only with the codec 'bytes'. */
+  fast?: FastHandlers;
   /** Name of the net, 1 to 255 bytes; both sides must agree. Default 'default'. */
   name?: string;
   /** At least 16 bytes. Proven by both sides, never sent. Beyond this machine `listen` requires one. */
@@ -180,6 +218,9 @@ export interface Peer<Payload = Uint8Array>
   /** What the other side calls itself. */
   readonly remoteNodeId: string;
   readonly state: PeerState;
+
+  /** Callbacks and borrowed bytes in place of promises and copies. */
+  readonly fast: FastPeer;
 
   /**
    * One request, one answer. The payload is yours again at once; so is the answer.

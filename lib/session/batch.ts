@@ -1,0 +1,139 @@
+import { invalidArgument } from '../base/check.js';
+import { PaipaiError } from '../base/errors.js';
+import type { DeferredAnswer, MessageBatch, RequestBatch } from './types.js';
+
+/** Where the answers of a batch go. */
+export interface BatchAnswers {
+  reply(id: number, bytes: Uint8Array): void;
+  replyRange(id: number, bytes: Uint8Array, start: number, end: number): void;
+  fail(id: number, error: unknown): void;
+  defer(id: number, method: string, deadlineMs: number): DeferredAnswer;
+}
+
+const nothing = new Uint8Array(0);
+
+/**
+ * Requests or messages of one name that came together, their payloads where they were received. One object for all batches of a
+ * session; empty outside of the call that it is given to.
+ */
+export class Batch implements MessageBatch, RequestBatch {
+  readonly peer: unknown;
+  name = '';
+  length = 0;
+  bytes: Uint8Array = nothing;
+  readonly #answers: BatchAnswers;
+  #unsettled = 0;
+  #starts = new Int32Array(64);
+  #ends = new Int32Array(64);
+  #ids = new Uint32Array(64);
+  #deadlines = new Uint32Array(64);
+  #isSettled = new Uint8Array(64);
+
+  constructor(peer: unknown, answers: BatchAnswers) {
+    this.peer = peer;
+    this.#answers = answers;
+  }
+
+  start(index: number): number {
+    const at = this.#starts[index];
+    return index < this.length && at !== undefined ? at : this.#outside(index);
+  }
+
+  end(index: number): number {
+    const at = this.#ends[index];
+    return index < this.length && at !== undefined ? at : this.#outside(index);
+  }
+
+  reply(index: number, bytes: Uint8Array = nothing): void {
+    this.#answers.reply(this.#settle(index), bytes);
+  }
+
+  replyRange(index: number, start: number, end: number): void {
+    if (!(start >= 0 && end >= start && end <= this.bytes.length)) {
+      throw invalidArgument(
+        'start and end',
+        'a part of the bytes of the batch',
+        `${start}, ${end}`,
+      );
+    }
+    this.#answers.replyRange(this.#settle(index), this.bytes, start, end);
+  }
+
+  fail(index: number, error: Error): void {
+    this.#answers.fail(this.#settle(index), error);
+  }
+
+  defer(index: number): DeferredAnswer {
+    const id = this.#settle(index);
+    const deadlineMs = this.#deadlines[index] as number;
+    return this.#answers.defer(id, this.name, deadlineMs === 0 ? Infinity : deadlineMs);
+  }
+
+  // For the session.
+
+  push(start: number, end: number, id: number, deadline: number): void {
+    const index = this.length;
+    if (index === this.#starts.length) this.#grow();
+    this.#starts[index] = start;
+    this.#ends[index] = end;
+    this.#ids[index] = id;
+    this.#deadlines[index] = deadline;
+    this.#isSettled[index] = 0;
+    this.#unsettled++;
+    this.length = index + 1;
+  }
+
+  /** Fails every request that has neither an answer nor a promise of one. */
+  failRest(error: unknown): void {
+    for (let i = 0; i < this.length; i++) {
+      if (this.#isSettled[i] === 0) this.#answers.fail(this.#ids[i] as number, error);
+    }
+  }
+
+  get hasUnsettled(): boolean {
+    return this.#unsettled > 0;
+  }
+
+  clear(): void {
+    this.#unsettled = 0;
+    this.length = 0;
+    this.bytes = nothing;
+  }
+
+  #settle(index: number): number {
+    if (!(index < this.length)) this.#outside(index);
+    if (this.#isSettled[index] !== 0) {
+      throw new PaipaiError(
+        'PAIPAI_ERR_INVALID_STATE',
+        `request ${index} of the batch is answered`,
+      );
+    }
+    this.#isSettled[index] = 1;
+    this.#unsettled--;
+    return this.#ids[index] as number;
+  }
+
+  #outside(index: number): never {
+    throw new PaipaiError(
+      'PAIPAI_ERR_INVALID_STATE',
+      `the batch has ${this.length} entries and none of index ${index}; it is empty once its call has returned, see defer()`,
+    );
+  }
+
+  #grow(): void {
+    this.#starts = grown(Int32Array, this.#starts);
+    this.#ends = grown(Int32Array, this.#ends);
+    this.#ids = grown(Uint32Array, this.#ids);
+    this.#deadlines = grown(Uint32Array, this.#deadlines);
+    this.#isSettled = grown(Uint8Array, this.#isSettled);
+  }
+}
+
+function grown<T extends Int32Array | Uint32Array | Uint8Array>(
+  kind: new (length: number) => T,
+  before: T,
+): T {
+  const after = new kind(before.length * 2);
+  after.set(before);
+  return after;
+}

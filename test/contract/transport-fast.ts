@@ -1,0 +1,254 @@
+import { describe, expect, onTestFinished, test } from 'vitest';
+import type {
+  DeferredAnswer,
+  FastHandlers,
+  MessageBatch,
+  Peer,
+  RequestBatch,
+} from '../../dist/api/transport.js';
+import { bytes, codeOf, codeThrown, event, pattern, text } from '../support/session-pair.js';
+import { connecting, listening, nextPeer, type Setting, transportPair } from './transport-pairs.js';
+
+const echo: FastHandlers = {
+  methods: {
+    echo(batch) {
+      for (let i = 0; i < batch.length; i++) batch.replyRange(i, batch.start(i), batch.end(i));
+    },
+  },
+};
+
+function textOf(batch: MessageBatch, index: number): string {
+  return text(batch.bytes.subarray(batch.start(index), batch.end(index)));
+}
+
+/** The answer as a copy. */
+function ask(peer: Peer, method: string, payload: Uint8Array, deadlineMs?: number) {
+  return new Promise<Uint8Array>((resolve, reject) => {
+    peer.fast.request(
+      method,
+      payload,
+      (error, from, start, end) => {
+        if (error === null) resolve(from.slice(start, end));
+        else reject(error);
+      },
+      deadlineMs,
+    );
+  });
+}
+
+/** What the surface of callbacks promises, over one pair of engines. */
+export function fastContract(name: string, setting: Setting): void {
+  describe(`${name}: the fast surface`, () => {
+    test('a request, an answer, either way', async () => {
+      const { near, far } = await transportPair(setting, {
+        near: { fast: echo },
+        far: { fast: echo },
+      });
+      expect(text(await ask(near, 'echo', bytes('there')))).toBe('there');
+      expect(text(await ask(far, 'echo', bytes('and back')))).toBe('and back');
+    });
+
+    test.each([0, 1, 7, 8, 64, 1_024, 1_025, 16_384, 16_385, 1_048_576])(
+      '%i bytes',
+      async (count) => {
+        const { near } = await transportPair(setting, { far: { fast: echo } });
+        const payload = pattern(count);
+        expect(Buffer.compare(await ask(near, 'echo', payload), payload)).toBe(0);
+      },
+    );
+
+    test('a thousand at once, each with its own answer, and meets promises half-way', async () => {
+      const lengths: number[] = [];
+      const { near } = await transportPair(setting, {
+        far: {
+          fast: {
+            methods: {
+              echo(batch) {
+                lengths.push(batch.length);
+                echo.methods?.echo?.(batch);
+              },
+            },
+          },
+        },
+      });
+      const answers = Array.from({ length: 1_000 }, (_, i) =>
+        i % 2 === 0 ? ask(near, 'echo', bytes(`${i}`)) : near.request('echo', bytes(`${i}`)),
+      );
+      expect((await Promise.all(answers)).map(text)).toEqual(answers.map((_, i) => `${i}`));
+      expect(lengths.reduce((sum, length) => sum + length)).toBe(1_000);
+      expect(near.stats().requestsInFlight).toBe(0);
+    });
+
+    test('messages come in order, and in order with everything else', async () => {
+      const seen: string[] = [];
+      const { near } = await transportPair(setting, {
+        far: {
+          fast: {
+            topics: {
+              a(batch) {
+                for (let i = 0; i < batch.length; i++)
+                  seen.push(`${batch.name} ${textOf(batch, i)}`);
+              },
+            },
+          },
+          topics: { b: (payload) => void seen.push(`b ${text(payload)}`) },
+          methods: { seen: () => bytes(seen.join()) },
+        },
+      });
+      near.send('a', bytes('1'));
+      near.fast.send('a', bytes('2'));
+      near.send('b', bytes('3'));
+      near.send('a', bytes('4'));
+      expect(text(await near.request('seen'))).toBe('a 1,a 2,b 3,a 4');
+    });
+
+    test('the batch knows its peer and its name', async () => {
+      const known = event<[unknown, string]>();
+      const { near, far } = await transportPair(setting, {
+        far: { fast: { topics: { a: (batch) => known.fire([batch.peer, batch.name]) } } },
+      });
+      near.send('a', bytes(''));
+      expect(await known.promise).toEqual([far, 'a']);
+    });
+
+    test('what is failed, forgotten or thrown at fails, and nothing else', async () => {
+      const { near } = await transportPair(setting, {
+        far: {
+          fast: {
+            methods: {
+              mixed(batch) {
+                for (let i = 0; i < batch.length; i++) {
+                  const what = textOf(batch, i);
+                  if (what === 'good') batch.reply(i, bytes('ok'));
+                  if (what === 'fail') batch.fail(i, new RangeError('too far'));
+                  if (what === 'throw') throw new Error('thrown');
+                }
+              },
+            },
+          },
+        },
+      });
+      const of = (what: string): Promise<string> =>
+        ask(near, 'mixed', bytes(what)).then(text, ({ message }: Error) => message);
+      const [good, failed, forgotten] = await Promise.all([of('good'), of('fail'), of('forget')]);
+      expect(good).toBe('ok');
+      expect(failed).toContain('too far');
+      expect(forgotten).toContain('neither answered nor deferred');
+      expect(await of('throw')).toContain('thrown');
+      expect(await of('good')).toBe('ok');
+    });
+
+    test('a deferred answer comes later, once, and not after its deadline', async () => {
+      const held: DeferredAnswer[] = [];
+      const came = event<void>();
+      const { near } = await transportPair(setting, {
+        far: {
+          fast: {
+            methods: {
+              later(batch) {
+                for (let i = 0; i < batch.length; i++) held.push(batch.defer(i));
+                came.fire();
+              },
+            },
+          },
+        },
+      });
+      const answer = ask(near, 'later', bytes(''));
+      await came.promise;
+      held[0]?.reply(bytes('late'));
+      held[0]?.reply(bytes('again'));
+      expect(text(await answer)).toBe('late');
+      const short = ask(near, 'later', bytes(''), 20);
+      expect(await codeOf(short)).toBe('PAIPAI_ERR_DEADLINE');
+      held[1]?.fail(new Error('too late'));
+      expect(text(await ask(near, 'later', bytes('')).catch(() => bytes('')))).toBe('');
+    }, 40_000);
+
+    test('an answer given twice, a batch used too late, an index outside', async () => {
+      const codes: (string | undefined)[] = [];
+      let kept: RequestBatch | undefined;
+      const { near } = await transportPair(setting, {
+        far: {
+          fast: {
+            methods: {
+              misuse(batch) {
+                kept = batch;
+                batch.reply(0, bytes('once'));
+                codes.push(codeThrown(() => batch.reply(0)));
+                codes.push(codeThrown(() => batch.reply(batch.length)));
+                codes.push(codeThrown(() => batch.start(-1)));
+                codes.push(codeThrown(() => batch.end(Number.NaN)));
+              },
+            },
+          },
+        },
+      });
+      expect(text(await ask(near, 'misuse', bytes('')))).toBe('once');
+      codes.push(codeThrown(() => kept?.reply(0)));
+      expect(codes).toEqual(Array(5).fill('PAIPAI_ERR_INVALID_STATE'));
+    });
+
+    test('every callback is called once when the connection ends', async () => {
+      const { near, far } = await transportPair(setting, {
+        far: {
+          fast: {
+            methods: {
+              hold: (batch) => {
+                for (let i = 0; i < batch.length; i++) batch.defer(i);
+              },
+            },
+          },
+        },
+      });
+      const underWay = Array.from({ length: 1_000 }, () => codeOf(ask(near, 'hold', bytes('x'))));
+      await near.request('hold', undefined, { deadlineMs: 20 }).catch(() => {});
+      far.destroy();
+      expect(new Set(await Promise.all(underWay))).toEqual(new Set(['PAIPAI_ERR_PEER_CLOSED']));
+    });
+
+    test('a callback that throws costs no other its answer', async () => {
+      const { near } = await transportPair(setting, { far: { fast: echo } });
+      const listeners = process.listeners('uncaughtException');
+      process.removeAllListeners('uncaughtException');
+      onTestFinished(() => {
+        for (const listener of listeners) process.on('uncaughtException', listener);
+      });
+      const thrown = new Promise((resolve) => process.once('uncaughtException', resolve));
+      near.fast.request('echo', bytes('a'), () => {
+        throw new Error('mine');
+      });
+      expect(text(await ask(near, 'echo', bytes('b')))).toBe('b');
+      expect(await thrown).toMatchObject({ message: 'mine' });
+    });
+
+    test('a peer that is destroyed by its handler', async () => {
+      const listener = await listening(setting, {
+        fast: { topics: { end: (batch) => batch.peer.destroy() } },
+      });
+      const arrival = nextPeer(listener);
+      const near = await connecting(setting, listener.address);
+      const far = await arrival;
+      const closed = new Promise((resolve) => far.once('close', resolve));
+      for (let i = 0; i < 100; i++) near.send('end', bytes('x'));
+      await closed;
+    });
+
+    test('bad arguments', async () => {
+      const { near } = await transportPair(setting, { far: { fast: echo } });
+      const nothing = (): void => {};
+      for (const call of [
+        () => near.fast.request('echo', 'text' as never, nothing),
+        () => near.fast.request('echo', bytes(''), undefined as never),
+        () => near.fast.request('', bytes(''), nothing),
+        () => near.fast.request('echo', bytes(''), nothing, 0),
+        () => near.fast.request('echo', bytes(''), nothing, Number.NaN),
+      ]) {
+        expect(codeThrown(call)).toBe('PAIPAI_ERR_INVALID_ARGUMENT');
+      }
+      await near.close();
+      expect(codeThrown(() => near.fast.request('echo', bytes(''), nothing))).toBe(
+        'PAIPAI_ERR_CLOSED',
+      );
+    });
+  });
+}
