@@ -94,7 +94,8 @@ Result<SharedPair> TakeParts(OwnedDescriptor link, ByteSpan token) {
       int received_fd;
       std::memcpy(&received_fd, CMSG_DATA(part) + i * sizeof(int), sizeof(int));
       OwnedDescriptor owned(received_fd);
-      if (count < kPartsMax) parts[count++] = std::move(owned);
+      if (count < kPartsMax) parts[count] = std::move(owned);
+      ++count;
     }
   }
   const bool is_whole = received == static_cast<ssize_t>(kDoorTokenBytes) && count == kPartsMax &&

@@ -157,6 +157,7 @@ class FramedFixture final : public FramedStreamUser {
   void Turn() {
     Flush();
     link_.Wait();
+    loop_.Poll();
     Deliver();
     Flush();
   }
