@@ -94,6 +94,7 @@ Result<SharedPair> TakeParts(OwnedDescriptor link, ByteSpan token) {
       int received_fd;
       std::memcpy(&received_fd, CMSG_DATA(part) + i * sizeof(int), sizeof(int));
       OwnedDescriptor owned(received_fd);
+      // The control bytes are padded, so one more than asked for may have come.
       if (count < kPartsMax) parts[count] = std::move(owned);
       ++count;
     }
