@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -25,6 +26,9 @@ Error CloseAndFail(int fd, Error error) {
 }  // namespace
 
 Result<SharedRegion> SharedRegion::Create(size_t bytes) {
+  // It holds for a memfd as well, and whoever goes beyond it is ended by SIGXFSZ.
+  rlimit limit;
+  if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < bytes) return Error::System(EFBIG);
   const int fd = memfd_create("paipainet", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (fd < 0) return Error::System(errno);
   if (ftruncate(fd, static_cast<off_t>(bytes)) != 0 || fcntl(fd, F_ADD_SEALS, kSeals) != 0) {

@@ -18,7 +18,8 @@ namespace paipai {
 class SharedRegion {
  public:
   // A new one, zeroed. `bytes` is a multiple of the page.
-  // Fails with the system's error: ENOSYS or EPERM where memfd_create is refused, EMFILE, ENOMEM.
+  // Fails with the system's error: ENOSYS or EPERM where memfd_create is refused, EFBIG above the
+  // limit on the size of files, EMFILE, ENOMEM.
   static Result<SharedRegion> Create(size_t bytes);
 
   // One that the peer made. `fd` is owned from here on, also on failure. Fails with PROTOCOL when

@@ -356,6 +356,15 @@ void WithoutMemfdNothingIsShared() {
   });
 }
 
+// The system would not only refuse to make the memory that long, but end the process by SIGXFSZ.
+void ALimitOnTheSizeOfFilesIsRespected() {
+  InAnotherProcess([] {
+    const rlimit limit{kRegionBytes - 1, kRegionBytes - 1};
+    CHECK_EQUAL(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    CheckEnteringFails(Error::System(EFBIG));
+  });
+}
+
 void WithoutDescriptorsNothingIsShared() {
   InAnotherProcess([] {
     const std::string name = FreshName();
@@ -402,6 +411,7 @@ int main(int argument_count, char** arguments) {
           {"nobody enters a closed door", NobodyEntersAClosedDoor},
           {"another user is refused on both sides", AnotherUserIsRefusedOnBothSides},
           {"without memfd nothing is shared", WithoutMemfdNothingIsShared},
+          {"a limit on the size of files is respected", ALimitOnTheSizeOfFilesIsRespected},
           {"without descriptors nothing is shared", WithoutDescriptorsNothingIsShared},
       });
 }
