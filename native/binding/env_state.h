@@ -147,6 +147,7 @@ class EnvState final : private LoopHostUser {
   bool OnAfterWait() override;
   bool OnPoll() override;
   bool OnSleep() override { return loop_.PrepareSleep(); }
+  bool IsAwake() const override { return loop_.has_awake(); }
   void OnClosed() override;
   void Deliver();
   // Queues the frames of the outbox with their connections; they stay borrowed from it until

@@ -186,7 +186,8 @@ void LoopHost::Spin() {
 
 void LoopHost::PrepareSleep() {
   uint64_t until_ns = 0;
-  while (uv_backend_timeout(loop_) != 0 && user_.OnSleep()) {
+  while (uv_backend_timeout(loop_) != 0) {
+    if (!user_.OnSleep()) return;
     const uint64_t now = uv_hrtime();
     if (until_ns == 0) until_ns = now + kMemoryLookNs;
     if (now >= until_ns) {
@@ -198,6 +199,9 @@ void LoopHost::PrepareSleep() {
     ApplyChanges();
     if (has_leftovers) SkipNextWait();
   }
+  // libuv says 0 also when it has descriptors to put into its set, and then waits all the same:
+  // whoever is awake would miss what comes. Who keeps nothing alive must not do so here.
+  if (user_.IsAwake() && uv_loop_alive(loop_) != 0) SkipNextWait();
 }
 
 LoopHost::SpinEnd LoopHost::SpinUntilReady(uint64_t turn_at, uint64_t& look_at) {

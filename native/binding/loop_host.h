@@ -23,6 +23,8 @@ class LoopHostUser {
   virtual bool OnPoll() = 0;
   // The last thing before libuv waits. True: something came, so do not wait.
   virtual bool OnSleep() = 0;
+  // Whether OnPoll has anything to look at, which OnSleep would put to sleep.
+  virtual bool IsAwake() const = 0;
   // Every handle is closed; the host may be destroyed.
   virtual void OnClosed() = 0;
 
