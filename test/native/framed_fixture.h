@@ -162,9 +162,11 @@ class FramedFixture final : public FramedStreamUser {
     Flush();
   }
 
-  void Flush() {
-    loop_.Flush();
+  // Whether some is left for the next turn.
+  bool Flush() {
+    const bool has_more = loop_.Flush();
     stream_.Settle();
+    return has_more;
   }
 
   void Deliver() {
