@@ -283,6 +283,10 @@ Result<void> FramedStream::ParseFrames(uint8_t* bytes, size_t size, size_t& kept
           std::span<const uint8_t, kFrameHeaderBytes>(next, kFrameHeaderBytes), frame_bytes_max_);
       if (!checked) return checked.error();
       const FrameHeader& header = *checked;
+      // Found here whatever its length: a long one would not come by where the switch is made.
+      if (header.type == FrameType::kSwitch && header.payload_bytes > 0) {
+        return Error::Of(ErrorCode::PROTOCOL);
+      }
       wanted += header.payload_bytes;
       const bool whole = here >= wanted;
       uint8_t* payload = next + kFrameHeaderBytes;
@@ -310,8 +314,7 @@ Result<void> FramedStream::ParseFrames(uint8_t* bytes, size_t size, size_t& kept
         next += wanted;
         kept = static_cast<size_t>(next - bytes);
         if (header.type == FrameType::kSwitch) {
-          // Its payload, were there one, would be among them.
-          Result<void> switched = SwitchReceiving(static_cast<size_t>(end - payload));
+          Result<void> switched = SwitchReceiving(static_cast<size_t>(end - next));
           if (!switched) return switched;
         }
         continue;
