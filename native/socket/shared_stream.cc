@@ -44,7 +44,7 @@ void SharedStream::Close() {
 }
 
 void SharedStream::StartReceiving() {
-  if (!open_) return;
+  if (!open_ || end_ == End::kTold) return;
   receives_ = true;
   loop_.Wake(*this);
 }
@@ -87,10 +87,12 @@ void SharedStream::Send() {
 }
 
 bool SharedStream::EndAfterBytes(int32_t result) {
-  if (!open_ || ends_) return false;
+  if (!open_ || end_ == End::kTold) return false;
+  // A socket that is asked again, as after a pause, ends again.
+  if (end_ == End::kBehindBytes) return true;
   const Result<bool> has_bytes = reader_.HasBytes();
   if (!has_bytes || !*has_bytes) return false;
-  ends_ = true;
+  end_ = End::kBehindBytes;
   end_result_ = result;
   loop_.Wake(*this);
   return true;
@@ -122,7 +124,9 @@ bool SharedStream::Receive() {
       return true;
     }
     if (!*has_bytes) {
-      if (!std::exchange(ends_, false)) return did;
+      if (end_ != End::kBehindBytes) return did;
+      end_ = End::kTold;
+      receives_ = false;
       user_.OnEnd(end_result_);
       return true;
     }
@@ -153,7 +157,7 @@ bool SharedStream::PrepareSleep() {
   if (receives_) {
     const Result<bool> is_empty = reader_.PrepareSleep();
     // What cannot be is found by the next poll, and so are bytes.
-    if (!is_empty || !*is_empty || ends_) return false;
+    if (!is_empty || !*is_empty || end_ == End::kBehindBytes) return false;
   }
   if (waits_for_room_) {
     const Result<bool> is_full = writer_.PrepareSleep();
@@ -176,7 +180,7 @@ void SharedStream::FailSending(Error error) {
 
 void SharedStream::FailReceiving(Error error) {
   receives_ = false;
-  ends_ = true;
+  end_ = End::kTold;
   user_.OnEnd(error.result());
 }
 

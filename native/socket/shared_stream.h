@@ -35,9 +35,11 @@ class SharedStream final : public Pollable {
   void StopReceiving() { receives_ = false; }
   // Asks GatherSend for as much as the ring takes. What is left leaves when there is room again.
   void Send();
-  // The socket ended with `result`. True: bytes lie in the ring that were sent before; OnEnd with
-  // `result` follows them.
+  // The socket ended with `result`. True: bytes lie in the ring that were sent before; OnEnd
+  // follows them, once, with the `result` of the first call.
   bool EndAfterBytes(int32_t result);
+  // Whether it is on its way to that OnEnd.
+  bool is_ending() const { return receives_ && end_ == End::kBehindBytes; }
   // No call to the user follows. Idempotent.
   void Close();
 
@@ -67,6 +69,8 @@ class SharedStream final : public Pollable {
     SharedStream& stream_;
   };
 
+  enum class End : uint8_t { kNone, kBehindBytes, kTold };
+
   bool Receive();
   void Wake();
   void FailSending(Error error);
@@ -82,10 +86,10 @@ class SharedStream final : public Pollable {
   LetGo let_go_;
   uint32_t slot_ = 0;
   uint32_t link_slot_ = 0;
+  End end_ = End::kNone;
   int32_t end_result_ = 0;
   bool open_ = false;
   bool receives_ = false;
-  bool ends_ = false;            // As soon as the ring is empty.
   bool sending_ = false;         // Send is on the stack.
   bool sends_again_ = false;     // And was called meanwhile.
   bool is_let_go_ = false;       // Nobody takes anything out of the ring any more.
