@@ -463,7 +463,8 @@ void FramedStream::OnSendFailed(int32_t result) {
   // A peer that went away may have said why, and that lies unread: the end of the reading side
   // follows by itself.
   const bool is_gone = result == -EPIPE || result == -ECONNRESET;
-  if (is_gone && stream_.is_receiving()) {
+  const bool is_ending = shared_ != nullptr && shared_->is_ending();
+  if (is_gone && (stream_.is_receiving() || is_ending)) {
     send_failure_ = result;
   } else {
     Fail(result);
