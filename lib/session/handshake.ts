@@ -72,6 +72,8 @@ export class Handshake implements FrameReceiver {
   /** Ready is said and heard: what follows is about shared memory. */
   #isReady = false;
   #doorToken: Uint8Array | null = null;
+  /** What this side shares lies in the door of the other. */
+  #hasEntered = false;
   #remoteNodeId = '';
   #isProven = false;
   #arrivedBytes = 0;
@@ -256,8 +258,9 @@ export class Handshake implements FrameReceiver {
     if (said === Offer.made && this.#doorToken === null) {
       this.#doorToken = new Uint8Array(payload.subarray(doorNameBytes));
       const name = doorNameOf(payload.subarray(0, doorNameBytes));
-      const entered = this.#memory.enter(name, this.#doorToken);
-      this.#channel.send(FrameType.path, 0, 0, 0, entered ? Offer.entered : Offer.refused);
+      this.#hasEntered = this.#memory.enter(name, this.#doorToken);
+      const answer = this.#hasEntered ? Offer.entered : Offer.refused;
+      this.#channel.send(FrameType.path, 0, 0, 0, answer);
     } else if (said === Offer.refused) {
       this.#memory.drop();
       this.#begin();
@@ -274,8 +277,8 @@ export class Handshake implements FrameReceiver {
   }
 
   #onSwitch(): void {
-    // The engine knows whether it may be: without memory from both sides it ends the connection by itself.
-    if (this.#doorToken === null) throw protocolError('a switch out of place');
+    // The side that listens sends the first; what answers it comes to the session.
+    if (!this.#hasEntered) throw protocolError('a switch out of place');
     this.#memory.moved();
     this.#begin();
   }
