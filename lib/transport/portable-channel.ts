@@ -27,9 +27,9 @@ interface Bulk {
 }
 
 /**
- * Frames over a socket of `node:net`, which was opened with `allowHalfOpen`. The frames of a turn leave in one write. Of the
- * bulk lane one chunk at a time is with the socket, the next is cut when the system has taken it: that is what an urgent
- * frame waits for at most.
+ * Frames over a socket of `node:net`, which was opened with `allowHalfOpen`. The frames of a turn leave in one write, those that come
+ * before the system has taken it all in the next. Of the bulk lane one chunk at a time is with the socket, the next is cut when the
+ * system has taken it: that is what an urgent frame waits for at most.
  */
 export class PortableChannel implements FrameChannel {
   readonly engine = 'js';
@@ -128,7 +128,8 @@ export class PortableChannel implements FrameChannel {
   }
 
   flush(): void {
-    if (this.#state === 'closed') return;
+    // What the system does not take yet goes on gathering: each write that waits would hold a buffer of its own, however little is in it.
+    if (this.#state === 'closed' || this.#socket.writableLength > 0) return;
     const bulk = this.#cutChunk();
     const batch = this.#gatherer.take();
     if (batch !== null) this.#write(batch, bulk);
@@ -229,13 +230,15 @@ export class PortableChannel implements FrameChannel {
     this.#queuedBytes -= batch.byteCount;
     if (bulk !== null) this.#onChunkTaken(bulk);
     if (this.#drainMark.moved(this.#queuedBytes) && !this.#isClosed()) this.#receiver?.onDrain();
+    // Not at once: a reader as fast as we are would keep the loop from everything else.
+    if (this.#bulks.length > 0) setImmediate(() => this.flush());
+    const isLast = this.#state === 'closing' && this.#bulks.length === 0;
+    if (this.#gatherer.byteCount > 0 || isLast) this.flush();
   }
 
   #onChunkTaken(bulk: Bulk): void {
     this.#chunkWithSocket = false;
     if (bulk.cutBytes === bulk.bytes.length) this.#bulks.shift();
-    // Not at once: a reader as fast as we are would keep the loop from everything else.
-    if (this.#bulks.length > 0) setImmediate(() => this.flush());
     if (bulk.cutBytes === bulk.bytes.length) bulk.onSent(null, bulk.crc32c);
   }
 
