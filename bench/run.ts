@@ -104,7 +104,7 @@ function readArguments(args: readonly string[]): Plan | null {
   return { chosen, rivals, rounds, settings, files };
 }
 
-/** Ourselves and the rivals that can run here. One that was asked for by name and cannot is a failure. */
+/** Ourselves and the rivals that can run here; a line for each that cannot. */
 async function choosePeers({ chosen, rivals }: Plan): Promise<Peer[]> {
   for (const name of rivals ?? []) {
     if (!peers.some((peer) => peer.name === name))
@@ -116,10 +116,11 @@ async function choosePeers({ chosen, rivals }: Plan): Promise<Peer[]> {
     if (!wanted || !peer.programs.includes(chosen.program)) continue;
     const obstacle = await peer.prepare(chosen.program);
     if (obstacle === null) able.push(peer);
-    else if (peer === peers[0] || rivals !== undefined)
-      throw new Refusal(`${peer.name}: ${obstacle}`);
+    else if (peer === peers[0]) throw new Refusal(`${peer.name}: ${obstacle}`);
     else console.log(`without ${peer.name}: ${obstacle}`);
   }
+  if (able.length === 1 && rivals !== undefined && rivals.length > 0)
+    throw new Refusal(`none of ${rivals.join(', ')} can run ${chosen.name} here`);
   return able;
 }
 

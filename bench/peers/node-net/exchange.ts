@@ -3,10 +3,15 @@
  * requests or answers of a turn, from memory that is allocated once, and no promise or object for each message.
  */
 import { createServer, type Socket } from 'node:net';
-import { checksumOf, fillContent, messageBytesOf, Tally } from '../../support/content.js';
-import { Latencies } from '../../support/latencies.js';
-import { play, setting, warmUpSeconds } from '../../support/program.js';
-import { connectTo, listenOn } from './addresses.js';
+import { connectTo, listenOn } from '../../support/addresses.js';
+import { checksumOf, fillContent, Tally } from '../../support/content.js';
+import {
+  type Course,
+  ExchangeClient,
+  exchangePlanOf,
+  takingServer,
+} from '../../support/exchange.js';
+import { play } from '../../support/program.js';
 import { frameCutter, headerBytes, headerWords } from './frames.js';
 
 /**
@@ -51,39 +56,9 @@ class Outbox {
   }
 }
 
-/** One connection of the client, number `index` of `count`: its message k is number index + k * count. */
-class Caller {
-  sentCount = 0;
-  answeredCount = 0;
-  readonly #index: number;
-  readonly #count: number;
-  readonly #payloadWords: number;
-  readonly #outbox: Outbox;
-
-  constructor(index: number, count: number, payloadBytes: number, outbox: Outbox) {
-    this.#index = index;
-    this.#count = count;
-    this.#payloadWords = payloadBytes / 4;
-    this.#outbox = outbox;
-  }
-
-  ask(): void {
-    const number = this.#index + this.sentCount++ * this.#count;
-    const at = this.#outbox.begin(number);
-    fillContent(this.#outbox.words, at, at + this.#payloadWords, number);
-  }
-
-  /** The answers come in the order of the requests. */
-  checkAnswer(number: number): void {
-    const expected = (this.#index + this.answeredCount++ * this.#count) >>> 0;
-    if (number !== expected) throw new Error(`answer ${number} came instead of ${expected}`);
-  }
-}
-
 await play({
   async server({ path, socket: file = '', ...settings }) {
-    const payloadBytes = messageBytesOf(settings['message-bytes']);
-    const inFlight = setting(settings, 'in-flight', 1);
+    const { payloadBytes, inFlight } = exchangePlanOf(settings);
     const taken = new Tally();
     const server = createServer({ noDelay: true }, (socket) => {
       const outbox = new Outbox(socket, payloadBytes, inFlight);
@@ -100,87 +75,46 @@ await play({
         frameCutter(frameBytes, answer, () => outbox.flush()),
       );
     });
-    return {
-      address: await listenOn(server, path, file),
-      verify: () => ({ takenCount: taken.count, takenChecksum: taken.checksum }),
-      close() {
-        server.close();
-      },
-    };
+    return takingServer(await listenOn(server, path, file), taken, () => {
+      server.close();
+    });
   },
 
   async client(settings, address) {
-    const payloadBytes = messageBytesOf(settings['message-bytes']);
-    const inFlight = setting(settings, 'in-flight', 1);
-    const count = setting(settings, 'connections', 1);
-    const seconds = setting(settings, 'seconds', 2);
-    const latencies = inFlight * count === 1 ? new Latencies() : null;
-    const answered = new Tally();
-    const callers: Caller[] = [];
+    const client = new ExchangeClient(exchangePlanOf(settings));
+    const { payloadBytes, inFlight } = client.plan;
     const outboxes: Outbox[] = [];
     const sockets: Socket[] = [];
-    let isOver = false;
-    let underWay = 0;
-    let onIdle = (): void => {};
-
-    for (let index = 0; index < count; index++) {
+    const ask = (outbox: Outbox, course: Course): void => {
+      const number = course.begin();
+      const at = outbox.begin(number);
+      fillContent(outbox.words, at, at + payloadBytes / 4, number);
+    };
+    for (const course of client.courses) {
       const onAnswer = (words: Int32Array, start: number, end: number, number: number): void => {
-        caller.checkAnswer(number);
-        answered.add(checksumOf(words, start, end));
-        latencies?.lap();
-        if (isOver) underWay--;
-        else caller.ask();
+        client.answered.add(checksumOf(words, start, end));
+        if (client.answer(course, number)) ask(outbox, course);
       };
       const onBatch = (): void => {
         outbox.flush();
-        if (underWay === 0) onIdle();
+        client.settle();
       };
       const cut = frameCutter(headerBytes + payloadBytes, onAnswer, onBatch);
       const socket = await connectTo(address, cut);
       const outbox = new Outbox(socket, payloadBytes, inFlight);
-      const caller = new Caller(index, count, payloadBytes, outbox);
-      callers.push(caller);
       outboxes.push(outbox);
       sockets.push(socket);
     }
-
-    const exchangeFor = (duration: number): Promise<void> =>
-      new Promise((resolve) => {
-        isOver = false;
-        onIdle = resolve;
-        setTimeout(() => {
-          isOver = true;
-        }, duration * 1e3);
-        underWay = inFlight * count;
-        latencies?.start();
-        for (const caller of callers) {
-          for (let i = 0; i < inFlight; i++) caller.ask();
-        }
-        for (const outbox of outboxes) outbox.flush();
-      });
-
-    await exchangeFor(warmUpSeconds);
-    return {
-      async run() {
-        const before = answered.count;
-        await exchangeFor(seconds);
-        return { count: answered.count - before, waiting: 'sleep', ...latencies?.facts() };
-      },
-      verify() {
-        const sent = new Tally();
-        for (const [index, caller] of callers.entries()) {
-          sent.addKnown(index, count, caller.sentCount, payloadBytes);
-        }
-        return {
-          sentCount: sent.count,
-          sentChecksum: sent.checksum,
-          answeredCount: answered.count,
-          answeredChecksum: answered.checksum,
-        };
-      },
-      close() {
-        for (const socket of sockets) socket.destroy();
-      },
+    const exchangeFor = (seconds: number): Promise<void> => {
+      const over = client.exchangeFor(
+        seconds,
+        (index) => ask(outboxes[index] as Outbox, client.courses[index] as Course), // There are as many of each.
+      );
+      for (const outbox of outboxes) outbox.flush();
+      return over;
     };
+    return client.role(exchangeFor, () => {
+      for (const socket of sockets) socket.destroy();
+    });
   },
 });

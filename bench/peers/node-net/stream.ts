@@ -3,9 +3,11 @@
  * the answer is a frame without a payload, whose number is how many messages have come.
  */
 import { createServer, type Socket } from 'node:net';
+import { connectTo, listenOn } from '../../support/addresses.js';
 import { checksumOf, fillContent, messageBytesOf, Tally } from '../../support/content.js';
-import { play, setting, warmUpSeconds } from '../../support/program.js';
-import { connectTo, listenOn } from './addresses.js';
+import { takingServer } from '../../support/exchange.js';
+import { play } from '../../support/program.js';
+import { checkConfirmed, type StreamSender, streamClient } from '../../support/stream.js';
 import { frameCutter, headerBytes, headerWords } from './frames.js';
 
 const batchBytes = 128 * 1024;
@@ -17,7 +19,7 @@ interface Batch {
   readonly bytes: Buffer;
 }
 
-class Sender {
+class Sender implements StreamSender {
   sentCount = 0;
   readonly #socket: Socket;
   readonly #payloadBytes: number;
@@ -43,13 +45,16 @@ class Sender {
     });
     this.#untilMs = performance.now() + seconds * 1e3;
     this.#sendFree();
-    const count = await confirmed;
-    if (count !== this.sentCount >>> 0) throw new Error(`${count} messages were confirmed`);
+    checkConfirmed(await confirmed, this.sentCount);
   }
 
   /** The receiver has so many messages. */
   confirm(count: number): void {
     this.#onConfirmed(count);
+  }
+
+  close(): void {
+    this.#socket.destroy();
   }
 
   /** As many batches as are free: a receiver that does not read keeps the others. */
@@ -102,18 +107,13 @@ await play({
         frameCutter(headerBytes + payloadBytes, onFrame, () => {}),
       );
     });
-    return {
-      address: await listenOn(server, path, file),
-      verify: () => ({ takenCount: taken.count, takenChecksum: taken.checksum }),
-      close() {
-        server.close();
-      },
-    };
+    return takingServer(await listenOn(server, path, file), taken, () => {
+      server.close();
+    });
   },
 
   async client(settings, address) {
     const payloadBytes = messageBytesOf(settings['message-bytes']);
-    const seconds = setting(settings, 'seconds', 2);
     const onConfirmation = (
       _words: Int32Array,
       _start: number,
@@ -123,21 +123,6 @@ await play({
     const cut = frameCutter(headerBytes, onConfirmation, () => {});
     const socket = await connectTo(address, cut);
     const sender = new Sender(socket, payloadBytes);
-    await sender.streamFor(warmUpSeconds);
-    return {
-      async run() {
-        const before = sender.sentCount;
-        await sender.streamFor(seconds);
-        return { count: sender.sentCount - before };
-      },
-      verify() {
-        const sent = new Tally();
-        sent.addKnown(0, 1, sender.sentCount, payloadBytes);
-        return { sentCount: sent.count, sentChecksum: sent.checksum };
-      },
-      close() {
-        socket.destroy();
-      },
-    };
+    return streamClient(settings, sender);
   },
 });

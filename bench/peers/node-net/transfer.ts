@@ -22,9 +22,9 @@ import { randomFillSync } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { crc32 } from 'node:zlib';
+import { connectOptions, listenOn } from '../../support/addresses.js';
 import { play } from '../../support/program.js';
 import type { Facts, Settings } from '../../support/types.js';
-import { connectOptions, listenOn } from './addresses.js';
 
 const magic = 0x4e455452;
 const headerBytes = 24;

@@ -1,7 +1,9 @@
 /** The case `stream`: `send`, and `drained` when it says that too much waits; they are taken on the fast surface. */
 import { connect, listen } from 'paipainet/transport';
 import { fillContent, messageBytesOf, Tally } from '../../support/content.js';
-import { play, setting, warmUpSeconds } from '../../support/program.js';
+import { takingServer } from '../../support/exchange.js';
+import { play } from '../../support/program.js';
+import { checkConfirmed, streamClient } from '../../support/stream.js';
 import { addressFor, engineOf, pathOf } from './settings.js';
 
 /** Messages between two looks at the clock. */
@@ -28,50 +30,36 @@ await play({
       },
       // Messages and requests are in order, so all that was sent before it has come.
       methods: {
-        confirm: () => Buffer.from(String(taken.count)),
+        confirm: () => Buffer.from(String(taken.count >>> 0)),
       },
     });
-    return {
-      address: listener.address,
-      verify: () => ({ takenCount: taken.count, takenChecksum: taken.checksum }),
-      close: () => listener.close(),
-    };
+    return takingServer(listener.address, taken, () => listener.close());
   },
 
   async client(settings, address) {
     const payloadBytes = messageBytesOf(settings['message-bytes']);
-    const seconds = setting(settings, 'seconds', 2);
     const peer = await connect(address, { engine: engineOf(settings), path: pathOf(settings) });
     // One for all messages: the payload is copied in the call.
     const words = new Int32Array(payloadBytes / 4);
     const payload = new Uint8Array(words.buffer);
     let sentCount = 0;
 
-    const streamFor = async (duration: number): Promise<void> => {
-      const untilMs = performance.now() + duration * 1e3;
-      while (performance.now() < untilMs) {
-        for (let i = 0; i < sendsPerLook; i++) {
-          fillContent(words, 0, words.length, sentCount++);
-          if (!peer.send('data', payload)) await peer.drained();
-        }
-      }
-      const confirmed = Number(Buffer.from(await peer.request('confirm')).toString());
-      if (confirmed !== sentCount) throw new Error(`${confirmed} messages were confirmed`);
-    };
-
-    await streamFor(warmUpSeconds);
-    return {
-      async run() {
-        const before = sentCount;
-        await streamFor(seconds);
-        return { count: sentCount - before };
+    return streamClient(settings, {
+      get sentCount() {
+        return sentCount;
       },
-      verify() {
-        const sent = new Tally();
-        sent.addKnown(0, 1, sentCount, payloadBytes);
-        return { sentCount: sent.count, sentChecksum: sent.checksum };
+      async streamFor(seconds) {
+        const untilMs = performance.now() + seconds * 1e3;
+        while (performance.now() < untilMs) {
+          for (let i = 0; i < sendsPerLook; i++) {
+            fillContent(words, 0, words.length, sentCount++);
+            if (!peer.send('data', payload)) await peer.drained();
+          }
+        }
+        const confirmed = Number(Buffer.from(await peer.request('confirm')).toString());
+        checkConfirmed(confirmed, sentCount);
       },
       close: () => peer.close(),
-    };
+    });
   },
 });

@@ -1,0 +1,44 @@
+/** What the programs of the case `stream` have in common, whatever library carries their messages. */
+import { messageBytesOf, Tally } from './content.js';
+import { type ClientRole, setting, warmUpSeconds } from './program.js';
+import type { Settings } from './types.js';
+
+/** What a sender does: sends messages for so long, and resolves when the receiver has confirmed the last. */
+export interface StreamSender {
+  /** Messages sent since it began; the number of the next one. */
+  readonly sentCount: number;
+  streamFor(seconds: number): Promise<void>;
+  close(): void | Promise<void>;
+}
+
+/** The role of `sender`, once it has run warm. */
+export async function streamClient(settings: Settings, sender: StreamSender): Promise<ClientRole> {
+  const payloadBytes = messageBytesOf(settings['message-bytes']);
+  const seconds = setting(settings, 'seconds', 2);
+  await sender.streamFor(warmUpSeconds);
+  return {
+    async run() {
+      const before = sender.sentCount;
+      await sender.streamFor(seconds);
+      return { count: sender.sentCount - before };
+    },
+    verify() {
+      const sent = new Tally();
+      sent.addKnown(0, 1, sender.sentCount, payloadBytes);
+      return { sentCount: sent.count, sentChecksum: sent.checksum };
+    },
+    close: () => sender.close(),
+  };
+}
+
+/** Adds a message that comes in the order of numbers. */
+export function takeNext(taken: Tally, payload: Uint8Array, payloadBytes: number): void {
+  const expected = taken.count >>> 0;
+  const number = taken.addBytes(payload, payloadBytes);
+  if (number !== expected) throw new Error(`message ${number} came out of order`);
+}
+
+/** The receiver has confirmed `confirmed` of `sent` messages; it counts up to 2^32. */
+export function checkConfirmed(confirmed: number, sent: number): void {
+  if (confirmed !== sent >>> 0) throw new Error(`${confirmed} of ${sent} messages were confirmed`);
+}
