@@ -28,6 +28,10 @@ of both sides, and prints the median of each figure with its spread.
 /** Ends the program with a message for people, without a stack. */
 class Refusal extends Error {}
 
+function canPlay(peer: Peer, { program, inNodeAlone }: Case): boolean {
+  return peer.programs.includes(program) && (peer.isNode || inNodeAlone !== true);
+}
+
 function list(): string {
   const lines = ['Cases:'];
   for (const { name, question, settings } of cases) {
@@ -39,7 +43,7 @@ function list(): string {
   lines.push(
     'Peers:',
     ...peers.map((peer) => {
-      const able = cases.filter(({ program }) => peer.programs.includes(program));
+      const able = cases.filter((each) => canPlay(peer, each));
       return `  ${peer.name}: ${peer.about}; ${able.map(({ name }) => name).join(', ')}`;
     }),
   );
@@ -101,7 +105,7 @@ function readArguments(args: readonly string[]): Plan | null {
   if (values.json === true) files.push(resultFile(chosen.name));
   if (typeof values.out === 'string') files.push(values.out);
   const rivals = typeof values.vs === 'string' ? values.vs.split(',').filter(Boolean) : undefined;
-  return { chosen, rivals, rounds, settings, files };
+  return { chosen, rivals, rounds, settings: chosen.fit?.(settings) ?? settings, files };
 }
 
 /** Ourselves and the rivals that can run here; a line for each that cannot. */
@@ -113,7 +117,7 @@ async function choosePeers({ chosen, rivals }: Plan): Promise<Peer[]> {
   const able: Peer[] = [];
   for (const peer of peers) {
     const wanted = peer === peers[0] || rivals === undefined || rivals.includes(peer.name);
-    if (!wanted || !peer.programs.includes(chosen.program)) continue;
+    if (!wanted || !canPlay(peer, chosen)) continue;
     const obstacle = await peer.prepare(chosen.program);
     if (obstacle === null) able.push(peer);
     else if (peer === peers[0]) throw new Refusal(`${peer.name}: ${obstacle}`);

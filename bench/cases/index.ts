@@ -1,9 +1,21 @@
 import type { Case } from '../support/types.js';
+import { beside } from './beside.js';
+import { bulk } from './bulk.js';
 import { connections } from './connections.js';
+import { idle } from './idle.js';
 import { pingpong } from './pingpong.js';
 import { requests } from './requests.js';
 import { stream } from './stream.js';
 import { transfer } from './transfer.js';
 
 /** Every question there is. */
-export const cases: readonly Case[] = [pingpong, requests, connections, stream, transfer];
+export const cases: readonly Case[] = [
+  pingpong,
+  requests,
+  connections,
+  stream,
+  bulk,
+  idle,
+  beside,
+  transfer,
+];

@@ -1,8 +1,5 @@
-import type { Case, Trial } from '../support/types.js';
-
-function gigabytes(trial: Trial): number {
-  return Number(trial.run.bytes) / 1e9;
-}
+import { bytesAgree, receiverCpu, senderCpu, throughput } from '../support/byte-facts.js';
+import type { Case } from '../support/types.js';
 
 /**
  * Data in the sender's memory, cut into shards, every byte checked by the receiver and kept in memory there, each shard
@@ -20,37 +17,6 @@ export const transfer: Case = {
     engine: { fallback: 'native', help: 'of paipainet: native or js' },
   },
   memoryBytes: (settings) => Number(settings.bytes),
-  metrics: [
-    {
-      name: 'throughput',
-      unit: 'GB/s',
-      better: 'higher',
-      digits: 2,
-      of: (trial) => gigabytes(trial) / Number(trial.run.seconds),
-    },
-    {
-      name: 'sender CPU',
-      unit: 's/GB',
-      better: 'lower',
-      digits: 2,
-      of: (trial) => Number(trial.run.cpuSeconds) / gigabytes(trial),
-    },
-    {
-      name: 'receiver CPU',
-      unit: 's/GB',
-      better: 'lower',
-      digits: 2,
-      of: (trial) => trial.serverCpuSeconds / gigabytes(trial),
-    },
-  ],
-  verify({ run, verified }, settings) {
-    const bytes = Number(settings.bytes);
-    if (run.bytes !== bytes) return `${run.bytes} bytes were confirmed instead of ${bytes}`;
-    if (verified.storedBytes !== bytes)
-      return `${verified.storedBytes} bytes are stored instead of ${bytes}`;
-    if (verified.storedChecksum !== verified.sentChecksum) {
-      return `the checksum of what is stored is ${verified.storedChecksum}, of what was sent ${verified.sentChecksum}`;
-    }
-    return null;
-  },
+  metrics: [throughput, senderCpu, receiverCpu],
+  verify: (trial, settings) => bytesAgree(trial, Number(settings.bytes)),
 };

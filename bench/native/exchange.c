@@ -7,6 +7,9 @@
 // With `--waiting spin` both sides look at their sockets over and over instead of sleeping in
 // epoll_wait, and give the processor away every kPollsPerYield looks, so that two of them can share
 // one.
+//
+// With `--idle 1` the client opens a tenth of its connections before it is ready and the others
+// when it runs, and exchanges one message over each; the server says how much memory it has.
 #include <sched.h>
 
 #include "messages.h"
@@ -19,6 +22,7 @@ enum {
   kSamplesMax = 4000000,
 };
 static const double kWarmUpSeconds = 0.5;
+static const double kTouchSeconds = 0.001;  // Each connection carries one message at least.
 
 struct Connection {
   int fd;  // -1: gone.
@@ -40,6 +44,7 @@ struct Exchange {
   uint32_t in_flight;
   struct Connection* connections;
   uint32_t connection_count;
+  uint32_t stride;    // Of the numbers of messages: the connections that there will be.
   struct Tally seen;  // What has come: requests at the server, answers at the client.
   bool is_client;
   float* samples;  // Seconds between one answer and the next; NULL where several are under way.
@@ -62,17 +67,16 @@ static void AddConnection(struct Exchange* exchange, int fd) {
 
 // Writes the next request of `connection` to `frame`.
 static void WriteRequest(struct Exchange* exchange, struct Connection* connection, uint8_t* frame) {
-  struct FrameHeader header = {.bytes = exchange->message_bytes,
-                               .number = connection->index + (uint32_t)connection->sent_count++ *
-                                                                 exchange->connection_count};
+  struct FrameHeader header = {
+      .bytes = exchange->message_bytes,
+      .number = connection->index + (uint32_t)connection->sent_count++ * exchange->stride};
   memcpy(frame, &header, sizeof header);
   FillContent(frame + sizeof header, header.bytes, header.number);
 }
 
 static void CheckAnswer(struct Exchange* exchange, struct Connection* connection,
                         const struct FrameHeader* header) {
-  uint32_t expected =
-      connection->index + (uint32_t)connection->answered_count++ * exchange->connection_count;
+  uint32_t expected = connection->index + (uint32_t)connection->answered_count++ * exchange->stride;
   errno = 0;
   if (header->number != expected) Fail("order of answers");
   if (exchange->samples != NULL && exchange->sample_count < kSamplesMax) {
@@ -237,11 +241,12 @@ static double Percentile(const struct Exchange* exchange, double part) {
   return index < exchange->sample_count ? (double)exchange->samples[index] * 1e6 : 0;
 }
 
-static void Report(const struct Exchange* exchange, double seconds, double cpu, uint64_t count) {
+static void Report(const struct Exchange* exchange, double seconds, double cpu, uint64_t count,
+                   uint32_t opened_count) {
   printf(
       "{\"event\":\"run\",\"seconds\":%.9f,\"cpuSeconds\":%.6f,\"count\":%llu,"
-      "\"waiting\":\"%s\"",
-      seconds, cpu, (unsigned long long)count, exchange->spins ? "spin" : "sleep");
+      "\"openedCount\":%u,\"waiting\":\"%s\"",
+      seconds, cpu, (unsigned long long)count, opened_count, exchange->spins ? "spin" : "sleep");
   if (exchange->samples != NULL) {
     qsort(exchange->samples, exchange->sample_count, sizeof *exchange->samples, CompareSamples);
     printf(",\"p50Microseconds\":%.3f,\"p99Microseconds\":%.3f", Percentile(exchange, 0.5),
@@ -250,32 +255,40 @@ static void Report(const struct Exchange* exchange, double seconds, double cpu, 
   printf("}\n");
 }
 
+static void OpenUpTo(struct Exchange* exchange, uint32_t count, int argc, char** argv) {
+  while (exchange->connection_count < count) {
+    AddConnection(exchange, ConnectTo(Setting(argc, argv, "address", "")));
+  }
+}
+
 static int RunClient(int argc, char** argv) {
   static struct Exchange exchange = {.is_client = true};
   Prepare(&exchange, argc, argv);
   double run_seconds = strtod(Setting(argc, argv, "seconds", "2"), NULL);
-  uint64_t connection_count = NumberSetting(argc, argv, "connections", 1);
-  for (uint64_t i = 0; i < connection_count; i++) {
-    AddConnection(&exchange, ConnectTo(Setting(argc, argv, "address", "")));
-  }
-  if (connection_count * exchange.in_flight == 1) {
+  exchange.stride = (uint32_t)NumberSetting(argc, argv, "connections", 1);
+  bool is_idle = NumberSetting(argc, argv, "idle", 0) != 0;
+  OpenUpTo(&exchange, is_idle ? (exchange.stride + 9) / 10 : exchange.stride, argc, argv);
+  if (exchange.stride * exchange.in_flight == 1) {
     exchange.samples = calloc(kSamplesMax, sizeof *exchange.samples);
     if (exchange.samples == NULL) Fail("calloc");
   }
-  ExchangeFor(&exchange, kWarmUpSeconds);
+  ExchangeFor(&exchange, is_idle ? kTouchSeconds : kWarmUpSeconds);
   printf("{\"event\":\"ready\"}\n");
   char command[32];
   while (ReadCommand(command, sizeof command) && strcmp(command, "end") != 0) {
     if (strcmp(command, "run") == 0) {
       double cpu = CpuSeconds();
       double start = NowSeconds();
-      uint64_t count = ExchangeFor(&exchange, run_seconds);
+      uint32_t open_before = exchange.connection_count;
+      OpenUpTo(&exchange, exchange.stride, argc, argv);
+      uint64_t count = ExchangeFor(&exchange, is_idle ? kTouchSeconds : run_seconds);
       double seconds = NowSeconds() - start;
-      Report(&exchange, seconds, CpuSeconds() - cpu, count);
+      Report(&exchange, seconds, CpuSeconds() - cpu, count,
+             exchange.connection_count - open_before);
     } else if (strcmp(command, "verify") == 0) {
       struct Tally sent = {0};
       for (uint32_t i = 0; i < exchange.connection_count; i++) {
-        AddKnown(&sent, i, exchange.connection_count, exchange.connections[i].sent_count,
+        AddKnown(&sent, i, exchange.stride, exchange.connections[i].sent_count,
                  exchange.message_bytes);
       }
       printf(

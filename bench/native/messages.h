@@ -89,12 +89,21 @@ static void Watch(int epoll, int fd, void* what) {
   Must(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event), "epoll_ctl");
 }
 
+static uint64_t ResidentBytes(void) {
+  unsigned long long pages = 0;
+  FILE* file = fopen("/proc/self/statm", "r");
+  if (file == NULL || fscanf(file, "%*u %llu", &pages) != 1) Fail("/proc/self/statm");
+  fclose(file);
+  return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 // The answers of a server to the runner; false when the program is to end.
 static bool AnswerServerCommand(const struct Tally* taken, double cpu_at_start) {
   char command[32];
   if (!ReadCommand(command, sizeof command) || strcmp(command, "end") == 0) return false;
   if (strcmp(command, "usage") == 0) {
-    printf("{\"event\":\"usage\",\"cpuSeconds\":%.6f}\n", CpuSeconds() - cpu_at_start);
+    printf("{\"event\":\"usage\",\"cpuSeconds\":%.6f,\"residentBytes\":%llu}\n",
+           CpuSeconds() - cpu_at_start, (unsigned long long)ResidentBytes());
   } else if (strcmp(command, "verify") == 0) {
     printf("{\"event\":\"verify\",\"takenCount\":%llu,\"takenChecksum\":\"%08x\"}\n",
            (unsigned long long)taken->count, taken->sum);

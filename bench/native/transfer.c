@@ -1,7 +1,10 @@
 // The floor of the case `transfer`: data in shards over one connection, each chunk checked by
 // CRC32C, stored, each shard confirmed. Both roles: `transfer server --path tcp|unix ...`,
-// `transfer client --address ... --bytes N
-// --shard-bytes N`. Linux: epoll, non-blocking sockets, one thread a side.
+// `transfer client --address ... --bytes N --shard-bytes N`. Linux: epoll, non-blocking sockets,
+// one thread a side.
+//
+// The case `bulk` is the same work with messages of `--message-bytes` for shards, of which each
+// side has only `--kept-messages` in memory: they are sent, and stored, over and over.
 //
 // On the wire, in the byte order of the machine (both sides are on it):
 //   chunk        { magic u32, bytes u32, offset u64, crc32c u32, shard bytes u32, total bytes u64
@@ -36,6 +39,17 @@ struct Confirmation {
   uint32_t status;
 };
 
+static uint64_t ShardBytes(int argc, char** argv) {
+  uint64_t message_bytes = NumberSetting(argc, argv, "message-bytes", 1 << 20);
+  return NumberSetting(argc, argv, "shard-bytes", message_bytes);
+}
+
+// Bytes of the data that are in memory: all of them, or as many as the messages that are kept have.
+static uint64_t KeptBytes(int argc, char** argv, uint64_t total_bytes) {
+  uint64_t kept = NumberSetting(argc, argv, "kept-messages", 0) * ShardBytes(argc, argv);
+  return kept == 0 || kept > total_bytes ? total_bytes : kept;
+}
+
 // Zeroed memory for the whole of the data, asked for in one piece with huge pages, as a receiver
 // does that was told how much comes.
 static uint8_t* Reserve(uint64_t bytes) {
@@ -51,6 +65,7 @@ struct Receiver {
   size_t header_filled;
   size_t chunk_filled;
   uint8_t* memory;
+  uint64_t kept_bytes;
   uint64_t total_bytes;
   uint64_t stored_bytes;
   struct Confirmation confirmations[kWindowShards * 2];
@@ -63,10 +78,17 @@ static void CheckHeader(struct Receiver* receiver) {
   if (header->magic != kMagic || header->bytes == 0 || header->bytes > kChunkBytes) Fail("chunk");
   if (receiver->memory == NULL) {
     receiver->total_bytes = header->total_bytes;
-    receiver->memory = Reserve(header->total_bytes);
+    errno = EINVAL;
+    if (receiver->kept_bytes == 0) Fail("--bytes");
+    receiver->memory = Reserve(receiver->kept_bytes);
   }
   if (header->offset != receiver->stored_bytes) Fail("order of chunks");
   if (header->bytes > receiver->total_bytes - header->offset) Fail("length of a chunk");
+}
+
+// Where the current chunk is stored.
+static uint8_t* Place(struct Receiver* receiver) {
+  return receiver->memory + receiver->header.offset % receiver->kept_bytes;
 }
 
 static void FlushConfirmations(struct Receiver* receiver) {
@@ -85,8 +107,7 @@ static void FlushConfirmations(struct Receiver* receiver) {
 static void FinishChunk(struct Receiver* receiver) {
   const struct ChunkHeader* header = &receiver->header;
   errno = 0;
-  if (Crc32c(0, receiver->memory + header->offset, header->bytes) != header->crc)
-    Fail("checksum of a chunk");
+  if (Crc32c(0, Place(receiver), header->bytes) != header->crc) Fail("checksum of a chunk");
   receiver->stored_bytes += header->bytes;
   if (receiver->stored_bytes % header->shard_bytes == 0 ||
       receiver->stored_bytes == receiver->total_bytes) {
@@ -108,8 +129,7 @@ static bool Receive(struct Receiver* receiver) {
     size_t chunk_left = 0;
     if (in_chunk) {
       chunk_left = receiver->header.bytes - receiver->chunk_filled;
-      parts[count++] = (struct iovec){
-          receiver->memory + receiver->header.offset + receiver->chunk_filled, chunk_left};
+      parts[count++] = (struct iovec){Place(receiver) + receiver->chunk_filled, chunk_left};
       parts[count++] = (struct iovec){&next, sizeof next};
     } else {
       parts[count++] = (struct iovec){(uint8_t*)&receiver->header + receiver->header_filled,
@@ -146,6 +166,7 @@ static int RunServer(int argc, char** argv) {
   Watch(epoll, listener, EPOLLIN);
   Watch(epoll, STDIN_FILENO, EPOLLIN);
   static struct Receiver receiver = {.fd = -1};
+  receiver.kept_bytes = KeptBytes(argc, argv, NumberSetting(argc, argv, "bytes", 1 << 30));
   double cpu = CpuSeconds();
   printf("{\"event\":\"ready\",\"address\":\"%s\"}\n", address);
   for (;;) {
@@ -169,7 +190,7 @@ static int RunServer(int argc, char** argv) {
         } else if (strcmp(command, "verify") == 0) {
           printf("{\"event\":\"verify\",\"storedBytes\":%llu,\"storedChecksum\":\"%08x\"}\n",
                  (unsigned long long)receiver.stored_bytes,
-                 Crc32c(0, receiver.memory, receiver.stored_bytes));
+                 Crc32c(0, receiver.memory, receiver.kept_bytes));
         }
       }
     }
@@ -179,6 +200,7 @@ static int RunServer(int argc, char** argv) {
 struct Sender {
   int fd;
   const uint8_t* data;
+  uint64_t kept_bytes;
   uint64_t total_bytes;
   uint32_t shard_bytes;
   uint32_t shard_count;
@@ -201,7 +223,7 @@ static bool NextChunk(struct Sender* sender) {
   if (shard_end > sender->total_bytes) shard_end = sender->total_bytes;
   uint64_t left = shard_end - sender->next_offset;
   uint32_t bytes = left < kChunkBytes ? (uint32_t)left : kChunkBytes;
-  sender->chunk = sender->data + sender->next_offset;
+  sender->chunk = sender->data + sender->next_offset % sender->kept_bytes;
   sender->header = (struct ChunkHeader){.magic = kMagic,
                                         .bytes = bytes,
                                         .offset = sender->next_offset,
@@ -271,12 +293,13 @@ static void TransferAll(struct Sender* sender) {
 static int RunClient(int argc, char** argv) {
   static struct Sender sender;
   sender.total_bytes = NumberSetting(argc, argv, "bytes", 1 << 30);
-  sender.shard_bytes = (uint32_t)NumberSetting(argc, argv, "shard-bytes", 1 << 20);
+  sender.kept_bytes = KeptBytes(argc, argv, sender.total_bytes);
+  sender.shard_bytes = (uint32_t)ShardBytes(argc, argv);
   sender.shard_count =
       (uint32_t)((sender.total_bytes + sender.shard_bytes - 1) / sender.shard_bytes);
-  uint8_t* data = Reserve(sender.total_bytes + 8);
+  uint8_t* data = Reserve(sender.kept_bytes + 8);
   uint64_t state = 0x9e3779b97f4a7c15u;
-  for (uint64_t i = 0; i < sender.total_bytes; i += 8) {
+  for (uint64_t i = 0; i < sender.kept_bytes; i += 8) {
     state ^= state << 13;
     state ^= state >> 7;
     state ^= state << 17;
@@ -297,7 +320,7 @@ static int RunClient(int argc, char** argv) {
              CpuSeconds() - cpu, (unsigned long long)sender.total_bytes);
     } else if (strcmp(command, "verify") == 0) {
       printf("{\"event\":\"verify\",\"sentBytes\":%llu,\"sentChecksum\":\"%08x\"}\n",
-             (unsigned long long)sender.total_bytes, Crc32c(0, sender.data, sender.total_bytes));
+             (unsigned long long)sender.total_bytes, Crc32c(0, sender.data, sender.kept_bytes));
     }
   }
   return 0;

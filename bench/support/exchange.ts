@@ -1,8 +1,12 @@
 /** What the programs of the exchange cases have in common, whatever library carries their messages. */
+import { Beside } from './beside.js';
 import { messageBytesOf, Tally } from './content.js';
 import { Latencies } from './latencies.js';
 import { type ClientRole, type ServerRole, setting, warmUpSeconds } from './program.js';
 import type { Settings } from './types.js';
+
+/** So short that each connection carries one message, and hardly more. */
+const touchSeconds = 0.001;
 
 /** What is exchanged: so many requests under way on each of so many connections. */
 export interface ExchangePlan {
@@ -10,15 +14,23 @@ export interface ExchangePlan {
   readonly inFlight: number;
   readonly connectionCount: number;
   readonly seconds: number;
+  /** Connections that are open before the clock starts; the others are opened while it runs. */
+  readonly openFirst: number;
+  /** Whether what else the process does is measured too. */
+  readonly isBeside: boolean;
 }
 
 /** Of the settings. */
 export function exchangePlanOf(settings: Settings): ExchangePlan {
+  const connectionCount = setting(settings, 'connections', 1);
+  const isIdle = settings.idle === '1';
   return {
     payloadBytes: messageBytesOf(settings['message-bytes']),
     inFlight: setting(settings, 'in-flight', 1),
-    connectionCount: setting(settings, 'connections', 1),
-    seconds: setting(settings, 'seconds', 2),
+    connectionCount,
+    seconds: isIdle ? touchSeconds : setting(settings, 'seconds', 2),
+    openFirst: isIdle ? Math.ceil(connectionCount / 10) : connectionCount,
+    isBeside: settings.beside === '1',
   };
 }
 
@@ -59,6 +71,17 @@ export class Course {
   }
 }
 
+/** How a library does the work of a client. */
+export interface ExchangeConnections {
+  /** One more connection, for the messages of `course`. */
+  open(course: Course): Promise<void>;
+  /** Requests over all open connections for so long, until the last answer has come. */
+  exchangeFor(seconds: number): Promise<void>;
+  close(): void | Promise<void>;
+  /** What the library does until something comes, when it does not sleep. */
+  readonly waiting?: string | undefined;
+}
+
 /** The client's side of an exchange: counts what comes back, and knows when it is over. */
 export class ExchangeClient {
   readonly plan: ExchangePlan;
@@ -67,6 +90,7 @@ export class ExchangeClient {
   /** Nothing new is to be sent. */
   isOver = false;
   readonly #latencies: Latencies | null;
+  #openCount = 0;
   #underWay = 0;
   #onIdle: () => void = () => {};
 
@@ -77,6 +101,7 @@ export class ExchangeClient {
       { length: connectionCount },
       (_, index) => new Course(index, connectionCount),
     );
+    // Only one by one do durations follow each other.
     this.#latencies = inFlight * connectionCount === 1 ? new Latencies() : null;
   }
 
@@ -110,29 +135,41 @@ export class ExchangeClient {
   /** Calls `ask` for each request that is under way from the start; resolves when the last answer has come. */
   exchangeFor(seconds: number, ask: (connectionIndex: number) => void): Promise<void> {
     return new Promise((resolve) => {
-      const { inFlight, connectionCount } = this.plan;
+      const { inFlight } = this.plan;
       this.#onIdle = resolve;
-      this.#underWay = inFlight * connectionCount;
+      this.#underWay = inFlight * this.#openCount;
       this.startFor(seconds);
-      for (let index = 0; index < connectionCount; index++) {
+      for (let index = 0; index < this.#openCount; index++) {
         for (let i = 0; i < inFlight; i++) ask(index);
       }
     });
   }
 
-  /** The role, once `exchangeFor` has run warm. `waiting` is what the library does until something comes. */
-  async role(
-    exchangeFor: (seconds: number) => Promise<void>,
-    close: () => void | Promise<void>,
-    waiting: string = 'sleep',
-  ): Promise<ClientRole> {
+  /** The role, once it has run warm. */
+  async role(connections: ExchangeConnections): Promise<ClientRole> {
     const { answered, plan } = this;
-    await exchangeFor(warmUpSeconds);
+    const openUpTo = async (count: number): Promise<void> => {
+      while (this.#openCount < count) {
+        await connections.open(this.courses[this.#openCount] as Course); // `count` is at most how many there are.
+        this.#openCount++;
+      }
+    };
+    await openUpTo(plan.openFirst);
+    await connections.exchangeFor(Math.min(warmUpSeconds, plan.seconds));
     return {
       run: async () => {
         const before = answered.count;
-        await exchangeFor(plan.seconds);
-        return { count: answered.count - before, waiting, ...this.#latencies?.facts() };
+        const openBefore = this.#openCount;
+        await openUpTo(plan.connectionCount);
+        const beside = plan.isBeside ? new Beside() : null;
+        await connections.exchangeFor(plan.seconds);
+        return {
+          count: answered.count - before,
+          openedCount: this.#openCount - openBefore,
+          waiting: connections.waiting ?? 'sleep',
+          ...this.#latencies?.facts(),
+          ...beside?.end(),
+        };
       },
       verify: () => {
         const sent = new Tally();
@@ -146,7 +183,7 @@ export class ExchangeClient {
           answeredChecksum: answered.checksum,
         };
       },
-      close,
+      close: () => connections.close(),
     };
   }
 }

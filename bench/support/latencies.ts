@@ -1,5 +1,18 @@
 const samplesMax = 4_000_000;
 
+export interface Percentiles {
+  readonly p50Microseconds: number;
+  readonly p99Microseconds: number;
+}
+
+/** Of durations in milliseconds, which are sorted in their place; 0 where there are none. */
+export function percentiles(durationsMs: Float64Array): Percentiles {
+  durationsMs.sort();
+  const at = (part: number): number =>
+    (durationsMs[Math.floor(durationsMs.length * part)] ?? 0) * 1e3;
+  return { p50Microseconds: at(0.5), p99Microseconds: at(0.99) };
+}
+
 /** Durations between one answer and the next. */
 export class Latencies {
   readonly #samples: Float64Array = new Float64Array(samplesMax);
@@ -19,9 +32,7 @@ export class Latencies {
     this.#lastMs = nowMs;
   }
 
-  facts(): { p50Microseconds: number; p99Microseconds: number } {
-    const sorted = this.#samples.subarray(0, this.#count).sort();
-    const at = (part: number): number => (sorted[Math.floor(this.#count * part)] ?? 0) * 1e3;
-    return { p50Microseconds: at(0.5), p99Microseconds: at(0.99) };
+  facts(): Percentiles {
+    return percentiles(this.#samples.subarray(0, this.#count));
   }
 }

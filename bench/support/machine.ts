@@ -57,6 +57,12 @@ export function machineFacts(): MachineFacts {
   };
 }
 
+/** Files and connections that one process may have open; programs of Node raise theirs to it. */
+export function descriptorsMax(): number {
+  const limit = outputOf('sh', ['-c', 'ulimit -n']);
+  return limit === 'unlimited' ? Number.POSITIVE_INFINITY : Number(limit ?? 256);
+}
+
 /**
  * Client and server on CPU 0 when `cpuCount` is 1, else the server on CPU 1. Empty where `taskset` cannot do it, or there is
  * one processor and two were asked for.

@@ -87,7 +87,7 @@ export function exchangeOver({ listen, connect }: Messaging): Program {
       const ask = (link: Link, course: Course): void => {
         link.send(messages.make(course.begin()));
       };
-      for (const course of client.courses) {
+      const open = async (course: Course): Promise<void> => {
         const onAnswer = (message: Buffer): void => {
           const number = client.answered.addBytes(message, payloadBytes);
           if (client.answer(course, number)) ask(link, course);
@@ -95,15 +95,16 @@ export function exchangeOver({ listen, connect }: Messaging): Program {
         };
         const link = await connect(settings, address, onAnswer, true);
         links.push(link);
-      }
+      };
       const askFirst = (index: number): void =>
-        ask(links[index] as Link, client.courses[index] as Course); // There are as many of each.
-      return client.role(
-        (seconds) => client.exchangeFor(seconds, askFirst),
-        () => {
+        ask(links[index] as Link, client.courses[index] as Course); // One of each is open.
+      return client.role({
+        open,
+        exchangeFor: (seconds) => client.exchangeFor(seconds, askFirst),
+        close() {
           for (const link of links) link.close();
         },
-      );
+      });
     },
   };
 }

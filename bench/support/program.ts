@@ -1,4 +1,6 @@
 import { createInterface } from 'node:readline';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import type { Facts, Settings } from './types.js';
 
 /**
@@ -8,7 +10,7 @@ import type { Facts, Settings } from './types.js';
  * - at its start a program says `{ "event": "ready" }`, a server with its `address`; a client is connected then and
  *   has its data in memory
  * - `run` (client): does the work; `seconds`, `cpuSeconds` and what else was measured
- * - `usage` (server): `cpuSeconds` since it was ready
+ * - `usage` (server): `cpuSeconds` since it was ready; with `--idle 1` also `residentBytes`
  * - `verify`: what the contents were, such as `sentChecksum` and `storedChecksum`; not measured
  * - `end`, or the end of input: ends
  */
@@ -67,6 +69,13 @@ async function measured(client: ClientRole): Promise<Facts> {
   return { ...facts, seconds, cpuSeconds: cpuSeconds() - cpuBefore };
 }
 
+/** Bytes of memory, after what is not used any more has been given back. */
+function residentBytes(): number {
+  setFlagsFromString('--expose-gc');
+  (runInNewContext('gc') as () => void)();
+  return process.memoryUsage.rss();
+}
+
 /** Plays the role that the command line names, until the runner ends it. */
 export async function play(program: Program): Promise<void> {
   const [role, ...rest] = process.argv.slice(2);
@@ -79,8 +88,10 @@ export async function play(program: Program): Promise<void> {
   for await (const command of createInterface({ input: process.stdin })) {
     if (command === 'end') break;
     if (command === 'run' && client !== undefined) say('run', await measured(client));
-    else if (command === 'usage') say('usage', { cpuSeconds: cpuSeconds() - cpuBefore });
-    else if (command === 'verify') say('verify', (await (server ?? client)?.verify?.()) ?? {});
+    else if (command === 'usage') {
+      const memory = settings.idle === '1' ? { residentBytes: residentBytes() } : {};
+      say('usage', { cpuSeconds: cpuSeconds() - cpuBefore, ...memory });
+    } else if (command === 'verify') say('verify', (await (server ?? client)?.verify?.()) ?? {});
   }
   await (server ?? client)?.close();
   process.exit(0);

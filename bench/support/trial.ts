@@ -117,7 +117,7 @@ export async function runTrial(
     const serverCpuSeconds = Number(after.cpuSeconds) - Number(before.cpuSeconds);
     const verified = { ...(await client.ask('verify')), ...(await server.ask('verify')) };
     complete = true;
-    return { run, serverCpuSeconds, verified };
+    return { run, serverCpuSeconds, serverUsage: { before, after }, verified };
   } finally {
     // The client first, so that the server sees an orderly end.
     for (const running of started.reverse()) await running.end(complete);

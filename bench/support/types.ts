@@ -10,6 +10,8 @@ export interface Trial {
   readonly run: Facts;
   /** CPU of the server's process while the client ran. */
   readonly serverCpuSeconds: number;
+  /** What the server said of its resources just before and just after that; `residentBytes` among them, where the program knows. */
+  readonly serverUsage: { readonly before: Facts; readonly after: Facts };
   /** What both sides said when they were asked to verify, the client's and the server's facts together. */
   readonly verified: Facts;
 }
@@ -35,7 +37,11 @@ export interface Case {
   cpus?(settings: Settings): number;
   /** Memory that the server takes while the clock runs; it is made ready before, see `prime.ts`. */
   memoryBytes(settings: Settings): number;
-  /** The first is the one that ratios are made of. */
+  /** What this machine can do of them, when it cannot do all. */
+  fit?(settings: Settings): Settings;
+  /** The question is about what else goes on in a process of Node, so that no other program can answer it. */
+  readonly inNodeAlone?: boolean;
+  /** The first is the one whose ratios are shown on a terminal. */
   readonly metrics: readonly [Metric, ...Metric[]];
   /** Null when the trial did the work and both sides agree on the contents, else what is wrong. */
   verify(trial: Trial, settings: Settings): string | null;
@@ -47,6 +53,8 @@ export type Role = 'server' | 'client';
 export interface Peer {
   readonly name: string;
   readonly about: string;
+  /** Whether its programs run in Node. */
+  readonly isNode: boolean;
   /** Those that it has, and so the cases that it can play. */
   readonly programs: readonly string[];
   /** Gets ready (compiles, looks for a package); null, or why this peer cannot run here. */

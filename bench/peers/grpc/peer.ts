@@ -6,7 +6,7 @@ import type { Peer } from '../../support/types.js';
 export const grpc: Peer = {
   name: 'grpc',
   about: 'streams of @grpc/grpc-js',
-  programs: ['exchange', 'stream'],
+  programs: ['exchange', 'stream', 'bulk'],
   async prepare() {
     return packageObstacle('@grpc/grpc-js', '1');
   },

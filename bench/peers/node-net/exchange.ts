@@ -90,7 +90,7 @@ await play({
       const at = outbox.begin(number);
       fillContent(outbox.words, at, at + payloadBytes / 4, number);
     };
-    for (const course of client.courses) {
+    const open = async (course: Course): Promise<void> => {
       const onAnswer = (words: Int32Array, start: number, end: number, number: number): void => {
         client.answered.add(checksumOf(words, start, end));
         if (client.answer(course, number)) ask(outbox, course);
@@ -104,17 +104,20 @@ await play({
       const outbox = new Outbox(socket, payloadBytes, inFlight);
       outboxes.push(outbox);
       sockets.push(socket);
-    }
-    const exchangeFor = (seconds: number): Promise<void> => {
-      const over = client.exchangeFor(
-        seconds,
-        (index) => ask(outboxes[index] as Outbox, client.courses[index] as Course), // There are as many of each.
-      );
-      for (const outbox of outboxes) outbox.flush();
-      return over;
     };
-    return client.role(exchangeFor, () => {
-      for (const socket of sockets) socket.destroy();
+    return client.role({
+      open,
+      exchangeFor(seconds) {
+        const over = client.exchangeFor(
+          seconds,
+          (index) => ask(outboxes[index] as Outbox, client.courses[index] as Course), // One of each is open.
+        );
+        for (const outbox of outboxes) outbox.flush();
+        return over;
+      },
+      close() {
+        for (const socket of sockets) socket.destroy();
+      },
     });
   },
 });

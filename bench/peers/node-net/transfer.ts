@@ -1,5 +1,8 @@
 /**
- * The case `transfer` as a careful programmer writes it on `node:net`.
+ * The cases `transfer` and `bulk` as a careful programmer writes it on `node:net`.
+ *
+ * Bulk is the same work with messages for shards, of which each side has only the last in memory: they are sent, and stored, over
+ * and over.
  *
  * On the wire, little-endian:
  *   chunk         magic u32, bytes u32, shard u32, offset in the shard u32, CRC32 u32, shard bytes u32; then the bytes
@@ -21,9 +24,9 @@
 import { randomFillSync } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
-import { crc32 } from 'node:zlib';
 import { connectOptions, listenOn } from '../../support/addresses.js';
-import { play } from '../../support/program.js';
+import { checksum, checksumName } from '../../support/checksum.js';
+import { play, setting } from '../../support/program.js';
 import type { Facts, Settings } from '../../support/types.js';
 
 const magic = 0x4e455452;
@@ -37,7 +40,11 @@ const shardBytesMax = 64 * 1024 * 1024;
 
 /** Takes bytes in any cut, checks and keeps them, confirms each shard. */
 class Receiver {
+  /** The last ones; shard i lies at i modulo how many are kept. */
   readonly shards: Buffer[] = [];
+  shardCount = 0;
+  storedBytes = 0;
+  readonly #keptMax: number;
   readonly #confirm: (shard: number) => void;
   readonly #header: Buffer = Buffer.alloc(headerBytes);
   #headerFilled = 0;
@@ -47,7 +54,8 @@ class Receiver {
   #announced = 0;
   #checksum = 0;
 
-  constructor(confirm: (shard: number) => void) {
+  constructor(keptMax: number, confirm: (shard: number) => void) {
+    this.#keptMax = keptMax;
     this.#confirm = confirm;
   }
 
@@ -64,7 +72,7 @@ class Receiver {
       const end = Math.min(bytes.length, at + this.#chunkEnd - this.#filled);
       const part = bytes.subarray(at, end);
       this.#shard.set(part, this.#filled);
-      this.#checksum = crc32(part, this.#checksum);
+      this.#checksum = checksum(part, this.#checksum);
       this.#filled += part.length;
       at = end;
       if (this.#filled === this.#chunkEnd) this.#closeChunk();
@@ -82,9 +90,8 @@ class Receiver {
       throw new Error('a chunk outside of its shard');
     }
     if (offset === 0) {
-      if (shard !== this.shards.length) throw new Error('a shard out of order');
-      this.#shard = Buffer.allocUnsafeSlow(shardBytes);
-      this.shards.push(this.#shard);
+      if (shard !== this.shardCount) throw new Error('a shard out of order');
+      this.#shard = this.#placeOf(this.shardCount++, shardBytes);
     } else if (offset !== this.#filled || shardBytes !== this.#shard.length) {
       throw new Error('a chunk out of order');
     }
@@ -94,18 +101,30 @@ class Receiver {
     this.#checksum = 0;
   }
 
+  #placeOf(shard: number, shardBytes: number): Buffer {
+    const index = shard % this.#keptMax;
+    const before = this.shards[index];
+    if (before?.length === shardBytes) return before;
+    const place = Buffer.allocUnsafeSlow(shardBytes);
+    this.shards[index] = place;
+    return place;
+  }
+
   #closeChunk(): void {
     if (this.#checksum !== this.#announced)
       throw new Error('a chunk that does not match its checksum');
     this.#headerFilled = 0;
-    if (this.#filled === this.#shard.length) this.#confirm(this.shards.length - 1);
+    if (this.#filled !== this.#shard.length) return;
+    this.storedBytes += this.#filled;
+    this.#confirm(this.shardCount - 1);
   }
 }
 
-/** Sends `data` in shards over `socket`, as far ahead of the confirmations as the window allows. */
+/** Sends `totalBytes` in shards over `socket`, `data` over and over, as far ahead of the confirmations as the window allows. */
 class Sender {
   readonly #socket: Socket;
   readonly #data: Buffer;
+  readonly #totalBytes: number;
   readonly #shardBytes: number;
   readonly #shardCount: number;
   #next = 0;
@@ -113,11 +132,12 @@ class Sender {
   #confirmation: Buffer = Buffer.alloc(0);
   #blocked = false;
 
-  constructor(socket: Socket, data: Buffer, shardBytes: number) {
+  constructor(socket: Socket, data: Buffer, totalBytes: number, shardBytes: number) {
     this.#socket = socket;
     this.#data = data;
+    this.#totalBytes = totalBytes;
     this.#shardBytes = shardBytes;
-    this.#shardCount = Math.ceil(data.length / shardBytes);
+    this.#shardCount = Math.ceil(totalBytes / shardBytes);
   }
 
   /** Resolves when every shard is confirmed. */
@@ -163,22 +183,23 @@ class Sender {
   }
 
   #mayBegin(): boolean {
-    if (this.#next === this.#data.length) return false;
+    if (this.#next === this.#totalBytes) return false;
     return Math.floor(this.#next / this.#shardBytes) < this.#confirmed + windowShards;
   }
 
   #writeChunk(): void {
     const shard = Math.floor(this.#next / this.#shardBytes);
     const shardStart = shard * this.#shardBytes;
-    const shardEnd = Math.min(shardStart + this.#shardBytes, this.#data.length);
+    const shardEnd = Math.min(shardStart + this.#shardBytes, this.#totalBytes);
     const end = Math.min(this.#next + chunkBytes, shardEnd);
-    const chunk = this.#data.subarray(this.#next, end);
+    const start = this.#next % this.#data.length;
+    const chunk = this.#data.subarray(start, start + end - this.#next);
     const header = Buffer.allocUnsafe(headerBytes);
     header.writeUInt32LE(magic, 0);
     header.writeUInt32LE(chunk.length, 4);
     header.writeUInt32LE(shard, 8);
     header.writeUInt32LE(this.#next - shardStart, 12);
-    header.writeUInt32LE(crc32(chunk), 16);
+    header.writeUInt32LE(checksum(chunk), 16);
     header.writeUInt32LE(shardEnd - shardStart, 20);
     this.#socket.write(header);
     this.#blocked = !this.#socket.write(chunk);
@@ -187,7 +208,7 @@ class Sender {
 }
 
 /** Connects to the sender and receives what it sends into memory of our own. */
-function receiveFrom(address: string): Receiver {
+function receiveFrom(address: string, keptMax: number): Receiver {
   const buffer = Buffer.allocUnsafeSlow(readBytes);
   const socket = connect({
     ...connectOptions(address),
@@ -200,7 +221,7 @@ function receiveFrom(address: string): Receiver {
       },
     },
   });
-  const receiver = new Receiver((shard) => {
+  const receiver = new Receiver(keptMax, (shard) => {
     const confirmation = Buffer.allocUnsafe(confirmationBytes);
     confirmation.writeUInt32LE(shard, 0);
     socket.write(confirmation);
@@ -219,16 +240,21 @@ async function openToReceiver(address: string, { path, socket }: Settings): Prom
 }
 
 function checksumOf(parts: readonly Buffer[]): string {
-  return parts.reduce((sum, part) => crc32(part, sum), 0).toString(16);
+  return parts.reduce((sum, part) => checksum(part, sum), 0).toString(16);
+}
+
+function keptMaxOf({ 'kept-messages': kept }: Settings): number {
+  return kept === undefined ? Number.POSITIVE_INFINITY : Number(kept);
 }
 
 await play({
-  async server({ path, socket = '' }) {
+  async server(settings) {
+    const { path, socket = '' } = settings;
     let receiver: Receiver | undefined;
     const server = createServer(async (control) => {
       const parts: Buffer[] = [];
       for await (const part of control) parts.push(part);
-      receiver = receiveFrom(Buffer.concat(parts).toString());
+      receiver = receiveFrom(Buffer.concat(parts).toString(), keptMaxOf(settings));
     });
     const address = await listenOn(server, path, socket);
     return {
@@ -236,7 +262,7 @@ await play({
       verify(): Facts {
         const shards = receiver?.shards ?? [];
         return {
-          storedBytes: shards.reduce((sum, { length }) => sum + length, 0),
+          storedBytes: receiver?.storedBytes ?? 0,
           storedChecksum: checksumOf(shards),
         };
       },
@@ -247,15 +273,18 @@ await play({
   },
 
   async client(settings, address) {
-    const data = randomFillSync(Buffer.allocUnsafeSlow(Number(settings.bytes)));
+    const totalBytes = setting(settings, 'bytes', 2 ** 30);
+    const shardBytes = Number(settings['shard-bytes'] ?? settings['message-bytes']);
+    const dataBytes = Math.min(totalBytes, keptMaxOf(settings) * shardBytes);
+    const data = randomFillSync(Buffer.allocUnsafeSlow(dataBytes));
     const socket = await openToReceiver(address, settings);
-    const sender = new Sender(socket, data, Number(settings['shard-bytes']));
+    const sender = new Sender(socket, data, totalBytes, shardBytes);
     return {
       async run() {
         await sender.run();
-        return { bytes: data.length };
+        return { bytes: totalBytes, checksum: checksumName };
       },
-      verify: () => ({ sentBytes: data.length, sentChecksum: checksumOf([data]) }),
+      verify: () => ({ sentBytes: totalBytes, sentChecksum: checksumOf([data]) }),
       close() {
         socket.destroy();
       },

@@ -48,22 +48,13 @@ await play({
     const client = new ExchangeClient(exchangePlanOf(settings));
     const { answered, courses, plan } = client;
     const peers: Peer[] = [];
-    for (let i = 0; i < plan.connectionCount; i++) {
-      peers.push(
-        await connect(address, {
-          engine: engineOf(settings),
-          path: pathOf(settings),
-          waiting: waitingOf(settings),
-        }),
-      );
-    }
     // One for all requests: the payload is copied in the call.
     const words = new Int32Array(plan.payloadBytes / 4);
     const payload = new Uint8Array(words.buffer);
 
     /** One request after the other. */
     const call = async (peer: Peer, course: Course): Promise<void> => {
-      while (!client.isOver) {
+      do {
         const number = course.begin();
         fillContent(words, 0, words.length, number);
         const answer = await peer.request('echo', payload);
@@ -71,7 +62,7 @@ await play({
           throw new Error(`request ${number} got another answer`);
         }
         client.lap();
-      }
+      } while (!client.isOver);
     };
 
     /** The same by callbacks: each answer starts the next request. */
@@ -79,7 +70,6 @@ await play({
       new Promise((resolve, reject) => {
         let number = 0;
         const next = (): void => {
-          if (client.isOver) return resolve();
           number = course.begin();
           fillContent(words, 0, words.length, number);
           fast.request('fastEcho', payload, onAnswer);
@@ -90,23 +80,35 @@ await play({
             return reject(new Error(`request ${number} got another answer`));
           }
           client.lap();
-          next();
+          if (client.isOver) resolve();
+          else next();
         };
         next();
       });
     const one = isFast(settings) ? callFast : call;
 
-    const exchangeFor = async (seconds: number): Promise<void> => {
-      client.startFor(seconds);
-      const calls = peers.flatMap((peer, index) =>
-        // There is a course for each peer.
-        Array.from({ length: plan.inFlight }, () => one(peer, courses[index] as Course)),
-      );
-      await Promise.all(calls);
-    };
-    const close = async (): Promise<void> => {
-      await Promise.all(peers.map((peer) => peer.close()));
-    };
-    return client.role(exchangeFor, close, settings.waiting);
+    return client.role({
+      async open() {
+        peers.push(
+          await connect(address, {
+            engine: engineOf(settings),
+            path: pathOf(settings),
+            waiting: waitingOf(settings),
+          }),
+        );
+      },
+      async exchangeFor(seconds) {
+        client.startFor(seconds);
+        const calls = peers.flatMap((peer, index) =>
+          // There is a course for each peer.
+          Array.from({ length: plan.inFlight }, () => one(peer, courses[index] as Course)),
+        );
+        await Promise.all(calls);
+      },
+      async close() {
+        await Promise.all(peers.map((peer) => peer.close()));
+      },
+      waiting: settings.waiting,
+    });
   },
 });

@@ -6,7 +6,7 @@ import type { Peer } from '../../support/types.js';
 export const ws: Peer = {
   name: 'ws',
   about: 'WebSockets by the package ws',
-  programs: ['exchange', 'stream'],
+  programs: ['exchange', 'stream', 'bulk'],
   async prepare() {
     return packageObstacle('ws', '8');
   },

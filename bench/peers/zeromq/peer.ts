@@ -6,7 +6,7 @@ import type { Peer } from '../../support/types.js';
 export const zeromq: Peer = {
   name: 'zeromq',
   about: 'sockets of zeromq.js 6',
-  programs: ['exchange', 'stream'],
+  programs: ['exchange', 'stream', 'bulk'],
   async prepare() {
     return packageObstacle('zeromq', '6');
   },

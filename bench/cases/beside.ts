@@ -1,0 +1,38 @@
+import { numbersAgree } from '../support/message-facts.js';
+import type { Case, Metric } from '../support/types.js';
+
+function microseconds(name: string, fact: string): Metric {
+  return {
+    name,
+    unit: 'µs',
+    better: 'lower',
+    digits: 0,
+    of: ({ run }) => Number(run[fact]),
+  };
+}
+
+/** A ping-pong as in the case of that name. Meanwhile the client's process waits for timers of 1 ms, one after the other, with an `fs.stat` after each. */
+export const beside: Case = {
+  name: 'beside',
+  program: 'exchange',
+  question: 'How late are timers and the file system beside a ping-pong that spins?',
+  settings: {
+    'message-bytes': { fallback: '64', help: 'payload, a multiple of 4' },
+    cpus: { fallback: '2', help: 'both sides on one CPU, or on two' },
+    waiting: { fallback: 'spin', help: 'sleep or spin; who cannot spin sleeps' },
+    seconds: { fallback: '3', help: 'how long is measured' },
+    beside: { fallback: '1', help: 'has no other value' },
+    engine: { fallback: 'native', help: 'of paipainet: native or js' },
+  },
+  cpus: (settings) => Number(settings.cpus),
+  memoryBytes: () => 0,
+  inNodeAlone: true,
+  metrics: [
+    microseconds('fs.stat p99', 'statP99Microseconds'),
+    microseconds('timer jitter p99', 'jitterP99Microseconds'),
+    microseconds('fs.stat p50', 'statP50Microseconds'),
+    microseconds('timer jitter p50', 'jitterP50Microseconds'),
+    microseconds('ping-pong p50', 'p50Microseconds'),
+  ],
+  verify: (trial) => numbersAgree(trial, ['taken', 'answered']),
+};

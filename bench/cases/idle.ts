@@ -1,0 +1,52 @@
+import { descriptorsMax } from '../support/machine.js';
+import { numbersAgree } from '../support/message-facts.js';
+import type { Case, Trial } from '../support/types.js';
+
+/** Of a process beside its connections. */
+const otherDescriptors = 256;
+
+function openedCount({ run }: Trial): number {
+  return Number(run.openedCount);
+}
+
+/**
+ * What a server's memory grows by, a connection: from when a tenth of the connections are open to when all are. Each has carried a
+ * message; in Node garbage is collected before each look. Buffers of the kernel are not counted.
+ */
+export const idle: Case = {
+  name: 'idle',
+  program: 'exchange',
+  question: 'How much memory of the server does a connection take that carries nothing?',
+  settings: {
+    'message-bytes': { fallback: '64', help: 'payload of the one message, a multiple of 4' },
+    connections: { fallback: '10000', help: 'how many; fewer where descriptors are short' },
+    idle: { fallback: '1', help: 'has no other value' },
+    engine: { fallback: 'native', help: 'of paipainet: native or js' },
+  },
+  fit(settings) {
+    const most = descriptorsMax() - otherDescriptors;
+    return { ...settings, connections: String(Math.min(Number(settings.connections), most)) };
+  },
+  memoryBytes: () => 0,
+  metrics: [
+    {
+      name: 'server memory',
+      unit: 'KiB each',
+      better: 'lower',
+      digits: 2,
+      of: (trial) => {
+        const { before, after } = trial.serverUsage;
+        const grown = Number(after.residentBytes) - Number(before.residentBytes);
+        return grown / openedCount(trial) / 1024;
+      },
+    },
+    {
+      name: 'opening',
+      unit: 'µs each',
+      better: 'lower',
+      digits: 0,
+      of: (trial) => (Number(trial.run.seconds) * 1e6) / openedCount(trial),
+    },
+  ],
+  verify: (trial) => numbersAgree(trial, ['taken', 'answered']),
+};
