@@ -310,7 +310,8 @@ void CountsThatCannotBeEndOneDirectionEach() {
     CHECK(ends.b->received.empty() && ends.b->SleepsQuietly());
 
     ControlOf(from_a).read = claimed;
-    ends.a->Send(1);
+    // It looks at the reader's count when it needs more room than it knows of.
+    ends.a->Send(kRingCapacity + 1);
     CHECK(ends.a->send_failures == std::vector<int32_t>{Error::Of(ErrorCode::PROTOCOL).result()});
     // Neither touched the other direction.
     ends.b->Send(5);
@@ -785,7 +786,7 @@ void CountsThatCannotBeEndTheConnection() {
     held.Switch();
     if (of_reader) {
       ControlOf(held.peer->in()).read = ~uint64_t{0};
-      Say(held.with, Numbered(1));
+      Say(held.with, {FrameType::kMessage, 1, Bytes(kRingCapacity, 1)});
     } else {
       ControlOf(held.peer->out()).written = kRingCapacity + 64;
       held.Wake();
