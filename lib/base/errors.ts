@@ -52,6 +52,11 @@ export function isPaipaiError(error: unknown, code?: PaipaiCode): error is Paipa
 /** Across the native boundary: `>= 0` success, `-errno` for the system, `-(10000 + n)` for ours. */
 const oursBase = 10_000;
 
+/** The result of a native call that failed with `code`. */
+export function resultOfCode(code: PaipaiCode): number {
+  return -(oursBase + codeNumbers[code]);
+}
+
 /** The error for a negative result of a native call; `tried` opens the message ("connect to tcp://…"). */
 export function errorOfResult(
   result: number,

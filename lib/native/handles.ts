@@ -1,4 +1,4 @@
-import { errorOfResult, systemError } from '../base/errors.js';
+import { errorOfResult, resultOfCode, systemError } from '../base/errors.js';
 import {
   descriptorWords,
   EventKind,
@@ -41,6 +41,7 @@ export interface ListenerEvents {
 }
 
 const backlog = 511;
+const hasSinkResult = resultOfCode('PAIPAI_ERR_INVALID_STATE');
 
 const cores = new WeakMap<NativeBinding, NativeCore>();
 
@@ -169,9 +170,9 @@ export class NativeCore {
     this.#binding.sendBulk(connection, streamId, bytes, token);
   }
 
-  /** False when the stream has a sink, or the connection is gone. */
+  /** False when the stream has a sink. A connection that is gone takes none, and its end is about to be told. */
   setSink(connection: number, streamId: number, target: Uint8Array): boolean {
-    return this.#binding.setSink(connection, streamId, target) === 0;
+    return this.#binding.setSink(connection, streamId, target) !== hasSinkResult;
   }
 
   clearSink(connection: number, streamId: number): void {

@@ -96,14 +96,14 @@ export class StreamReader implements Grantee {
 
   receiveInto(target: Uint8Array, onProgress: Sink['onProgress']): Promise<Received> {
     this.#checkUnread('receiveInto');
+    const isOpen = this.#failure === null && this.#trailer === null;
+    // First, because it may throw: then nothing waits that a later failure would reject and nobody would hear.
+    if (isOpen && target.length > 0) this.#link.channel.setSink(this.#id, target);
     const sink: Sink = { target, onProgress, done: deferred(), landedBytes: 0, crc32c: 0 };
     this.#sink = sink;
     if (this.#failure !== null) sink.done.reject(this.#failure);
     else if (this.#trailer !== null) this.#finishSink(sink, this.#trailer);
-    else if (target.length > 0) {
-      this.#link.channel.setSink(this.#id, target);
-      this.#budget.ask(this);
-    }
+    else if (target.length > 0) this.#budget.ask(this);
     return sink.done.promise;
   }
 
