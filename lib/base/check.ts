@@ -51,11 +51,16 @@ export function checkId(name: string, id: unknown): string {
 }
 
 export function checkBytes(name: string, value: unknown): Uint8Array {
-  if (value instanceof Uint8Array) return value;
-  if (value instanceof ArrayBuffer || value instanceof SharedArrayBuffer)
-    return new Uint8Array(value);
-  if (ArrayBuffer.isView(value))
-    return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+  if (value instanceof Uint8Array && value.length > 0) return value;
+  try {
+    if (value instanceof ArrayBuffer || value instanceof SharedArrayBuffer)
+      return new Uint8Array(value);
+    if (ArrayBuffer.isView(value))
+      return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+  } catch {
+    // Memory that was transferred to somebody else looks like no bytes, and throws when it is touched.
+    throw invalidArgument(name, 'bytes that are still here', value);
+  }
   throw invalidArgument(name, 'bytes (a Uint8Array, an ArrayBuffer or a view)', value);
 }
 

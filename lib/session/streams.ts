@@ -52,7 +52,8 @@ export class Streams implements StreamKeeper {
     const tried = `stream '${method}'`;
     link.checkOpen(tried);
     const bytes = metadata === undefined ? noBytes : checkMetadata('metadata', metadata);
-    const deadlineMs = checkDuration('deadlineMs', options?.deadlineMs ?? Infinity, true);
+    const { deadlineMs: asked = Infinity } = options ?? {};
+    const deadlineMs = checkDuration('deadlineMs', asked, true);
     const signal = checkSignal('signal', options?.signal);
     if (signal?.aborted) throw aborted(tried, signal);
     if (this.#ownCount >= link.settings.streamsMax) throw this.#overloaded(method);

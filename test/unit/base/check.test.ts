@@ -60,6 +60,15 @@ describe('checkString', () => {
 });
 
 describe('checkBytes', () => {
+  test('memory that was transferred away is not there to be sent', () => {
+    const buffer = new ArrayBuffer(8);
+    const views = [new Uint8Array(buffer), new DataView(buffer), new Float64Array(buffer), buffer];
+    structuredClone(buffer, { transfer: [buffer] });
+    for (const view of views) {
+      expect(() => checkBytes('source', view)).toThrowError(refusal(/^source must be bytes/));
+    }
+  });
+
   test('sees the same memory through any kind of bytes', () => {
     const buffer = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8).buffer;
     const view = checkBytes('source', new Uint16Array(buffer, 2, 2));
