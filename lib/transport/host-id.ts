@@ -1,13 +1,13 @@
 import { readFileSync, statSync } from 'node:fs';
 
-let known: string | null | undefined;
+let known: string | null = null;
 
 /**
  * The same in two processes that can share memory over an abstract Unix socket: the boot of the machine, the network namespace
- * and the user. Null where the system does not say; asked once.
+ * and the user. Null where the system does not say; asked until it does, for it may only be out of descriptors.
  */
 export function hostIdOf(): string | null {
-  if (known === undefined) known = readHostId();
+  known ??= readHostId();
   return known;
 }
 
