@@ -9,6 +9,8 @@ import {
   mustRun,
   run,
   runWatchingMemory,
+  sanitizers,
+  testCount,
   withFolder,
 } from './support.mjs';
 
@@ -18,13 +20,6 @@ const flippedBitCount = 100_000;
 
 /** What the README's two commands are, as a newcomer types them. */
 const readmeCommands = ['npm ci && npm start', 'npm ci && npm test'];
-
-/** The last line of a vitest run that counts tests, without colours. */
-function testCount(output) {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: terminals' colours begin with one.
-  const lines = output.replace(/\u001b\[[\d;]*m/g, '').split('\n');
-  return lines.findLast((line) => /^\s*Tests\s/.test(line))?.trim() ?? 'no tests were counted';
-}
 
 async function demo(more) {
   const stdout = await mustRun('npm', ['start', '--silent', '--', '--json'], {
@@ -140,24 +135,6 @@ async function flippedBits() {
     .exec(source)?.[1]
     ?.replaceAll(',', '');
   return { pass: Number(asked) >= flippedBitCount, figure: `${asked} flips; ${testCount(output)}` };
-}
-
-async function sanitizers() {
-  const native = await mustRun('npm', [
-    'run',
-    '--silent',
-    'test:native',
-    '--',
-    '--sanitize',
-    'address,undefined',
-  ]);
-  const suite = await run('npm', ['run', '--silent', 'test:sanitized'], { timeoutMs: 1_800_000 });
-  const summary = /^sanitizers: .*$/m.exec(suite.stdout)?.[0] ?? suite.stderr.slice(-2000);
-  const core = /^\d+% tests passed.*$/m.exec(native)?.[0] ?? '';
-  return {
-    pass: suite.code === 0,
-    figure: `C++: ${core}; suite: ${summary}, ${testCount(suite.stdout)}`,
-  };
 }
 
 async function fuzz() {

@@ -159,3 +159,29 @@ export async function runWatchingMemory(file, args, options) {
     clearInterval(timer);
   }
 }
+
+/** The last line of a vitest run that counts tests, without colours. */
+export function testCount(output) {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: terminals' colours begin with one.
+  const lines = output.replace(/\u001b\[[\d;]*m/g, '').split('\n');
+  return lines.findLast((line) => /^\s*Tests\s/.test(line))?.trim() ?? 'no tests were counted';
+}
+
+/** The C++ tests and the suite, both under AddressSanitizer and UndefinedBehaviorSanitizer. */
+export async function sanitizers() {
+  const native = await mustRun('npm', [
+    'run',
+    '--silent',
+    'test:native',
+    '--',
+    '--sanitize',
+    'address,undefined',
+  ]);
+  const suite = await run('npm', ['run', '--silent', 'test:sanitized'], { timeoutMs: 1_800_000 });
+  const summary = /^sanitizers: .*$/m.exec(suite.stdout)?.[0] ?? suite.stderr.slice(-2000);
+  const core = /^\d+% tests passed.*$/m.exec(native)?.[0] ?? '';
+  return {
+    pass: suite.code === 0,
+    figure: `C++: ${core}; suite: ${summary}, ${testCount(suite.stdout)}`,
+  };
+}
