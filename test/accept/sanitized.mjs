@@ -75,7 +75,9 @@ const runtimes = ['libasan.so', 'libubsan.so'].map((name) =>
 const common = `log_path=${join(reports, 'report')}:print_stacktrace=1`;
 // AddressSanitizer keeps what was freed for a while, and shadows what was not: how much memory a process takes is asked of the
 // release build alone.
-const left = ['test/fault/memory.test.ts', 'test/fault/slow-reader.test.ts'];
+const left = ['memory', 'slow-reader', 'idle-connections'].map(
+  (name) => `test/fault/${name}.test.ts`,
+);
 console.log(
   `without ${left.join(', ')}: with the sanitizers' own memory their bounds mean nothing`,
 );
