@@ -55,17 +55,22 @@ function standstillMs(nowMs) {
   return gapMs < 2 * tickMs ? 0 : gapMs;
 }
 
-function lostSince(sinceMs) {
-  const current = standstillMs(performance.now());
-  return standstills.reduce(
-    (sum, { endMs, lostMs }) => (endMs > sinceMs ? sum + lostMs : sum),
-    current,
-  );
+/** Of an operation that was begun and due then: a deadline counts from the next look at the clock, so that its beginning matters too. */
+function lostBy(begunMs, dueMs) {
+  const nowMs = performance.now();
+  const current = { endMs: nowMs, lostMs: standstillMs(nowMs) };
+  let sum = 0;
+  for (const { endMs, lostMs } of [...standstills, current]) {
+    const coversBeginning = endMs > begunMs && endMs - lostMs < begunMs + 2 * tickMs;
+    if (endMs > dueMs || coversBeginning) sum += lostMs;
+  }
+  return sum;
 }
 
 /** Follows one operation, which must settle within its deadline and a tenth. */
 async function follow(kind, deadlineMs, operation) {
-  const dueMs = performance.now() + deadlineMs;
+  const begunMs = performance.now();
+  const dueMs = begunMs + deadlineMs;
   let outcome = 'done';
   underWay++;
   try {
@@ -78,7 +83,7 @@ async function follow(kind, deadlineMs, operation) {
   underWay--;
   const lateMs = performance.now() - dueMs;
   if (lateMs <= 0) return;
-  const ownMs = lateMs - lostSince(dueMs);
+  const ownMs = lateMs - lostBy(begunMs, dueMs);
   worst.lateMs = Math.max(worst.lateMs, lateMs);
   worst.latePercent = Math.max(worst.latePercent, (ownMs / deadlineMs) * 100);
   if (ownMs > deadlineMs / 10)
