@@ -1,6 +1,7 @@
 // Fuzzes the native parsers with libFuzzer, under ASan and UBSan.
 //
-//   node test/fuzz/run.mjs [--seconds 60] [TARGET...]        TARGET: frame, framed_stream, shard_header
+//   node test/fuzz/run.mjs [--seconds 60] [TARGET...]        TARGET: frame, framed_stream, shard_header,
+//                                                            shared_stream
 //
 // Inputs start from corpus/TARGET and regressions/TARGET; new ones are kept below build-fuzz. What
 // crashes is written to regressions/TARGET, to be committed with its fix.
