@@ -118,15 +118,6 @@ test('a peer that may not have the memory stays with the socket', async () => {
   expect(await run(limited, 'ask', listener.address)).toEqual({ path: 'tcp', ...over });
 });
 
-test.skipIf(process.getuid?.() !== 0)(
-  'a peer of another user stays with the socket (as root alone)',
-  async () => {
-    const listener = await listening({ methods: { echo: (payload) => payload } });
-    const nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
-    expect(await run(nobody, 'ask', listener.address)).toEqual({ path: 'tcp', answer: 'hello' });
-  },
-);
-
 test('worker threads may be terminated in the middle of it', async () => {
   const listener = await listening();
   const before = descriptors();
