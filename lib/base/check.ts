@@ -2,7 +2,8 @@ import { PaipaiError } from './errors.js';
 
 /** Argument checks for the public edge. Each throws PAIPAI_ERR_INVALID_ARGUMENT and names the argument. */
 
-function describe(value: unknown): string {
+/** Any value for a message; never throws, whatever its own `toString` is. */
+export function describe(value: unknown): string {
   if (typeof value === 'string')
     return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
   if (value === null || typeof value !== 'object') return String(value);

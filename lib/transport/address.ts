@@ -1,4 +1,5 @@
 import { isIPv6 } from 'node:net';
+import { describe } from '../base/check.js';
 import { PaipaiError } from '../base/errors.js';
 
 /** Where a peer listens: `tcp://host:port`, `tcp://[::1]:port` or `unix:///path`. */
@@ -14,7 +15,7 @@ export function parseAddress(text: unknown): Address {
   const fail = (why: string): never => {
     throw new PaipaiError(
       'PAIPAI_ERR_INVALID_ADDRESS',
-      `${typeof text === 'string' ? JSON.stringify(text) : String(text)} is not an address: ${why}; write tcp://host:port or unix:///path`,
+      `${typeof text === 'string' ? JSON.stringify(text) : describe(text)} is not an address: ${why}; write tcp://host:port or unix:///path`,
     );
   };
   if (typeof text !== 'string') return fail('it must be a string');
