@@ -342,6 +342,7 @@ function checkHeader(
   const payloadBytes = frameField.payloadBytes(bytes, at);
   let limit = frameBytesMax;
   if (type === FrameType.streamData) limit = Math.min(frameBytesMax, chunkBytesMax);
+  else if (type === FrameType.switch) limit = 0;
   else if (type >= FrameType.requests) limit = severalBytesMax;
   if (payloadBytes > limit) {
     return refuse(

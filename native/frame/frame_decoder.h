@@ -32,6 +32,8 @@ inline Result<FrameHeader> CheckHeader(std::span<const uint8_t, kFrameHeaderByte
   uint32_t payload_bytes_max = frame_bytes_max;
   if (header.type == FrameType::kStreamData) {
     payload_bytes_max = std::min(frame_bytes_max, kChunkBytesMax);
+  } else if (header.type == FrameType::kSwitch) {
+    payload_bytes_max = 0;
   } else if (header.type >= FrameType::kRequests) {
     payload_bytes_max = kSeveralBytesMax;
   }

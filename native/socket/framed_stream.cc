@@ -283,10 +283,6 @@ Result<void> FramedStream::ParseFrames(uint8_t* bytes, size_t size, size_t& kept
           std::span<const uint8_t, kFrameHeaderBytes>(next, kFrameHeaderBytes), frame_bytes_max_);
       if (!checked) return checked.error();
       const FrameHeader& header = *checked;
-      // Found here whatever its length: a long one would not come by where the switch is made.
-      if (header.type == FrameType::kSwitch && header.payload_bytes > 0) {
-        return Error::Of(ErrorCode::PROTOCOL);
-      }
       wanted += header.payload_bytes;
       const bool whole = here >= wanted;
       uint8_t* payload = next + kFrameHeaderBytes;

@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "frame/frame_decoder.h"
+#include "frame/several.h"
 #include "fuzz.h"
 
 namespace paipai {
@@ -46,23 +47,26 @@ struct Frame {
   friend bool operator==(const Frame&, const Frame&) = default;
 };
 
-// What should come.
+// What should come. The decoder knows frames; sinks, frames of several and SWITCH, which nothing
+// here makes way for, are the stream's.
 struct Expected {
   std::vector<Frame> frames;
   std::vector<uint8_t> sunk[kSinkStreams];
   int32_t result = 0;
   bool overflowed = false;
+  bool refused = false;
   const Choices& choices;
 
   Expected(ByteSpan bytes, const Choices& choices_in) : choices(choices_in) {
     FrameDecoder decoder(kFrameBytesMax);
     const Result<void> pushed = decoder.Push(bytes, *this);
     const Result<void> finished = decoder.Finish();
+    if (refused) return;
     if (!pushed || !finished) result = (pushed ? finished : pushed).error().result();
   }
 
   void OnFrame(const FrameHeader& header, ByteSpan payload) {
-    if (overflowed) return;
+    if (overflowed || refused) return;
     const uint32_t index = header.stream_id - 1;
     // Data with flags or without a byte are for the session to judge.
     const bool sinks = header.type == FrameType::kStreamData && header.flags == 0 &&
@@ -74,8 +78,17 @@ struct Expected {
       if (!overflowed) sink.insert(sink.end(), payload.begin(), payload.end());
       return;
     }
+    if (header.type >= FrameType::kRequests) Take(CheckSeveral(payload, kFrameBytesMax));
+    if (refused) return;
     frames.push_back({header.type, header.stream_id, header.argument, header.flags, header.name,
                       std::vector<uint8_t>(payload.begin(), payload.end())});
+    if (header.type == FrameType::kSwitch) Take(Error::Of(ErrorCode::PROTOCOL));
+  }
+
+  void Take(Result<void> checked) {
+    if (checked) return;
+    refused = true;
+    result = checked.error().result();
   }
 };
 

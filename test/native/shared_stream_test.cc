@@ -603,7 +603,7 @@ void ASwitchOutOfPlaceIsAnError() {
     HandHeld held;
     held.frames.Add({FrameType::kSwitch, 0, Bytes(size, 1)});
     held.SendBySocket();
-    held.CheckEndsWith(kProtocol);
+    held.CheckEndsWith(Error::Of(ErrorCode::FRAME_TOO_LARGE));
   }
   {  // With a frame behind it in the socket.
     HandHeld held;
