@@ -1,3 +1,4 @@
+import { engineSetting } from '../support/engine.js';
 import { numbersAgree } from '../support/message-facts.js';
 import type { Case, Metric } from '../support/types.js';
 
@@ -22,7 +23,7 @@ export const beside: Case = {
     waiting: { fallback: 'spin', help: 'sleep or spin; who cannot spin sleeps' },
     seconds: { fallback: '3', help: 'how long is measured' },
     beside: { fallback: '1', help: 'has no other value' },
-    engine: { fallback: 'native', help: 'of paipainet: native or js' },
+    ...engineSetting,
   },
   cpus: (settings) => Number(settings.cpus),
   memoryBytes: () => 0,

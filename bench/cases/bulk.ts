@@ -1,4 +1,5 @@
 import { bytesAgree, receiverCpu, senderCpu, throughput } from '../support/byte-facts.js';
+import { engineSetting } from '../support/engine.js';
 import type { Case } from '../support/types.js';
 
 /**
@@ -13,9 +14,10 @@ export const bulk: Case = {
     bytes: { fallback: String(2 ** 31), help: 'how much is sent, in whole messages' },
     'message-bytes': { fallback: String(2 ** 20), help: 'of one message, a multiple of 8' },
     'kept-messages': { fallback: '8', help: 'messages that each side has in memory' },
-    engine: { fallback: 'native', help: 'of paipainet: native or js' },
+    ...engineSetting,
   },
   memoryBytes: () => 0,
+  work: ({ run }) => ({ per: 'MiB', count: Number(run.bytes) / 2 ** 20 }),
   metrics: [throughput, senderCpu, receiverCpu],
   verify: (trial, settings) => bytesAgree(trial, Number(settings.bytes)),
 };

@@ -1,3 +1,4 @@
+import { engineSetting } from '../support/engine.js';
 import { clientCpu, numbersAgree, rate, serverCpu } from '../support/message-facts.js';
 import type { Case } from '../support/types.js';
 
@@ -12,7 +13,7 @@ export const connections: Case = {
     connections: { fallback: '64', help: 'how many; 64 and 1000 are the usual ones' },
     seconds: { fallback: '2', help: 'how long is measured' },
     surface: { fallback: 'fast', help: 'of paipainet: promises or fast' },
-    engine: { fallback: 'native', help: 'of paipainet: native or js' },
+    ...engineSetting,
   },
   memoryBytes: () => 0,
   metrics: [rate('requests'), clientCpu, serverCpu],

@@ -1,3 +1,4 @@
+import { engineSetting } from '../support/engine.js';
 import { descriptorsMax } from '../support/machine.js';
 import { numbersAgree } from '../support/message-facts.js';
 import type { Case, Trial } from '../support/types.js';
@@ -21,7 +22,7 @@ export const idle: Case = {
     'message-bytes': { fallback: '64', help: 'payload of the one message, a multiple of 4' },
     connections: { fallback: '10000', help: 'how many; fewer where descriptors are short' },
     idle: { fallback: '1', help: 'has no other value' },
-    engine: { fallback: 'native', help: 'of paipainet: native or js' },
+    ...engineSetting,
   },
   fit(settings) {
     const most = descriptorsMax() - otherDescriptors;

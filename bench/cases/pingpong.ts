@@ -1,3 +1,5 @@
+import { engineSetting } from '../support/engine.js';
+import { canPin } from '../support/machine.js';
 import { numbersAgree } from '../support/message-facts.js';
 import type { Case } from '../support/types.js';
 
@@ -11,11 +13,11 @@ export const pingpong: Case = {
   question: 'How long does a small message take there and back, one at a time?',
   settings: {
     'message-bytes': { fallback: '64', help: 'payload, a multiple of 4' },
-    cpus: { fallback: '1', help: 'both sides on one CPU, or on two' },
+    cpus: { fallback: canPin ? '1' : '2', help: 'both sides on one CPU, or on two' },
     waiting: { fallback: 'sleep', help: 'sleep or spin; who cannot spin sleeps' },
     seconds: { fallback: '2', help: 'how long is measured' },
     surface: { fallback: 'fast', help: 'of paipainet: promises or fast' },
-    engine: { fallback: 'native', help: 'of paipainet: native or js' },
+    ...engineSetting,
   },
   cpus: (settings) => Number(settings.cpus),
   memoryBytes: () => 0,

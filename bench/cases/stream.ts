@@ -1,3 +1,4 @@
+import { engineSetting } from '../support/engine.js';
 import { clientCpu, numbersAgree, rate, serverCpu } from '../support/message-facts.js';
 import type { Case } from '../support/types.js';
 
@@ -15,7 +16,7 @@ export const stream: Case = {
       help: 'payload, a multiple of 4; 64 and 1024 are the usual ones',
     },
     seconds: { fallback: '2', help: 'how long is measured' },
-    engine: { fallback: 'native', help: 'of paipainet: native or js' },
+    ...engineSetting,
   },
   memoryBytes: () => 0,
   metrics: [rate('messages'), clientCpu, serverCpu],

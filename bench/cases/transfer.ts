@@ -1,4 +1,5 @@
 import { bytesAgree, receiverCpu, senderCpu, throughput } from '../support/byte-facts.js';
+import { engineSetting } from '../support/engine.js';
 import type { Case } from '../support/types.js';
 
 /**
@@ -14,9 +15,10 @@ export const transfer: Case = {
   settings: {
     bytes: { fallback: String(2 ** 30), help: 'how much is transferred' },
     'shard-bytes': { fallback: String(2 ** 20), help: 'how much one confirmation covers' },
-    engine: { fallback: 'native', help: 'of paipainet: native or js' },
+    ...engineSetting,
   },
   memoryBytes: (settings) => Number(settings.bytes),
+  work: ({ run }) => ({ per: 'MiB', count: Number(run.bytes) / 2 ** 20 }),
   metrics: [throughput, senderCpu, receiverCpu],
   verify: (trial, settings) => bytesAgree(trial, Number(settings.bytes)),
 };

@@ -57,6 +57,9 @@ export function machineFacts(): MachineFacts {
   };
 }
 
+/** Whether programs can be told which processor to run on. */
+export const canPin: boolean = outputOf('taskset', ['-c', '0', 'true']) !== undefined;
+
 /** Files and connections that one process may have open; programs of Node raise theirs to it. */
 export function descriptorsMax(): number {
   const limit = outputOf('sh', ['-c', 'ulimit -n']);

@@ -1,6 +1,7 @@
 import { createInterface } from 'node:readline';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { Allocations } from './allocations.js';
 import type { Facts, Settings } from './types.js';
 
 /**
@@ -10,7 +11,8 @@ import type { Facts, Settings } from './types.js';
  * - at its start a program says `{ "event": "ready" }`, a server with its `address`; a client is connected then and
  *   has its data in memory
  * - `run` (client): does the work; `seconds`, `cpuSeconds` and what else was measured
- * - `usage` (server): `cpuSeconds` since it was ready; with `--idle 1` also `residentBytes`
+ * - `usage` (server): `cpuSeconds` since it was ready; with `--idle 1` also `residentBytes`,
+ *   with `--count-allocations 1` `allocatedBytes` since it was asked before; the latter also in `run`
  * - `verify`: what the contents were, such as `sentChecksum` and `storedChecksum`; not measured
  * - `end`, or the end of input: ends
  */
@@ -61,12 +63,40 @@ function say(event: string, facts: Facts = {}): void {
   process.stdout.write(`${JSON.stringify({ event, ...facts })}\n`);
 }
 
-async function measured(client: ClientRole): Promise<Facts> {
+async function measured(client: ClientRole, allocations: Allocations | null): Promise<Facts> {
+  await allocations?.start();
   const cpuBefore = cpuSeconds();
   const startMs = performance.now();
   const facts = await client.run();
   const seconds = (performance.now() - startMs) / 1e3;
-  return { ...facts, seconds, cpuSeconds: cpuSeconds() - cpuBefore };
+  const cpu = cpuSeconds() - cpuBefore;
+  const allocated = allocations === null ? {} : { allocatedBytes: await allocations.stop() };
+  return { ...facts, seconds, cpuSeconds: cpu, ...allocated };
+}
+
+/** What a server has taken of processor and memory; of the heap since it was asked before. */
+class Usage {
+  readonly #settings: Settings;
+  readonly #allocations: Allocations | null;
+  readonly #cpuBefore: number = cpuSeconds();
+  #isCounting = false;
+
+  constructor(settings: Settings, allocations: Allocations | null) {
+    this.#settings = settings;
+    this.#allocations = allocations;
+  }
+
+  async facts(): Promise<Facts> {
+    const cpu = cpuSeconds() - this.#cpuBefore;
+    const allocatedBytes = this.#isCounting ? await this.#allocations?.stop() : undefined;
+    await this.#allocations?.start();
+    this.#isCounting = true;
+    return {
+      cpuSeconds: cpu,
+      ...(allocatedBytes !== undefined && { allocatedBytes }),
+      ...(this.#settings.idle === '1' && { residentBytes: residentBytes() }),
+    };
+  }
 }
 
 /** Bytes of memory, after what is not used any more has been given back. */
@@ -83,15 +113,14 @@ export async function play(program: Program): Promise<void> {
   const server = role === 'server' ? await program.server(settings) : undefined;
   const client =
     role === 'client' ? await program.client(settings, settings.address ?? '') : undefined;
-  const cpuBefore = cpuSeconds();
+  const allocations = settings['count-allocations'] === '1' ? new Allocations() : null;
+  const usage = new Usage(settings, allocations);
   say('ready', server === undefined ? {} : { address: server.address });
   for await (const command of createInterface({ input: process.stdin })) {
     if (command === 'end') break;
-    if (command === 'run' && client !== undefined) say('run', await measured(client));
-    else if (command === 'usage') {
-      const memory = settings.idle === '1' ? { residentBytes: residentBytes() } : {};
-      say('usage', { cpuSeconds: cpuSeconds() - cpuBefore, ...memory });
-    } else if (command === 'verify') say('verify', (await (server ?? client)?.verify?.()) ?? {});
+    if (command === 'run' && client !== undefined) say('run', await measured(client, allocations));
+    else if (command === 'usage') say('usage', await usage.facts());
+    else if (command === 'verify') say('verify', (await (server ?? client)?.verify?.()) ?? {});
   }
   await (server ?? client)?.close();
   process.exit(0);

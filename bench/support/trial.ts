@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface, type Interface } from 'node:readline';
+import { CallCounter } from './system-calls.js';
 import type { Facts, Peer, Role, Settings, Trial } from './types.js';
 
 /** A phase that takes longer than this fails the trial. */
@@ -9,6 +10,12 @@ const phaseTimeoutMs = 180_000;
 export interface Pinning {
   readonly server: readonly string[];
   readonly client: readonly string[];
+}
+
+/** What a trial counts that slows it down, so that it is not to be timed. */
+export interface TrialOptions {
+  readonly countsAllocations?: boolean;
+  readonly countsSystemCalls?: boolean;
 }
 
 /** One program under way; see `program.ts` for what is said. */
@@ -35,6 +42,10 @@ class Running {
       input: this.#child.stdout as NodeJS.ReadableStream,
     });
     this.#lines = lines[Symbol.asyncIterator]();
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
   }
 
   async answer(event: string): Promise<Facts> {
@@ -71,6 +82,23 @@ class Running {
   }
 }
 
+async function attachTo(
+  client: Running,
+  server: Running,
+): Promise<{ end(): Promise<NonNullable<Trial['systemCalls']>> }> {
+  const ofClient = await CallCounter.attach(client.pid);
+  const ofServer = await CallCounter.attach(server.pid);
+  return {
+    async end() {
+      const [clientCalls, serverCalls] = [await ofClient.end(), await ofServer.end()];
+      return {
+        ...(clientCalls !== undefined && { client: clientCalls }),
+        ...(serverCalls !== undefined && { server: serverCalls }),
+      };
+    },
+  };
+}
+
 function commandLine(
   peer: Peer,
   program: string,
@@ -96,10 +124,13 @@ export async function runTrial(
   pinning: Pinning,
   settings: Settings,
   beforeRun: () => Promise<unknown>,
+  { countsAllocations = false, countsSystemCalls = false }: TrialOptions = {},
 ): Promise<Trial> {
   const started: Running[] = [];
+  const counting: Settings = countsAllocations ? { 'count-allocations': '1' } : {};
   const start = (role: Role, more: Settings): Running => {
-    const command = commandLine(peer, program, role, pinning, { ...settings, ...more });
+    const all = { ...settings, ...counting, ...more };
+    const command = commandLine(peer, program, role, pinning, all);
     const running = new Running(`${peer.name} ${role}`, command);
     started.push(running);
     return running;
@@ -112,12 +143,20 @@ export async function runTrial(
     await client.answer('ready');
     await beforeRun();
     const before = await server.ask('usage');
+    const callCounters = countsSystemCalls ? await attachTo(client, server) : null;
     const run = await client.ask('run');
+    const systemCalls = await callCounters?.end();
     const after = await server.ask('usage');
     const serverCpuSeconds = Number(after.cpuSeconds) - Number(before.cpuSeconds);
     const verified = { ...(await client.ask('verify')), ...(await server.ask('verify')) };
     complete = true;
-    return { run, serverCpuSeconds, serverUsage: { before, after }, verified };
+    return {
+      run,
+      serverCpuSeconds,
+      serverUsage: { before, after },
+      ...(systemCalls !== undefined && { systemCalls }),
+      verified,
+    };
   } finally {
     // The client first, so that the server sees an orderly end.
     for (const running of started.reverse()) await running.end(complete);

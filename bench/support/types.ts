@@ -12,6 +12,8 @@ export interface Trial {
   readonly serverCpuSeconds: number;
   /** What the server said of its resources just before and just after that; `residentBytes` among them, where the program knows. */
   readonly serverUsage: { readonly before: Facts; readonly after: Facts };
+  /** System calls of each side meanwhile, where they were counted. */
+  readonly systemCalls?: { readonly client?: number; readonly server?: number };
   /** What both sides said when they were asked to verify, the client's and the server's facts together. */
   readonly verified: Facts;
 }
@@ -39,6 +41,8 @@ export interface Case {
   memoryBytes(settings: Settings): number;
   /** What this machine can do of them, when it cannot do all. */
   fit?(settings: Settings): Settings;
+  /** What costs are counted for, and how much of it was done. Default: messages, of which a run has `count`. */
+  work?(trial: Trial, settings: Settings): { readonly per: string; readonly count: number };
   /** The question is about what else goes on in a process of Node, so that no other program can answer it. */
   readonly inNodeAlone?: boolean;
   /** The first is the one whose ratios are shown on a terminal. */
@@ -61,4 +65,16 @@ export interface Peer {
   prepare(program: string): Promise<string | null>;
   /** The program of a role and its first arguments; the runner adds the settings as `--name value`. */
   command(program: string, role: Role): readonly [string, ...string[]];
+}
+
+/** A case that is put again with rising values of one setting, to see how a cost grows. */
+export interface Sweep {
+  readonly name: string;
+  readonly question: string;
+  readonly chosen: Case;
+  readonly setting: string;
+  readonly values: readonly number[];
+  readonly unit: string;
+  readonly digits: number;
+  cost(trial: Trial): number;
 }
