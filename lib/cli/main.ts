@@ -13,6 +13,7 @@ const commands: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ['node', async () => (await import('./node.js')).nodeCommand],
   ['build', async () => (await import('./build.js')).buildCommand],
   ['doctor', async () => (await import('./doctor.js')).doctorCommand],
+  ['bench', async () => (await import('./bench.js')).benchCommand],
 ]);
 
 const help = `Usage: paipainet COMMAND [options]
@@ -21,6 +22,7 @@ const help = `Usage: paipainet COMMAND [options]
   node          run a node that another process adds by its address
   build         build the native addon from the sources in this package
   doctor        say which engine is in use, and what is missing
+  bench         compare with rivals on this machine
 
   -h, --help    this text; "paipainet COMMAND --help" for one command
   --version     the version of this package

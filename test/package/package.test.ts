@@ -22,6 +22,7 @@ let project: string;
 let installed: string;
 let files: string[];
 let manifest: Record<string, unknown>;
+let command: string;
 
 beforeAll(() => {
   project = mkdtempSync(join(tmpdir(), 'paipainet-package-'));
@@ -71,6 +72,8 @@ describe('the tarball', () => {
         'dist/index.d.ts',
         'dist/cli/main.js',
         'dist/cli/demo-handlers.js',
+        'dist/bench/run.js',
+        'bench/native/exchange.c',
         'binding.gyp',
         'native/sources.txt',
         'native/base/error_codes.def',
@@ -168,11 +171,28 @@ export async function use(): Promise<string> {
 
   test('runs its command', () => {
     const { bin, version } = manifest as { bin: { paipainet: string }; version: string };
-    const command = join(project, 'node_modules', '.bin', 'paipainet');
+    command = join(project, 'node_modules', '.bin', 'paipainet');
     mkdirSync(dirname(command), { recursive: true });
     // As npm does: a link, and the file made executable.
     chmodSync(join(installed, bin.paipainet), 0o755);
     symlinkSync(join(installed, bin.paipainet), command);
     expect(execFileSync(command, ['--version'], { encoding: 'utf8' })).toBe(`${version}\n`);
+  });
+
+  test('benches, with the rivals that are installed beside it', { timeout: 120_000 }, () => {
+    const bench = (...args: string[]): string =>
+      execFileSync(command, ['bench', ...args], { cwd: project, encoding: 'utf8', stdio: 'pipe' });
+    expect(bench('--', '--list')).toMatch(/^Cases:\n {2}pingpong: /);
+    const short = ['--rounds', '1', '--seconds', '0.1', '--engine', 'js'];
+    const table = bench('requests', '--vs', 'net,ws', '--out', join(project, 'out.json'), ...short);
+    expect(table).toMatch(/^paipainet .*\nnet .*\nws /m);
+    const result = JSON.parse(readFileSync(join(project, 'out.json'), 'utf8'));
+    expect(result.peers.map(({ peer }: { peer: string }) => peer)).toEqual([
+      'paipainet',
+      'net',
+      'ws',
+    ]);
+    expect(readFileSync(join(project, 'out.svg'), 'utf8')).toMatch(/^<svg .*<\/svg>\n$/s);
+    expect(readFileSync(join(project, 'out.md'), 'utf8')).toContain('](out.svg)');
   });
 });

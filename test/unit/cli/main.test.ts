@@ -24,7 +24,7 @@ describe('paipainet', () => {
   test('--help lists the commands, within 100 columns', () => {
     const { code, out, err } = paipainet('--help');
     expect({ code, err }).toEqual({ code: 0, err: '' });
-    for (const command of ['demo', 'node', 'build', 'doctor'])
+    for (const command of ['demo', 'node', 'build', 'doctor', 'bench'])
       expect(out).toContain(`  ${command}`);
     expect(Math.max(...out.split('\n').map((line) => line.length))).toBeLessThanOrEqual(100);
   });
@@ -35,11 +35,14 @@ describe('paipainet', () => {
     expect(err).toMatch(/^Usage: paipainet COMMAND/);
   });
 
-  test.each(['demo', 'node', 'build', 'doctor'])('%s --help explains the command', (command) => {
-    const { code, out, err } = paipainet(command, '--help');
-    expect({ code, err }).toEqual({ code: 0, err: '' });
-    expect(out).toMatch(new RegExp(`^Usage: paipainet ${command}`));
-  });
+  test.each(['demo', 'node', 'build', 'doctor', 'bench'])(
+    '%s --help explains the command',
+    (command) => {
+      const { code, out, err } = paipainet(command, '--help');
+      expect({ code, err }).toEqual({ code: 0, err: '' });
+      expect(out).toMatch(new RegExp(`^Usage: paipainet ${command}`));
+    },
+  );
 
   test.each([
     [['frobnicate'], "Unknown command 'frobnicate'"],
