@@ -1,4 +1,10 @@
-import { engineSetting } from '../support/engine.js';
+import {
+  cpusSetting,
+  engineSetting,
+  messageBytesSetting,
+  secondsSetting,
+  waitingSetting,
+} from '../support/common-settings.js';
 import { numbersAgree } from '../support/message-facts.js';
 import type { Case, Metric } from '../support/types.js';
 
@@ -18,10 +24,10 @@ export const beside: Case = {
   program: 'exchange',
   question: 'How late are timers and the file system beside a ping-pong that spins?',
   settings: {
-    'message-bytes': { fallback: '64', help: 'payload, a multiple of 4' },
-    cpus: { fallback: '2', help: 'both sides on one CPU, or on two' },
-    waiting: { fallback: 'spin', help: 'sleep or spin; who cannot spin sleeps' },
-    seconds: { fallback: '3', help: 'how long is measured' },
+    ...messageBytesSetting,
+    ...cpusSetting('2'),
+    ...waitingSetting('spin'),
+    ...secondsSetting,
     beside: { fallback: '1', help: 'has no other value' },
     ...engineSetting,
   },

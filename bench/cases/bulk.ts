@@ -1,5 +1,5 @@
 import { bytesAgree, receiverCpu, senderCpu, throughput } from '../support/byte-facts.js';
-import { engineSetting } from '../support/engine.js';
+import { engineSetting } from '../support/common-settings.js';
 import type { Case } from '../support/types.js';
 
 /**

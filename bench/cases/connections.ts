@@ -1,4 +1,9 @@
-import { engineSetting } from '../support/engine.js';
+import {
+  engineSetting,
+  messageBytesSetting,
+  secondsSetting,
+  surfaceSetting,
+} from '../support/common-settings.js';
 import { clientCpu, numbersAgree, rate, serverCpu } from '../support/message-facts.js';
 import type { Case } from '../support/types.js';
 
@@ -9,10 +14,10 @@ export const connections: Case = {
   question:
     'How many requests get their answers over many connections, with one under way on each?',
   settings: {
-    'message-bytes': { fallback: '64', help: 'payload, a multiple of 4' },
+    ...messageBytesSetting,
     connections: { fallback: '64', help: 'how many; 64 and 1000 are the usual ones' },
-    seconds: { fallback: '2', help: 'how long is measured' },
-    surface: { fallback: 'fast', help: 'of paipainet: promises or fast' },
+    ...secondsSetting,
+    ...surfaceSetting('fast'),
     ...engineSetting,
   },
   memoryBytes: () => 0,

@@ -1,4 +1,4 @@
-import { engineSetting } from '../support/engine.js';
+import { engineSetting, messageBytesSetting } from '../support/common-settings.js';
 import { descriptorsMax } from '../support/machine.js';
 import { numbersAgree } from '../support/message-facts.js';
 import type { Case, Trial } from '../support/types.js';
@@ -19,7 +19,7 @@ export const idle: Case = {
   program: 'exchange',
   question: 'How much memory of the server does a connection take that carries nothing?',
   settings: {
-    'message-bytes': { fallback: '64', help: 'payload of the one message, a multiple of 4' },
+    ...messageBytesSetting,
     connections: { fallback: '10000', help: 'how many; fewer where descriptors are short' },
     idle: { fallback: '1', help: 'has no other value' },
     ...engineSetting,

@@ -1,5 +1,11 @@
-import { engineSetting } from '../support/engine.js';
-import { canPin } from '../support/machine.js';
+import {
+  cpusSetting,
+  engineSetting,
+  messageBytesSetting,
+  secondsSetting,
+  surfaceSetting,
+  waitingSetting,
+} from '../support/common-settings.js';
 import { numbersAgree } from '../support/message-facts.js';
 import type { Case } from '../support/types.js';
 
@@ -12,11 +18,11 @@ export const pingpong: Case = {
   program: 'exchange',
   question: 'How long does a small message take there and back, one at a time?',
   settings: {
-    'message-bytes': { fallback: '64', help: 'payload, a multiple of 4' },
-    cpus: { fallback: canPin ? '1' : '2', help: 'both sides on one CPU, or on two' },
-    waiting: { fallback: 'sleep', help: 'sleep or spin; who cannot spin sleeps' },
-    seconds: { fallback: '2', help: 'how long is measured' },
-    surface: { fallback: 'fast', help: 'of paipainet: promises or fast' },
+    ...messageBytesSetting,
+    ...cpusSetting(),
+    ...waitingSetting('sleep'),
+    ...secondsSetting,
+    ...surfaceSetting('fast'),
     ...engineSetting,
   },
   cpus: (settings) => Number(settings.cpus),

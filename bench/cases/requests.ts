@@ -1,4 +1,10 @@
-import { engineSetting } from '../support/engine.js';
+import {
+  engineSetting,
+  messageBytesSetting,
+  secondsSetting,
+  surfaceSetting,
+  waitingSetting,
+} from '../support/common-settings.js';
 import { clientCpu, numbersAgree, rate, serverCpu } from '../support/message-facts.js';
 import type { Case } from '../support/types.js';
 
@@ -8,11 +14,11 @@ export const requests: Case = {
   program: 'exchange',
   question: 'How many requests get their answers over one connection, with many under way?',
   settings: {
-    'message-bytes': { fallback: '64', help: 'payload, a multiple of 4' },
+    ...messageBytesSetting,
     'in-flight': { fallback: '128', help: 'requests under way' },
-    waiting: { fallback: 'sleep', help: 'sleep or spin; who cannot spin sleeps' },
-    seconds: { fallback: '2', help: 'how long is measured' },
-    surface: { fallback: 'promises', help: 'of paipainet: promises or fast' },
+    ...waitingSetting('sleep'),
+    ...secondsSetting,
+    ...surfaceSetting('promises'),
     ...engineSetting,
   },
   memoryBytes: () => 0,

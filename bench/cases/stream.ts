@@ -1,4 +1,4 @@
-import { engineSetting } from '../support/engine.js';
+import { engineSetting, messageBytesSetting, secondsSetting } from '../support/common-settings.js';
 import { clientCpu, numbersAgree, rate, serverCpu } from '../support/message-facts.js';
 import type { Case } from '../support/types.js';
 
@@ -11,11 +11,8 @@ export const stream: Case = {
   program: 'stream',
   question: 'How many messages pass one way over one connection?',
   settings: {
-    'message-bytes': {
-      fallback: '64',
-      help: 'payload, a multiple of 4; 64 and 1024 are the usual ones',
-    },
-    seconds: { fallback: '2', help: 'how long is measured' },
+    ...messageBytesSetting,
+    ...secondsSetting,
     ...engineSetting,
   },
   memoryBytes: () => 0,

@@ -157,8 +157,7 @@ static int RunServer(int argc, char** argv) {
   static struct Exchange exchange;
   Prepare(&exchange, argc, argv);
   char address[128];
-  int listener = ListenOn(Setting(argc, argv, "path", "tcp"), Setting(argc, argv, "socket", ""),
-                          address, sizeof address);
+  int listener = ListenAsSet(argc, argv, address, sizeof address);
   Watch(exchange.epoll, listener, &listener);
   Watch(exchange.epoll, STDIN_FILENO, NULL);
   double cpu = CpuSeconds();
@@ -301,10 +300,4 @@ static int RunClient(int argc, char** argv) {
   return 0;
 }
 
-int main(int argc, char** argv) {
-  setvbuf(stdout, NULL, _IOLBF, 0);
-  if (argc > 1 && strcmp(argv[1], "server") == 0) return RunServer(argc, argv);
-  if (argc > 1 && strcmp(argv[1], "client") == 0) return RunClient(argc, argv);
-  fprintf(stderr, "usage: exchange server|client [--name value]...\n");
-  return 2;
-}
+int main(int argc, char** argv) { return PlayRole(argc, argv, RunServer, RunClient); }

@@ -126,4 +126,21 @@ static int ConnectTo(const char* address) {
   return fd;
 }
 
+// `ListenOn` where the settings say.
+static int ListenAsSet(int argc, char** argv, char* address, size_t size) {
+  const char* path_kind = Setting(argc, argv, "path", "tcp");
+  return ListenOn(path_kind, Setting(argc, argv, "socket", ""), address, size);
+}
+
+typedef int Role(int argc, char** argv);
+
+// What `main` does in every program: plays the role that the command line names first.
+static int PlayRole(int argc, char** argv, Role* server, Role* client) {
+  setvbuf(stdout, NULL, _IOLBF, 0);
+  if (argc > 1 && strcmp(argv[1], "server") == 0) return server(argc, argv);
+  if (argc > 1 && strcmp(argv[1], "client") == 0) return client(argc, argv);
+  fprintf(stderr, "usage: %s server|client [--name value]...\n", argv[0]);
+  return 2;
+}
+
 #endif  // PAIPAI_BENCH_FLOOR_H_

@@ -50,8 +50,7 @@ static int RunServer(int argc, char** argv) {
   static struct Receiver receiver = {.fd = -1};
   receiver.message_bytes = MessageBytes(argc, argv);
   char address[128];
-  int listener = ListenOn(Setting(argc, argv, "path", "tcp"), Setting(argc, argv, "socket", ""),
-                          address, sizeof address);
+  int listener = ListenAsSet(argc, argv, address, sizeof address);
   int epoll = (int)Must(epoll_create1(0), "epoll_create1");
   Watch(epoll, listener, &listener);
   Watch(epoll, STDIN_FILENO, NULL);
@@ -129,10 +128,4 @@ static int RunClient(int argc, char** argv) {
   return 0;
 }
 
-int main(int argc, char** argv) {
-  setvbuf(stdout, NULL, _IOLBF, 0);
-  if (argc > 1 && strcmp(argv[1], "server") == 0) return RunServer(argc, argv);
-  if (argc > 1 && strcmp(argv[1], "client") == 0) return RunClient(argc, argv);
-  fprintf(stderr, "usage: stream server|client [--name value]...\n");
-  return 2;
-}
+int main(int argc, char** argv) { return PlayRole(argc, argv, RunServer, RunClient); }

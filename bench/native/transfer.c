@@ -160,8 +160,7 @@ static void Watch(int epoll, int fd, uint32_t events) {
 
 static int RunServer(int argc, char** argv) {
   char address[128];
-  int listener = ListenOn(Setting(argc, argv, "path", "tcp"), Setting(argc, argv, "socket", ""),
-                          address, sizeof address);
+  int listener = ListenAsSet(argc, argv, address, sizeof address);
   int epoll = (int)Must(epoll_create1(0), "epoll_create1");
   Watch(epoll, listener, EPOLLIN);
   Watch(epoll, STDIN_FILENO, EPOLLIN);
@@ -327,10 +326,6 @@ static int RunClient(int argc, char** argv) {
 }
 
 int main(int argc, char** argv) {
-  setvbuf(stdout, NULL, _IOLBF, 0);
   Crc32cInit();
-  if (argc > 1 && strcmp(argv[1], "server") == 0) return RunServer(argc, argv);
-  if (argc > 1 && strcmp(argv[1], "client") == 0) return RunClient(argc, argv);
-  fprintf(stderr, "usage: transfer server|client [--name value]...\n");
-  return 2;
+  return PlayRole(argc, argv, RunServer, RunClient);
 }

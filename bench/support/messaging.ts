@@ -5,7 +5,7 @@
 import { fillContent, messageBytesOf, Tally } from './content.js';
 import { type Course, ExchangeClient, exchangePlanOf, takingServer } from './exchange.js';
 import type { Program } from './program.js';
-import { checkConfirmed, streamClient, takeNext } from './stream.js';
+import { PacedSender, streamClient, takeNext } from './stream.js';
 import type { Settings } from './types.js';
 
 /** Whom a message came from. */
@@ -38,8 +38,6 @@ export interface Messaging {
 }
 
 const slabBytes = 256 * 1024;
-/** Messages between two looks at the clock. */
-const sendsPerLook = 64;
 
 /** Makes messages, each in memory of its own, since a library may refer to them until the system has taken them. */
 class Messages {
@@ -132,26 +130,19 @@ export function streamOver({ listen, connect }: Messaging): Program {
       let onConfirmed: (count: number) => void = () => {};
       const onMessage = (message: Buffer): void => onConfirmed(message.readUInt32LE());
       const link = await connect(settings, address, onMessage, false);
-      let sentCount = 0;
-      return streamClient(settings, {
-        get sentCount() {
-          return sentCount;
-        },
-        async streamFor(seconds) {
-          const untilMs = performance.now() + seconds * 1e3;
-          while (performance.now() < untilMs) {
-            for (let i = 0; i < sendsPerLook; i++) {
-              if (!link.send(messages.make(sentCount++))) await link.drained();
-            }
-          }
+      const sender = new PacedSender({
+        send: (number) => link.send(messages.make(number)),
+        drained: () => link.drained(),
+        confirm() {
           const confirmed = new Promise<number>((resolve) => {
             onConfirmed = resolve;
           });
           link.send(Buffer.alloc(0));
-          checkConfirmed(await confirmed, sentCount);
+          return confirmed;
         },
         close: () => link.close(),
       });
+      return streamClient(settings, sender);
     },
   };
 }

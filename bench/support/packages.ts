@@ -26,8 +26,8 @@ export function loadPackage<T>(name: string): T {
 }
 
 /** Null when the package can be loaded, else what keeps it from that and what to do. */
-export function packageObstacle(name: string, version: string): string | null {
-  const install = `npm install --no-save ${name}@${version}`;
+export function packageObstacle(name: string, major: number): string | null {
+  const install = `npm install --no-save ${name}@${major}`;
   try {
     loadPackage(name);
     return null;

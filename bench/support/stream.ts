@@ -11,6 +11,45 @@ export interface StreamSender {
   close(): void | Promise<void>;
 }
 
+/** How a library carries a stream. */
+export interface StreamLibrary {
+  /** Sends message `number`. False: it is better to wait for room first. */
+  send(number: number): boolean;
+  /** Resolves when there is room. */
+  drained(): Promise<void>;
+  /** How many messages the receiver says to have, once all that were sent have come. */
+  confirm(): Promise<number>;
+  close(): void | Promise<void>;
+}
+
+/** Messages between two looks at the clock. */
+const sendsPerLook = 128;
+
+/** Sends one message after the other, and waits when the library says so. */
+export class PacedSender implements StreamSender {
+  sentCount = 0;
+  readonly #library: StreamLibrary;
+
+  constructor(library: StreamLibrary) {
+    this.#library = library;
+  }
+
+  async streamFor(seconds: number): Promise<void> {
+    const library = this.#library;
+    const untilMs = performance.now() + seconds * 1e3;
+    while (performance.now() < untilMs) {
+      for (let i = 0; i < sendsPerLook; i++) {
+        if (!library.send(this.sentCount++)) await library.drained();
+      }
+    }
+    checkConfirmed(await library.confirm(), this.sentCount);
+  }
+
+  close(): void | Promise<void> {
+    return this.#library.close();
+  }
+}
+
 /** The role of `sender`, once it has run warm. */
 export async function streamClient(settings: Settings, sender: StreamSender): Promise<ClientRole> {
   const payloadBytes = messageBytesOf(settings['message-bytes']);

@@ -1,14 +1,11 @@
-import { packageObstacle } from '../../support/packages.js';
-import { scripts } from '../../support/script-peer.js';
+import { libraryPeer } from '../../support/library-peer.js';
 import type { Peer } from '../../support/types.js';
 
 /** gRPC in JavaScript. */
-export const grpc: Peer = {
+export const grpc: Peer = libraryPeer({
   name: 'grpc',
   about: 'streams of @grpc/grpc-js',
-  programs: ['exchange', 'stream', 'bulk'],
-  async prepare() {
-    return packageObstacle('@grpc/grpc-js', '1');
-  },
-  ...scripts(import.meta.url),
-};
+  package: '@grpc/grpc-js',
+  major: 1,
+  url: import.meta.url,
+});

@@ -3,11 +3,8 @@ import { connect, listen } from 'paipainet/transport';
 import { fillContent, messageBytesOf, Tally } from '../../support/content.js';
 import { takingServer } from '../../support/exchange.js';
 import { play } from '../../support/program.js';
-import { checkConfirmed, streamClient } from '../../support/stream.js';
+import { PacedSender, streamClient } from '../../support/stream.js';
 import { addressFor, engineOf, pathOf } from './settings.js';
-
-/** Messages between two looks at the clock. */
-const sendsPerLook = 256;
 
 await play({
   async server(settings) {
@@ -42,24 +39,15 @@ await play({
     // One for all messages: the payload is copied in the call.
     const words = new Int32Array(payloadBytes / 4);
     const payload = new Uint8Array(words.buffer);
-    let sentCount = 0;
-
-    return streamClient(settings, {
-      get sentCount() {
-        return sentCount;
+    const sender = new PacedSender({
+      send(number) {
+        fillContent(words, 0, words.length, number);
+        return peer.send('data', payload);
       },
-      async streamFor(seconds) {
-        const untilMs = performance.now() + seconds * 1e3;
-        while (performance.now() < untilMs) {
-          for (let i = 0; i < sendsPerLook; i++) {
-            fillContent(words, 0, words.length, sentCount++);
-            if (!peer.send('data', payload)) await peer.drained();
-          }
-        }
-        const confirmed = Number(Buffer.from(await peer.request('confirm')).toString());
-        checkConfirmed(confirmed, sentCount);
-      },
+      drained: () => peer.drained(),
+      confirm: async () => Number(Buffer.from(await peer.request('confirm')).toString()),
       close: () => peer.close(),
     });
+    return streamClient(settings, sender);
   },
 });

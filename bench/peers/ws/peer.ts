@@ -1,14 +1,11 @@
-import { packageObstacle } from '../../support/packages.js';
-import { scripts } from '../../support/script-peer.js';
+import { libraryPeer } from '../../support/library-peer.js';
 import type { Peer } from '../../support/types.js';
 
 /** WebSockets. */
-export const ws: Peer = {
+export const ws: Peer = libraryPeer({
   name: 'ws',
   about: 'WebSockets by the package ws',
-  programs: ['exchange', 'stream', 'bulk'],
-  async prepare() {
-    return packageObstacle('ws', '8');
-  },
-  ...scripts(import.meta.url),
-};
+  package: 'ws',
+  major: 8,
+  url: import.meta.url,
+});

@@ -1,0 +1,34 @@
+import type { loadNative as LoadNative } from '../../dist/native/load.js';
+import { canPin } from './machine.js';
+import type { Case } from './types.js';
+
+/** Settings that several cases have. */
+
+const loadUrl: URL = new URL('../../native/load.js', import.meta.url);
+const { loadNative } = (await import(loadUrl.href)) as { loadNative: typeof LoadNative };
+
+export const messageBytesSetting: Case['settings'] = {
+  'message-bytes': { fallback: '64', help: 'payload, a multiple of 4' },
+};
+
+/** On one where programs can be told to, unless a case says otherwise. */
+export function cpusSetting(fallback: '1' | '2' = canPin ? '1' : '2'): Case['settings'] {
+  return { cpus: { fallback, help: 'both sides on one CPU, or on two' } };
+}
+
+export function waitingSetting(fallback: 'sleep' | 'spin'): Case['settings'] {
+  return { waiting: { fallback, help: 'sleep or spin; who cannot spin sleeps' } };
+}
+
+export const secondsSetting: Case['settings'] = {
+  seconds: { fallback: '2', help: 'how long is measured' },
+};
+
+export function surfaceSetting(fallback: 'promises' | 'fast'): Case['settings'] {
+  return { surface: { fallback, help: 'of paipainet: promises or fast' } };
+}
+
+/** The native one where it has been built. */
+export const engineSetting: Case['settings'] = {
+  engine: { fallback: loadNative().ok ? 'native' : 'js', help: 'of paipainet: native or js' },
+};
