@@ -32,6 +32,8 @@ export interface NativeBinding {
   closeListener(listener: number): void;
   resumeListener(listener: number): void;
   setConnectionKeepsAlive(connection: number, keepsAlive: boolean): void;
+  /** Of a TCP connection that stands; 0 ms is no keep-alive. */
+  setTcpOptions(connection: number, noDelay: boolean, keepAliveMs: number): void;
   setListenerKeepsAlive(listener: number, keepsAlive: boolean): void;
   /** While it is open, the loop goes on looking without sleeping for so long after each message; the longest wish counts. */
   setConnectionSpin(connection: number, microseconds: number): void;

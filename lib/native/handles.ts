@@ -238,6 +238,10 @@ export class NativeCore {
     this.#binding.setConnectionKeepsAlive(connection, keepsAlive);
   }
 
+  setTcpOptions(connection: number, noDelay: boolean, keepAliveMs: number): void {
+    this.#binding.setTcpOptions(connection, noDelay, keepAliveMs);
+  }
+
   setListenerKeepsAlive(listener: number, keepsAlive: boolean): void {
     this.#binding.setListenerKeepsAlive(listener, keepsAlive);
   }

@@ -66,12 +66,15 @@ export async function connectPeer(
 
 /** Those of the session's options that are the channel's. */
 export function channelOptionsOf(options: ChannelOptions): ChannelOptions {
-  const { frameBytesMax, connectTimeoutMs, signal, spinMicroseconds, path } = options;
+  const { frameBytesMax, connectTimeoutMs, signal, spinMicroseconds, path, noDelay, keepAliveMs } =
+    options;
   return {
     ...(frameBytesMax !== undefined && { frameBytesMax }),
     ...(connectTimeoutMs !== undefined && { connectTimeoutMs }),
     ...(signal !== undefined && { signal }),
     ...(spinMicroseconds !== undefined && { spinMicroseconds }),
     ...(path !== undefined && { path }),
+    ...(noDelay !== undefined && { noDelay }),
+    ...(keepAliveMs !== undefined && { keepAliveMs }),
   };
 }

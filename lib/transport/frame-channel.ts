@@ -143,6 +143,10 @@ export interface ChannelOptions {
    * else there is.
    */
   path?: PathChoice;
+  /** Whether TCP sends small packets at once. Default true. */
+  noDelay?: boolean;
+  /** How long a TCP connection may be silent before the system asks whether the other side is still there; 0 is never. Default 0. */
+  keepAliveMs?: number;
 }
 
 export type PathChoice = 'auto' | 'tcp' | 'unix';

@@ -90,12 +90,15 @@ interface ConnectionSettings {
   readonly frameBytesMax: number;
   readonly spinMicroseconds: number;
   readonly path: PathChoice;
+  readonly noDelay: boolean;
+  readonly keepAliveMs: number;
 }
 
 function settingsOf(options: ChannelOptions, address: Address): ConnectionSettings {
-  const { spinMicroseconds = 0 } = options;
+  const { spinMicroseconds = 0, noDelay = true, keepAliveMs = 0 } = options;
   const path = pathOf(options, address);
-  return { frameBytesMax: frameBytesMaxOf(options), spinMicroseconds, path };
+  const frameBytesMax = frameBytesMaxOf(options);
+  return { frameBytesMax, spinMicroseconds, path, noDelay, keepAliveMs };
 }
 
 interface Endpoint {
@@ -110,6 +113,13 @@ async function endpointsOf(address: Address): Promise<Endpoint[]> {
   if (isIP(host) !== 0) return [{ host, port }];
   const found = await lookup(host, { all: true });
   return found.map((entry) => ({ host: entry.address, port }));
+}
+
+/** Of a connection just made or accepted. The addon's own are those of the defaults. */
+function setUp(core: NativeCore, connection: number, settings: ConnectionSettings): void {
+  const { spinMicroseconds, noDelay, keepAliveMs } = settings;
+  if (spinMicroseconds > 0) core.setConnectionSpin(connection, spinMicroseconds);
+  if (!noDelay || keepAliveMs > 0) core.setTcpOptions(connection, noDelay, keepAliveMs);
 }
 
 /** One connection on its way. The constructor throws what the system says at once. */
@@ -134,13 +144,13 @@ class Attempt implements ConnectionEvents {
     this.#core = core;
     this.#address = address;
     this.#settings = settings;
-    const { frameBytesMax, spinMicroseconds } = settings;
+    const { frameBytesMax } = settings;
     this.connected = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
     });
     this.#connection = core.connect(host, port, frameBytesMax, formatAddress(address), this);
-    if (spinMicroseconds > 0) core.setConnectionSpin(this.#connection, spinMicroseconds);
+    setUp(core, this.#connection, settings);
   }
 
   /** Nobody wants the connection any more, be it on its way or just made. */
@@ -204,7 +214,7 @@ class NativeListener implements FrameListener {
           path,
         });
         core.attach(connection, channel);
-        if (spinMicroseconds > 0) core.setConnectionSpin(connection, spinMicroseconds);
+        setUp(core, connection, settings);
         try {
           onChannel(channel);
         } catch (thrown) {

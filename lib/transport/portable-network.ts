@@ -16,7 +16,7 @@ export class PortableNetwork implements Network {
 
   async connect(address: Address, options: ChannelOptions = {}): Promise<FrameChannel> {
     const frameBytesMax = frameBytesMaxOf(options);
-    const socket = await openSocket(address, connectTimeoutMsOf(options), options.signal);
+    const socket = await openSocket(address, connectTimeoutMsOf(options), options);
     return this.#channel(socket, address.scheme, formatAddress(address), frameBytesMax);
   }
 
@@ -26,7 +26,7 @@ export class PortableNetwork implements Network {
     options: ChannelOptions = {},
   ): Promise<FrameListener> {
     const frameBytesMax = frameBytesMaxOf(options);
-    const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    const server = createServer({ allowHalfOpen: true, ...tcpOptionsOf(options) }, (socket) => {
       onChannel(
         this.#channel(socket, address.scheme, remoteAddressOf(socket, address), frameBytesMax),
       );
@@ -74,15 +74,12 @@ class PortableListener implements FrameListener {
   }
 }
 
-function openSocket(
-  address: Address,
-  timeoutMs: number,
-  signal: AbortSignal | undefined,
-): Promise<Socket> {
+function openSocket(address: Address, timeoutMs: number, options: ChannelOptions): Promise<Socket> {
+  const { signal } = options;
   const text = formatAddress(address);
   if (signal?.aborted) return Promise.reject(abortedError(text, signal));
   return new Promise((resolve, reject) => {
-    const socket = connect(connectOptions(address));
+    const socket = connect(connectOptions(address, options));
     const finish = (): void => {
       clearTimeout(timer);
       signal?.removeEventListener('abort', onAbort);
@@ -114,9 +111,18 @@ function openSocket(
   });
 }
 
-function connectOptions(address: Address): NetConnectOpts {
+function tcpOptionsOf({ noDelay = true, keepAliveMs = 0 }: ChannelOptions): {
+  noDelay: boolean;
+  keepAlive: boolean;
+  keepAliveInitialDelay: number;
+} {
+  return { noDelay, keepAlive: keepAliveMs > 0, keepAliveInitialDelay: keepAliveMs };
+}
+
+function connectOptions(address: Address, options: ChannelOptions): NetConnectOpts {
   if (address.scheme === 'unix') return { path: address.path, allowHalfOpen: true };
-  return { host: address.host, port: address.port, allowHalfOpen: true, noDelay: true };
+  const { host, port } = address;
+  return { host, port, allowHalfOpen: true, ...tcpOptionsOf(options) };
 }
 
 /** A host with several addresses fails with all their errors at once and no message; the first speaks for them. */

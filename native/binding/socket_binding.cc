@@ -164,6 +164,13 @@ Napi::Value SetConnectionKeepsAlive(const Napi::CallbackInfo& info) {
   return Undefined(info);
 }
 
+// setTcpOptions(connection, noDelay, keepAliveMs)
+Napi::Value SetTcpOptions(const Napi::CallbackInfo& info) {
+  if (Connection* connection = ConnectionAt(info))
+    connection->stream().SetTcpOptions(BoolAt(info, 1), Uint32At(info, 2));
+  return Undefined(info);
+}
+
 // setListenerKeepsAlive(listener, keepsAlive)
 Napi::Value SetListenerKeepsAlive(const Napi::CallbackInfo& info) {
   ListenerHolder* holder = EnvState::Of(info.Env()).FindListener(Uint32At(info, 0));
@@ -242,6 +249,7 @@ void ExportSockets(Napi::Env env, Napi::Object exports) {
   ExportFunction(env, exports, "closeListener", CloseListener);
   ExportFunction(env, exports, "resumeListener", ResumeListener);
   ExportFunction(env, exports, "setConnectionKeepsAlive", SetConnectionKeepsAlive);
+  ExportFunction(env, exports, "setTcpOptions", SetTcpOptions);
   ExportFunction(env, exports, "setListenerKeepsAlive", SetListenerKeepsAlive);
   ExportFunction(env, exports, "setConnectionSpin", SetConnectionSpin);
   ExportFunction(env, exports, "setListenerSpin", SetListenerSpin);

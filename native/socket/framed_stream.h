@@ -95,6 +95,10 @@ class FramedStream final : public Flushable, private StreamUser, private WriteQu
   void Close();
   void SetKeepsAlive(bool keeps_alive) { stream_.SetKeepsAlive(keeps_alive); }
 
+  void SetTcpOptions(bool no_delay, uint32_t keep_alive_ms) {
+    stream_.SetTcpOptions(no_delay, keep_alive_ms);
+  }
+
   size_t queued_bytes() const { return queue_.queued_bytes(); }
   uint32_t id() const { return id_; }
   int fd() const { return stream_.fd(); }

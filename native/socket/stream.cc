@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/assert.h"
@@ -13,12 +14,19 @@
 namespace paipai {
 namespace {
 
-// Messages leave when we flush, not when Nagle's algorithm lets them; we gather writes ourselves.
-void SetNoDelay(int fd) {
-  const int on = 1;
-  // A Unix socket refuses the option, and that is all right.
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+#ifdef __APPLE__
+constexpr int kKeepAliveIdle = TCP_KEEPALIVE;
+#else
+constexpr int kKeepAliveIdle = TCP_KEEPIDLE;
+#endif
+
+// A Unix socket refuses options of TCP, and that is all right.
+void SetOption(int fd, int level, int name, int value) {
+  setsockopt(fd, level, name, &value, sizeof(value));
 }
+
+// Messages leave when we flush, not when Nagle's algorithm lets them; we gather writes ourselves.
+void SetNoDelay(int fd) { SetOption(fd, IPPROTO_TCP, TCP_NODELAY, 1); }
 
 }  // namespace
 
@@ -98,6 +106,15 @@ size_t Stream::Receive::Gather(iovec* vectors, size_t max) {
   if (!stream_.expects_end_) return stream_.user_.GatherReceive(vectors, max);
   vectors[0] = {&stray_, sizeof(stray_)};
   return 1;
+}
+
+void Stream::SetTcpOptions(bool no_delay, uint32_t keep_alive_ms) {
+  if (fd_ < 0) return;
+  SetOption(fd_, IPPROTO_TCP, TCP_NODELAY, no_delay);
+  SetOption(fd_, SOL_SOCKET, SO_KEEPALIVE, keep_alive_ms > 0);
+  if (keep_alive_ms == 0) return;
+  const uint32_t seconds = std::max(1u, (keep_alive_ms + 999) / 1000);
+  SetOption(fd_, IPPROTO_TCP, kKeepAliveIdle, static_cast<int>(seconds));
 }
 
 void Stream::Receive::OnComplete(int32_t result) {

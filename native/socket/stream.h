@@ -59,6 +59,9 @@ class Stream {
   // Ends both directions at once; no call to the user follows. Idempotent.
   void Close();
   void SetKeepsAlive(bool keeps_alive);
+  // Of a TCP connection that stands; another is left as it is. `keep_alive_ms` is how long it may
+  // be silent before TCP asks whether the peer is still there; 0: it never asks.
+  void SetTcpOptions(bool no_delay, uint32_t keep_alive_ms);
 
   bool is_open() const { return fd_ >= 0; }
   bool is_connected() const { return connected_; }

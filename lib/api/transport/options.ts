@@ -6,6 +6,7 @@ import {
   invalidArgument,
 } from '../../base/check.js';
 import type { Env } from '../../base/env.js';
+import { PaipaiError } from '../../base/errors.js';
 import { engineChoices } from '../../node/select-network.js';
 import type { ListenOptions as SessionListenOptions, SessionOptions } from '../../session/types.js';
 import type { PathChoice } from '../../transport/frame-channel.js';
@@ -15,6 +16,8 @@ import type { ServiceHandlers } from './service.js';
 import type {
   CodecName,
   ConnectOptions,
+  FastHandlers,
+  HeartbeatOptions,
   ListenOptions,
   ReconnectOptions,
   RequestOptions,
@@ -27,6 +30,59 @@ const codecNames: readonly CodecName[] = ['bytes', 'msgpack'];
 const queuedBytesMaxDefault = 16 * mebi;
 const deadlineMsDefault = 30_000;
 const spinMicrosecondsMost = 10_000_000;
+/** What Linux takes, in seconds, is 32,767. */
+const keepAliveMsMost = 32_767_000;
+
+const commonNames: readonly (keyof TransportOptions<unknown>)[] = [
+  'name',
+  'secret',
+  'nodeId',
+  'engine',
+  'waiting',
+  'path',
+  'codec',
+  'methods',
+  'onRequest',
+  'topics',
+  'onMessage',
+  'onStream',
+  'fast',
+  'deadlineMs',
+  'heartbeat',
+  'noDelay',
+  'keepAlive',
+  'handshakeTimeoutMs',
+  'frameBytesMax',
+  'queuedBytesMax',
+  'inFlightBytesMax',
+  'requestsInFlightMax',
+  'streamsMax',
+];
+const listenNames: ReadonlySet<string> = new Set<keyof ListenOptions>([
+  ...commonNames,
+  'slowPeers',
+  'handshakesMax',
+]);
+const connectNames: ReadonlySet<string> = new Set<keyof ConnectOptions>([
+  ...commonNames,
+  'reconnect',
+  'queuedRequestsMax',
+  'failFast',
+  'connectTimeoutMs',
+  'signal',
+]);
+const fastNames: ReadonlySet<string> = new Set<keyof FastHandlers>(['methods', 'topics']);
+const heartbeatNames: ReadonlySet<string> = new Set<keyof HeartbeatOptions>([
+  'intervalMs',
+  'timeoutMs',
+]);
+const reconnectNames: ReadonlySet<string> = new Set<keyof ReconnectOptions>([
+  'backoffMs',
+  'backoffMsMax',
+  'jitter',
+  'attemptsMax',
+]);
+const waitingNames: ReadonlySet<string> = new Set(['spinMicroseconds']);
 
 export interface ListenSettings {
   /** Without the service, which needs somebody to serve for. */
@@ -51,6 +107,7 @@ export interface ConnectSettings {
 /** @throws PaipaiError PAIPAI_ERR_INVALID_ARGUMENT, which names the option; ranges of the session's own are checked there. */
 export function checkListenOptions(env: Env, options: ListenOptions<unknown>): ListenSettings {
   checkObject('options', options);
+  checkNames('options', options, listenNames);
   const { slowPeers, handshakesMax } = options;
   return {
     session: {
@@ -66,6 +123,7 @@ export function checkListenOptions(env: Env, options: ListenOptions<unknown>): L
 /** As `checkListenOptions`. */
 export function checkConnectOptions(env: Env, options: ConnectOptions<unknown>): ConnectSettings {
   checkObject('options', options);
+  checkNames('options', options, connectNames);
   const { connectTimeoutMs, queuedRequestsMax, deadlineMs } = options;
   const session: SessionOptions = {
     ...checkTransportOptions(env, options),
@@ -100,6 +158,9 @@ export function checkRequestOptions(options: unknown): RequestOptions {
 function checkTransportOptions(env: Env, options: TransportOptions<unknown>): SessionOptions {
   const { name, nodeId, heartbeat, secret, deadlineMs, handshakeTimeoutMs } = options;
   const { frameBytesMax, inFlightBytesMax, requestsInFlightMax, streamsMax } = options;
+  if (typeof heartbeat === 'object' && heartbeat !== null) {
+    checkNames('heartbeat', heartbeat, heartbeatNames);
+  }
   return {
     netName: checkString('name', name ?? 'default', 255),
     nodeId: nodeId ?? `peer-${Buffer.from(env.random.bytes(8)).toString('hex')}`,
@@ -108,6 +169,8 @@ function checkTransportOptions(env: Env, options: TransportOptions<unknown>): Se
     deadlineMs: deadlineMs ?? deadlineMsDefault,
     spinMicroseconds: spinMicrosecondsOf(options.waiting),
     path: checkOneOf('path', options.path ?? 'auto', pathChoices),
+    noDelay: checkBoolean('noDelay', options.noDelay ?? true),
+    keepAliveMs: keepAliveMsOf(options.keepAlive),
     ...(secret !== undefined && { secret }),
     ...(handshakeTimeoutMs !== undefined && { handshakeTimeoutMs }),
     ...(frameBytesMax !== undefined && { frameBytesMax }),
@@ -121,8 +184,15 @@ function checkTransportOptions(env: Env, options: TransportOptions<unknown>): Se
 function spinMicrosecondsOf(waiting: unknown): number {
   if (waiting === undefined || waiting === 'sleep') return 0;
   checkObject('waiting', waiting, "'sleep', or an object");
+  checkNames('waiting', waiting, waitingNames);
   const { spinMicroseconds }: { spinMicroseconds?: unknown } = waiting;
   return checkInteger('waiting.spinMicroseconds', spinMicroseconds, 1, spinMicrosecondsMost);
+}
+
+/** 0 is none. */
+function keepAliveMsOf(keepAlive: unknown): number {
+  if (keepAlive === undefined || keepAlive === false) return 0;
+  return checkInteger('keepAlive', keepAlive, 1_000, keepAliveMsMost);
 }
 
 function codecOf(codec: unknown): Codec {
@@ -138,6 +208,7 @@ function checkHandlers(options: TransportOptions<unknown>): ServiceHandlers {
   const { fast, codec } = options;
   if (fast !== undefined) {
     checkObject('fast', fast);
+    checkNames('fast', fast, fastNames);
     checkFunctions('fast.methods', fast.methods);
     checkFunctions('fast.topics', fast.topics);
     if (codec === 'msgpack')
@@ -149,6 +220,7 @@ function checkHandlers(options: TransportOptions<unknown>): ServiceHandlers {
 function checkReconnect(reconnect: unknown): Backoff | null {
   if (reconnect === undefined || reconnect === false) return null;
   checkObject('reconnect', reconnect, 'false, or an object');
+  checkNames('reconnect', reconnect, reconnectNames);
   const options: ReconnectOptions = reconnect;
   const { jitter = 1, attemptsMax = Infinity } = options;
   const backoffMs = checkDuration('reconnect.backoffMs', options.backoffMs ?? 100);
@@ -190,6 +262,17 @@ function checkObject(
   expected = 'an object',
 ): asserts value is object {
   if (typeof value !== 'object' || value === null) throw invalidArgument(name, expected, value);
+}
+
+/** A misspelt option would otherwise be one that was never given. */
+function checkNames(what: string, options: object, names: ReadonlySet<string>): void {
+  for (const name of Object.keys(options)) {
+    if (names.has(name)) continue;
+    throw new PaipaiError(
+      'PAIPAI_ERR_INVALID_ARGUMENT',
+      `${what} has no option '${name}'; there are ${[...names].sort().join(', ')}`,
+    );
+  }
 }
 
 function checkFunction(name: string, value: unknown): void {

@@ -118,6 +118,13 @@ export interface TransportOptions<Payload> extends Handlers<Payload> {
   deadlineMs?: number;
   /** Default `{ intervalMs: 10_000, timeoutMs: 30_000 }`. */
   heartbeat?: HeartbeatOptions | false;
+  /** Whether TCP sends small packets at once. Default true. */
+  noDelay?: boolean;
+  /**
+   * TCP's own keep-alive: for how many milliseconds (1,000 to 32,767,000, rounded up to seconds) a connection may be silent before the system
+   * asks. Default false: the heartbeat sees more.
+   */
+  keepAlive?: number | false;
   /** Default 5,000. */
   handshakeTimeoutMs?: number;
   /** Longest payload of one frame: 1 KiB to 64 MiB. Default 16 MiB. */

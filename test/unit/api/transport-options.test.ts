@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, test } from 'vitest';
-import { connect, listen } from '../../../dist/api/transport.js';
+import { describe, expect, test, vi } from 'vitest';
+import { connect, listen, type Peer } from '../../../dist/api/transport.js';
 import { codeOf } from '../../support/session-pair.js';
 
 const local = 'tcp://127.0.0.1:0';
@@ -91,6 +92,14 @@ const badForBoth: [string, unknown][] = [
   ['methods', { echo: 'echo' }],
   ['methods', { echo: undefined }],
   ['topics', { news: 1 }],
+  ['noDelay', 1],
+  ['keepAlive', true],
+  ['keepAlive', 999],
+  ['keepAlive', 32_767_001],
+  ['noDeley', true],
+  ['waiting', { spinMicroSeconds: 5, spinMicroseconds: 5 }],
+  ['heartbeat', { interval: 5 }],
+  ['fast', { method: {} }],
 ];
 
 describe('options', () => {
@@ -110,6 +119,7 @@ describe('options', () => {
   });
 
   test.each<[string, unknown]>([
+    ['reconnect', false],
     ['slowPeers', 'wait'],
     ['handshakesMax', 0],
   ])('%s of a listener must not be %o', async (name, value) => {
@@ -117,6 +127,8 @@ describe('options', () => {
   });
 
   test.each<[string, unknown]>([
+    ['slowPeers', 'skip'],
+    ['reconnect', { retries: 5 }],
     ['reconnect', true],
     ['reconnect', null],
     ['reconnect', { backoffMs: 0 }],
@@ -162,5 +174,39 @@ describe('paipainet/transport', () => {
     expect(run('--input-type=commonjs', '-e', program)).toBe(
       'function function function\n1 true\n',
     );
+  });
+});
+
+/** The timer of the TCP connection from `port`, as /proc/net/tcp numbers them: 2 is that of the keep-alive. */
+function timerOf(localPort: number, remotePort: number): number {
+  const hex = (port: number): string => port.toString(16).toUpperCase().padStart(4, '0');
+  const rows = readFileSync('/proc/net/tcp', 'utf8').split('\n');
+  const row = rows.find((line) =>
+    line.includes(`0100007F:${hex(localPort)} 0100007F:${hex(remotePort)} 01`),
+  );
+  return Number.parseInt(row?.match(/ 01 \S+ (\d\d):/)?.[1] ?? '', 16);
+}
+
+describe('keepAlive reaches the system', () => {
+  test.each(['native', 'js'] as const)('%s', async (engine) => {
+    // What the system does shows only in /proc, which others than Linux do not have: there the options are only taken.
+    const shows = existsSync('/proc/net/tcp');
+    const listener = await listen(local, { engine, keepAlive: 60_000 });
+    const peers: Peer[] = [];
+    listener.on('peer', (peer) => peers.push(peer));
+    const port = Number(new URL(listener.address).port);
+    const plain = await connect(listener.address, { engine });
+    const kept = await connect(listener.address, { engine, keepAlive: 60_000, noDelay: false });
+    // Until the handshake is acknowledged another timer runs.
+    await vi.waitFor(() => {
+      if (!shows) return;
+      const timers = peers.flatMap(({ remoteAddress }) => {
+        const remotePort = Number(new URL(remoteAddress).port);
+        return [timerOf(port, remotePort), timerOf(remotePort, port)];
+      });
+      expect(timers).toEqual([2, 0, 2, 2]);
+    });
+    await Promise.all([plain.close(), kept.close()]);
+    await listener.close();
   });
 });
