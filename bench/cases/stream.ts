@@ -1,4 +1,9 @@
-import { engineSetting, messageBytesSetting, secondsSetting } from '../support/common-settings.js';
+import {
+  engineSetting,
+  messageBytesSetting,
+  secondsSetting,
+  surfaceSetting,
+} from '../support/common-settings.js';
 import { clientCpu, numbersAgree, rate, serverCpu } from '../support/message-facts.js';
 import type { Case } from '../support/types.js';
 
@@ -13,6 +18,7 @@ export const stream: Case = {
   settings: {
     ...messageBytesSetting,
     ...secondsSetting,
+    ...surfaceSetting('fast'),
     ...engineSetting,
   },
   memoryBytes: () => 0,

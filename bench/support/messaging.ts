@@ -130,7 +130,7 @@ export function streamOver({ listen, connect }: Messaging): Program {
       let onConfirmed: (count: number) => void = () => {};
       const onMessage = (message: Buffer): void => onConfirmed(message.readUInt32LE());
       const link = await connect(settings, address, onMessage, false);
-      const sender = new PacedSender({
+      const sender = new PacedSender(1, {
         send: (number) => link.send(messages.make(number)),
         drained: () => link.drained(),
         confirm() {

@@ -13,8 +13,8 @@ export interface StreamSender {
 
 /** How a library carries a stream. */
 export interface StreamLibrary {
-  /** Sends message `number`. False: it is better to wait for room first. */
-  send(number: number): boolean;
+  /** Sends `count` messages, numbered from `first`. False: it is better to wait for room first. */
+  send(first: number, count: number): boolean;
   /** Resolves when there is room. */
   drained(): Promise<void>;
   /** How many messages the receiver says to have, once all that were sent have come. */
@@ -29,8 +29,11 @@ const sendsPerLook = 128;
 export class PacedSender implements StreamSender {
   sentCount = 0;
   readonly #library: StreamLibrary;
+  readonly #together: number;
 
-  constructor(library: StreamLibrary) {
+  /** @param together messages in one call */
+  constructor(together: number, library: StreamLibrary) {
+    this.#together = together;
     this.#library = library;
   }
 
@@ -38,8 +41,10 @@ export class PacedSender implements StreamSender {
     const library = this.#library;
     const untilMs = performance.now() + seconds * 1e3;
     while (performance.now() < untilMs) {
-      for (let i = 0; i < sendsPerLook; i++) {
-        if (!library.send(this.sentCount++)) await library.drained();
+      for (let i = 0; i < sendsPerLook; i += this.#together) {
+        const first = this.sentCount;
+        this.sentCount += this.#together;
+        if (!library.send(first, this.#together)) await library.drained();
       }
     }
     checkConfirmed(await library.confirm(), this.sentCount);

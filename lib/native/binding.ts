@@ -15,6 +15,11 @@ export interface NativeBinding {
   flush(): void;
   /** One frame with its payload by reference until the `sent` event of `token`; `header` as in the outbox. */
   sendLarge(connection: number, header: Uint8Array, payload: Uint8Array, token: number): number;
+  /**
+   * Puts messages into the outbox, all of `payloadBytes`, at most `gatheredBytesMax`, one behind the other in `payloads`. Returns
+   * how many bytes of them are still there: above 64 KiB it is emptied meanwhile.
+   */
+  sendMany(connection: number, name: number, payloads: Uint8Array, payloadBytes: number): number;
   sendBulk(connection: number, streamId: number, bytes: Uint8Array, token: number): number;
   setSink(connection: number, streamId: number, target: Uint8Array): number;
   clearSink(connection: number, streamId: number): void;
@@ -100,6 +105,9 @@ export const FrameType = {
 export const severalBytesMax: number = 16 * 1024;
 /** In it, ahead of each payload, which is padded to a multiple of 8: its id, its length. */
 export const severalItemBytes = 8;
+
+/** A payload longer than this travels alone: what it saves is then little beside it. */
+export const gatheredBytesMax = 1024;
 
 export function severalOf(type: number): number {
   if (type === FrameType.request) return FrameType.requests;

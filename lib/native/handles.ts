@@ -27,6 +27,8 @@ export interface NativeFrame {
 export interface ConnectionEvents {
   onConnected(): void;
   onFrame(frame: NativeFrame): void;
+  /** Whether it takes a whole frame of several; otherwise its payloads follow one by one. */
+  onSeveral(frame: NativeFrame): boolean;
   onSink(streamId: number, landedBytes: number, crc32c: number): void;
   onSent(token: number, crc32c: number): void;
   onDrain(): void;
@@ -81,7 +83,7 @@ export class NativeCore {
     this.#descriptors = new Uint32Array(memory.descriptors);
     this.#results = new Int32Array(memory.descriptors);
     this.#control = new Uint32Array(memory.control);
-    this.#outbox = new Outbox(memory.outbox, this.#control, () => binding.flush());
+    this.#outbox = new Outbox(memory.outbox, this.#inbox, this.#control, () => binding.flush());
     this.#frame = {
       type: 0,
       flags: 0,
@@ -136,7 +138,7 @@ export class NativeCore {
     return this.#binding.remoteAddress(connection) ?? '';
   }
 
-  /** Queues a frame, its payload copied into the outbox, which it must fit. */
+  /** Queues a frame, its payload (`bytes` from `start` to `end`) copied into the outbox, which it must fit. */
   send(
     connection: number,
     type: number,
@@ -144,9 +146,17 @@ export class NativeCore {
     name: number,
     streamId: number,
     argument: number,
-    payload: Uint8Array | undefined,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
   ): void {
-    this.#outbox.add(connection, type, flags, name, streamId, argument, payload);
+    this.#outbox.add(connection, type, flags, name, streamId, argument, bytes, start, end);
+  }
+
+  /** Queues messages of `payloadBytes` each. Returns how many bytes of them are in the outbox; what was there before may have left. */
+  sendMany(connection: number, name: number, payloads: Uint8Array, payloadBytes: number): number {
+    this.#outbox.forgetLast();
+    return this.#binding.sendMany(connection, name, payloads, payloadBytes);
   }
 
   /** Queues a frame whose payload is referenced until `onSent(token)`. */
@@ -293,6 +303,7 @@ export class NativeCore {
   /** The addon has checked that they are whole. */
   #onSeveral(connection: number, events: ConnectionEvents): void {
     const frame = this.#frame;
+    if (events.onSeveral(frame)) return;
     const { end, flags, name, argument } = frame;
     const type = oneOf(frame.type);
     for (let at = frame.start; at < end; ) {

@@ -1,8 +1,10 @@
 import { PaipaiError } from '../base/errors.js';
 import type { FrameView } from '../transport/frame-channel.js';
-import { FrameType } from '../wire/frame.js';
+import { FrameType, frameHeaderBytes } from '../wire/frame.js';
+import { readU32 } from '../wire/little-endian.js';
+import { padded, severalItemBytes } from '../wire/several.js';
 import { Batch } from './batch.js';
-import { sessionClosed } from './failures.js';
+import { protocolError, sessionClosed } from './failures.js';
 import type { Link } from './link.js';
 import type { IncomingNames } from './names.js';
 import type { Serving } from './serving.js';
@@ -51,23 +53,41 @@ export class FastServing {
     const isRequest = frame.type === FrameType.request;
     if (!isRequest && frame.type !== FrameType.message) return false;
     if (frame.flags !== 0 || (frame.streamId !== 0) !== isRequest) return false;
-    const known = isRequest ? this.#methods : this.#topics;
-    const handler = known[frame.name] ?? this.#find(known, isRequest, frame.name);
+    const handler = this.#handlerOf(isRequest, frame.name);
     if (handler === null) return false;
+    const batch = this.#batchFor(handler, isRequest, frame);
     if (isRequest) this.#serving.acceptId(frame.streamId);
-    const batch = this.#batch;
-    if (batch.length > 0 && (handler !== this.#handler || frame.bytes !== batch.bytes))
-      this.flush();
-    if (batch.length === 0) {
-      this.#handler = handler;
-      this.#isRequests = isRequest;
-      batch.bytes = frame.bytes;
-      batch.name = this.#names.nameOf(frame.name);
-      this.#link.channel.afterBatch?.(this.#onBatchEnd);
-    }
     batch.push(frame.start, frame.end, frame.streamId, frame.argument);
-    // Its bytes are gone when this call returns.
-    if (this.#link.channel.afterBatch === undefined || frame.owned) this.flush();
+    this.#flushIfLent(frame);
+    return true;
+  }
+
+  /** The same for a whole frame of several, which counts as its payloads would alone. */
+  takeSeveral(frame: FrameView): boolean {
+    const isRequest = frame.type === FrameType.requests;
+    if (!isRequest && frame.type !== FrameType.messages) return false;
+    if (frame.flags !== 0 || frame.streamId !== 0) return false;
+    const handler = this.#handlerOf(isRequest, frame.name);
+    if (handler === null) return false;
+    const { bytes, end: frameEnd, argument } = frame;
+    const batch = this.#batchFor(handler, isRequest, frame);
+    const before = batch.length;
+    let payloadBytes = 0;
+    for (let at = frame.start; at < frameEnd; ) {
+      const id = readU32(bytes, at);
+      const start = at + severalItemBytes;
+      const end = start + readU32(bytes, at + 4);
+      if (isRequest) this.#serving.acceptId(id);
+      else if (id !== 0) throw protocolError(`a message for stream ${id}`);
+      batch.push(start, end, id, argument);
+      payloadBytes += end - start;
+      at = start + padded(end - start);
+    }
+    const count = batch.length - before;
+    const link = this.#link;
+    link.framesReceived += count;
+    link.bytesReceived += count * frameHeaderBytes + payloadBytes;
+    this.#flushIfLent(frame);
     return true;
   }
 
@@ -97,6 +117,26 @@ export class FastServing {
     return this.#made;
   }
 
+  /** The batch that goes to `handler` and has its bytes where `frame` has them. */
+  #batchFor(handler: Handler, isRequest: boolean, frame: FrameView): Batch {
+    const batch = this.#batch;
+    if (batch.length > 0 && (handler !== this.#handler || frame.bytes !== batch.bytes))
+      this.flush();
+    if (batch.length === 0) {
+      this.#handler = handler;
+      this.#isRequests = isRequest;
+      batch.bytes = frame.bytes;
+      batch.name = this.#names.nameOf(frame.name);
+      this.#link.channel.afterBatch?.(this.#onBatchEnd);
+    }
+    return batch;
+  }
+
+  /** Where the bytes are gone when the call returns, the batch must not wait for more. */
+  #flushIfLent(frame: FrameView): void {
+    if (this.#link.channel.afterBatch === undefined || frame.owned) this.flush();
+  }
+
   #call(handler: Handler, batch: Batch): void {
     try {
       handler(batch);
@@ -105,6 +145,12 @@ export class FastServing {
       if (this.#isRequests) batch.failRest(error);
       else this.#link.noteHandlerFailure('a fast topic', error);
     }
+  }
+
+  #handlerOf(isRequest: boolean, name: number): Handler | null {
+    const known = isRequest ? this.#methods : this.#topics;
+    const handler = known[name];
+    return handler !== undefined ? handler : this.#find(known, isRequest, name);
   }
 
   #find(known: (Handler | null | undefined)[], isRequest: boolean, index: number): Handler | null {

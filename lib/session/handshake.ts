@@ -122,6 +122,10 @@ export class Handshake implements FrameReceiver {
     this.#owner.onFailed(error);
   }
 
+  onSeveral(frame: FrameView): boolean {
+    return this.#session?.onSeveral?.(frame) ?? false;
+  }
+
   onFrame(frame: FrameView): void {
     if (this.#session !== null) return this.#session.onFrame(frame);
     if (this.#hasFailed) return;

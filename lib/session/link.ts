@@ -1,10 +1,13 @@
 import { debuglog } from 'node:util';
 import { PaipaiError } from '../base/errors.js';
 import type { FrameChannel, OnBulkSent } from '../transport/frame-channel.js';
+import { copyBytesMax } from '../transport/limits.js';
 import { chunkBytesMax, FrameType, frameHeaderBytes } from '../wire/frame.js';
+import { gatheredBytesMax } from '../wire/several.js';
 import type { Deadlines } from './deadlines.js';
 import { encodeFailure, sessionClosed } from './failures.js';
 import { OutgoingNames } from './names.js';
+import { ownPayload } from './payload.js';
 import type { Settings } from './settings.js';
 
 const log = debuglog('paipainet');
@@ -35,6 +38,39 @@ export class Link {
     this.channel.send(type, 0, name, streamId, argument, payload);
     this.framesSent++;
     this.bytesSent += frameHeaderBytes + payload.length;
+  }
+
+  /** The answer to request `streamId`: `bytes` from `start` to `end`, which are borrowed for the call. */
+  sendAnswer(streamId: number, bytes: Uint8Array, start: number, end: number): void {
+    const isCopied = end - start <= copyBytesMax;
+    if (isCopied) this.channel.send(FrameType.response, 0, 0, streamId, 0, bytes, start, end);
+    else
+      this.channel.send(
+        FrameType.response,
+        0,
+        0,
+        streamId,
+        0,
+        new Uint8Array(bytes.subarray(start, end)),
+      );
+    this.framesSent++;
+    this.bytesSent += frameHeaderBytes + end - start;
+  }
+
+  /** Messages of one topic, all of `payloadBytes`, one behind the other in `payloads`; counted as each would be alone. */
+  sendMany(name: number, payloads: Uint8Array, payloadBytes: number): void {
+    const { channel } = this;
+    if (payloadBytes <= gatheredBytesMax && channel.sendMany !== undefined) {
+      const count = payloads.length / payloadBytes;
+      channel.sendMany(name, payloads, payloadBytes);
+      this.framesSent += count;
+      this.bytesSent += count * frameHeaderBytes + payloads.length;
+      return;
+    }
+    for (let at = 0; at < payloads.length; at += payloadBytes) {
+      const payload = ownPayload(payloads.subarray(at, at + payloadBytes));
+      this.send(FrameType.message, name, 0, 0, payload);
+    }
   }
 
   /** ERROR, STREAM_RESET or GOODBYE. */

@@ -1,4 +1,4 @@
-import { checkBytes, checkInteger } from '../base/check.js';
+import { checkBytes, checkInteger, invalidArgument } from '../base/check.js';
 import { deferred } from '../base/deferred.js';
 import { toError } from '../base/errors.js';
 import type {
@@ -8,7 +8,7 @@ import type {
   FrameReceiver,
   FrameView,
 } from '../transport/frame-channel.js';
-import { queueBytesHigh, queueBytesLow } from '../transport/limits.js';
+import { checkPayloadBytes, queueBytesHigh, queueBytesLow } from '../transport/limits.js';
 import { decodeError } from '../wire/error-payload.js';
 import { FrameType, frameHeaderBytes, pingBytesMax } from '../wire/frame.js';
 import { Calls, cancelNumbers } from './calls.js';
@@ -27,6 +27,8 @@ import { Streams } from './streams.js';
 import type { OnAnswer, Peer, PeerStats, PeerStream, RequestOptions } from './types.js';
 
 const graceMsDefault = 1_000;
+/** In one call of `sendMany`. */
+const sendManyBytesMax = 1024 * 1024;
 
 const noSettler = (): void => {};
 
@@ -148,6 +150,26 @@ export class SessionPeer implements Peer, FrameReceiver {
     link.checkRoom('message', topic, bytes.length);
     const nameIndex = link.nameIndex('topic', topic);
     link.send(FrameType.message, nameIndex, 0, 0, ownPayload(bytes));
+    return this.#isBelowHighMark();
+  }
+
+  sendMany(topic: string, payloads: Uint8Array, payloadBytes: number): boolean {
+    const link = this.#link;
+    link.checkOpen(`messages '${topic}'`);
+    const bytes = checkBytes('payloads', payloads);
+    checkInteger('payloadBytes', payloadBytes, 1, sendManyBytesMax);
+    if (bytes.length > sendManyBytesMax || bytes.length % payloadBytes !== 0) {
+      const expected = `a multiple of payloadBytes, at most ${sendManyBytesMax} bytes`;
+      throw invalidArgument('payloads', expected, bytes.length);
+    }
+    checkPayloadBytes(payloadBytes, link.settings.frameBytesMax);
+    const count = bytes.length / payloadBytes;
+    link.checkRoom('message', topic, bytes.length + (count - 1) * frameHeaderBytes);
+    if (count > 0) link.sendMany(link.nameIndex('topic', topic), bytes, payloadBytes);
+    return this.#isBelowHighMark();
+  }
+
+  #isBelowHighMark(): boolean {
     if (this.#channel.queuedBytes <= queueBytesHigh) return true;
     this.#aboveHighMark = true;
     return false;
@@ -229,6 +251,17 @@ export class SessionPeer implements Peer, FrameReceiver {
       this.#dispatch(frame);
     } catch (error) {
       this.#end(toError(error));
+    }
+  }
+
+  onSeveral(frame: FrameView): boolean {
+    const fast = this.#fast;
+    if (this.#isOver || fast === null) return this.#isOver;
+    try {
+      return fast.takeSeveral(frame);
+    } catch (error) {
+      this.#end(toError(error));
+      return true;
     }
   }
 

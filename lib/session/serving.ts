@@ -115,7 +115,7 @@ export class Serving {
   }
 
   replyRange(id: number, bytes: Uint8Array, start: number, end: number): void {
-    this.reply(id, bytes.subarray(start, end));
+    this.#link.sendAnswer(id, bytes, start, end);
   }
 
   fail(id: number, error: unknown): void {

@@ -111,6 +111,11 @@ export interface Peer extends AsyncDisposable {
   requestFast(method: string, payload: Uint8Array, onAnswer: OnAnswer, deadlineMs?: number): void;
   /** One way, in order with requests. False: queued, but above the high mark; wait for `drained()`. Throws when closed, or above `queuedBytesMax`. */
   send(topic: string, payload?: Uint8Array): boolean;
+  /**
+   * `send` for many payloads of one length, which lie one behind the other in `payloads`: at most 1 MiB of them. All are queued or
+   * none; the bytes are copied in the call.
+   */
+  sendMany(topic: string, payloads: Uint8Array, payloadBytes: number): boolean;
   /** Settles when the queue is below the low mark; at once when it is. */
   drained(): Promise<void>;
   /**

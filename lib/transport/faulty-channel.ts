@@ -9,7 +9,7 @@ import type {
   FrameReceiver,
   OnBulkSent,
 } from './frame-channel.js';
-import { checkPayloadBytes, frameBytesMaxOf } from './limits.js';
+import { checkPayloadBytes, frameBytesMaxOf, payloadOf } from './limits.js';
 
 /** What goes wrong with the frames that are sent. Chances are from 0 to 1; what is not given does not happen. */
 export interface Faults {
@@ -100,8 +100,11 @@ export class FaultyChannel implements FrameChannel {
     name: number,
     streamId: number,
     argument: number,
-    payload: Uint8Array = new Uint8Array(0),
+    bytes?: Uint8Array,
+    start?: number,
+    end?: number,
   ): void {
+    const payload = payloadOf(bytes, start, end);
     checkPayloadBytes(payload.length, this.#frameBytesMax);
     if (!this.#isOpen) return;
     const copy = new Uint8Array(payload); // The caller may use its own again while this one waits.

@@ -25,6 +25,11 @@ export interface FrameView {
 export interface FrameReceiver {
   onFrame(frame: FrameView): void;
   /**
+   * A whole frame of several (see `several.ts` of the wire), checked. True: taken. False, or no such method: its payloads are told
+   * one by one, each as the frame that it would be alone.
+   */
+  onSeveral?(frame: FrameView): boolean;
+  /**
    * Bytes of STREAM_DATA frames that went straight into the sink of `streamId`; called when it is full, at least each MiB, when
    * nothing more has come, before any later frame of that stream, and before the end. `landedBytes` and `crc32c` cover
    * everything since the sink was set, all of it checked.
@@ -74,7 +79,8 @@ export interface FrameChannel {
   receiver: FrameReceiver | null;
 
   /**
-   * Queues one frame; it leaves with the batch of this turn of the loop. Payloads up to `copyBytesMax` are copied, larger
+   * Queues one frame; it leaves with the batch of this turn of the loop. Its payload is `bytes`, from `start` to `end` where that is
+   * said. Payloads up to `copyBytesMax` are copied, larger
    * ones are referenced: leave those unchanged until the answer has come. Ignored after close.
    * @throws PaipaiError PAIPAI_ERR_FRAME_TOO_LARGE above the frame limit.
    */
@@ -84,8 +90,16 @@ export interface FrameChannel {
     name: number,
     streamId: number,
     argument: number,
-    payload?: Uint8Array,
+    bytes?: Uint8Array,
+    start?: number,
+    end?: number,
   ): void;
+
+  /**
+   * Queues messages of topic `name`, all of `payloadBytes`, at most `gatheredBytesMax`, one behind the other in `payloads`, which are
+   * copied. Missing where one `send` for each costs no more.
+   */
+  sendMany?(name: number, payloads: Uint8Array, payloadBytes: number): void;
 
   /**
    * Queues `bytes` as STREAM_DATA frames of at most `chunkBytesMax` each, behind everything that `send` queues (the bulk lane):

@@ -29,6 +29,17 @@ export function pathOf(options: ChannelOptions, address: Address): PathChoice {
   return checkOneOf('path', options.path ?? 'auto', ['auto', address.scheme]);
 }
 
+const noBytes = new Uint8Array(0);
+
+/** The payload that the arguments of `FrameChannel.send` mean. */
+export function payloadOf(
+  bytes: Uint8Array = noBytes,
+  start = 0,
+  end: number = bytes.length,
+): Uint8Array {
+  return end - start === bytes.length ? bytes : bytes.subarray(start, end);
+}
+
 export function checkPayloadBytes(payloadBytes: number, frameBytesMax: number): void {
   if (payloadBytes <= frameBytesMax) return;
   throw new PaipaiError(

@@ -9,7 +9,7 @@ import type {
   FrameView,
   OnBulkSent,
 } from './frame-channel.js';
-import { checkPayloadBytes, DrainMark, frameBytesMaxOf } from './limits.js';
+import { checkPayloadBytes, DrainMark, frameBytesMaxOf, payloadOf } from './limits.js';
 
 /** Calls back in a later turn, in the order of the calls. A simulation brings its own. */
 export type Schedule = (callback: () => void) => void;
@@ -104,10 +104,12 @@ class MemoryChannel implements FrameChannel {
     name: number,
     streamId: number,
     argument: number,
-    payload?: Uint8Array,
+    bytes?: Uint8Array,
+    start?: number,
+    end?: number,
   ): void {
-    const bytes = payload === undefined ? new Uint8Array(0) : new Uint8Array(payload);
-    checkPayloadBytes(bytes.length, this.#frameBytesMax);
+    const payload = new Uint8Array(payloadOf(bytes, start, end));
+    checkPayloadBytes(payload.length, this.#frameBytesMax);
     if (this.#state !== 'open') return;
     this.#frames.push({
       type,
@@ -115,12 +117,12 @@ class MemoryChannel implements FrameChannel {
       name,
       streamId,
       argument,
-      bytes,
+      bytes: payload,
       start: 0,
-      end: bytes.length,
+      end: payload.length,
       owned: true,
     });
-    this.#queued(frameHeaderBytes + bytes.length);
+    this.#queued(frameHeaderBytes + payload.length);
   }
 
   sendBulk(streamId: number, bytes: Uint8Array, onSent: OnBulkSent): void {

@@ -12,6 +12,8 @@ import { hostIdOf } from './host-id.js';
 import { checkPayloadBytes, copyBytesMax } from './limits.js';
 import { NativeSharedMemory } from './native-shared-memory.js';
 
+const noBytes = new Uint8Array(0);
+
 export interface NativeChannelOptions {
   /** What its socket is. */
   readonly socket: 'tcp' | 'unix';
@@ -81,24 +83,28 @@ export class NativeChannel implements FrameChannel, ConnectionEvents {
     name: number,
     streamId: number,
     argument: number,
-    payload?: Uint8Array,
+    bytes: Uint8Array = noBytes,
+    start = 0,
+    end: number = bytes.length,
   ): void {
-    const payloadBytes = payload === undefined ? 0 : payload.length;
+    const payloadBytes = end - start;
     checkPayloadBytes(payloadBytes, this.#frameBytesMax);
     if (this.#state !== 'open') return;
     const core = this.#core;
-    if (payload !== undefined && payloadBytes > copyBytesMax) {
+    if (payloadBytes > copyBytesMax) {
       this.#queuedTurn = -1;
       const token = this.#hold(null);
+      const payload = payloadBytes === bytes.length ? bytes : bytes.subarray(start, end);
       core.sendLarge(this.#connection, type, flags, name, streamId, argument, payload, token);
       return;
     }
-    core.send(this.#connection, type, flags, name, streamId, argument, payload);
-    if (core.outboxTurn !== this.#outboxTurn) {
-      this.#outboxTurn = core.outboxTurn;
-      this.#outboxBytes = 0;
-    }
-    this.#outboxBytes += frameHeaderBytes + payloadBytes;
+    core.send(this.#connection, type, flags, name, streamId, argument, bytes, start, end);
+    this.#noteInOutbox(frameHeaderBytes + payloadBytes);
+  }
+
+  sendMany(name: number, payloads: Uint8Array, payloadBytes: number): void {
+    if (this.#state !== 'open') return;
+    this.#noteInOutbox(this.#core.sendMany(this.#connection, name, payloads, payloadBytes));
   }
 
   sendBulk(streamId: number, bytes: Uint8Array, onSent: OnBulkSent): void {
@@ -173,6 +179,10 @@ export class NativeChannel implements FrameChannel, ConnectionEvents {
     if (this.#state !== 'closed') this.#receiver?.onFrame(frame);
   }
 
+  onSeveral(frame: NativeFrame): boolean {
+    return this.#state === 'closed' || (this.#receiver?.onSeveral?.(frame) ?? false);
+  }
+
   onSink(streamId: number, landedBytes: number, crc32c: number): void {
     if (this.#state !== 'closed') this.#receiver?.onSink(streamId, landedBytes, crc32c);
   }
@@ -193,6 +203,15 @@ export class NativeChannel implements FrameChannel, ConnectionEvents {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
     this.#finish(result === 0 ? null : this.#errorOf(result));
+  }
+
+  #noteInOutbox(bytes: number): void {
+    const turn = this.#core.outboxTurn;
+    if (turn !== this.#outboxTurn) {
+      this.#outboxTurn = turn;
+      this.#outboxBytes = 0;
+    }
+    this.#outboxBytes += bytes;
   }
 
   /**

@@ -180,6 +180,9 @@ class Attempt implements ConnectionEvents {
 
   // Nothing else happens to a connection that does not stand.
   onFrame(): void {}
+  onSeveral(): boolean {
+    return true;
+  }
   onSink(): void {}
   onSent(): void {}
   onDrain(): void {}

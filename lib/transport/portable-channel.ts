@@ -5,7 +5,7 @@ import { chunkBytesMax, FrameType, frameHeaderBytes } from '../wire/frame.js';
 import { FrameDecoder } from '../wire/frame-decoder.js';
 import type { FrameChannel, FrameReceiver, FrameView, OnBulkSent } from './frame-channel.js';
 import { FrameGatherer, type GatherBuffers, type GatheredBatch } from './frame-gatherer.js';
-import { checkPayloadBytes, DrainMark } from './limits.js';
+import { checkPayloadBytes, DrainMark, payloadOf } from './limits.js';
 
 export interface PortableChannelOptions {
   readonly path: 'tcp' | 'unix';
@@ -92,13 +92,15 @@ export class PortableChannel implements FrameChannel {
     name: number,
     streamId: number,
     argument: number,
-    payload?: Uint8Array,
+    bytes?: Uint8Array,
+    start?: number,
+    end?: number,
   ): void {
-    const payloadBytes = payload === undefined ? 0 : payload.length;
-    checkPayloadBytes(payloadBytes, this.#frameBytesMax);
+    const payload = payloadOf(bytes, start, end);
+    checkPayloadBytes(payload.length, this.#frameBytesMax);
     if (this.#state !== 'open') return;
     this.#gatherer.add(type, flags, name, streamId, argument, payload);
-    this.#addQueued(frameHeaderBytes + payloadBytes);
+    this.#addQueued(frameHeaderBytes + payload.length);
     if (this.#gatherer.byteCount >= flushBytes) this.flush();
     else this.#scheduleFlush();
   }

@@ -9,6 +9,9 @@ import { readU32 } from './little-endian.js';
  */
 export const severalItemBytes = 8;
 
+/** A payload longer than this travels alone: what it saves is then little beside it. */
+export const gatheredBytesMax = 1024;
+
 /** The type that each of them would have alone. */
 export function oneOf(several: number): number {
   if (several === FrameType.requests) return FrameType.request;

@@ -2,10 +2,13 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "base/assert.h"
 #include "base/bytes.h"
+#include "frame/several.h"
 #include "memory/pool_budget.h"
 
 namespace paipai {
@@ -20,6 +23,10 @@ constexpr int kReceivesMax = 8;
 // Of what JS queues in a turn the first so many bytes leave at once, for the other side to begin
 // with; later ones in larger pieces.
 constexpr uint32_t kFirstFlushBytes = 3072;
+
+// Of what is queued in one call for many, as much leaves together.
+constexpr size_t kManyFlushBytes = size_t{64} << 10;
+static_assert(kManyFlushBytes + kFrameHeaderBytes + kSeveralBytesMax <= kOutboxBytes);
 
 uv_loop_t* UvLoopOf(Napi::Env env) {
   uv_loop_t* loop = nullptr;
@@ -227,6 +234,36 @@ void EnvState::TakeOutbox(std::vector<FramedStream*>& borrowers) {
     }
     run_begin = run_end;
   }
+}
+
+size_t EnvState::QueueMessages(uint32_t connection, uint16_t name, ByteSpan payloads,
+                               size_t payload_bytes) {
+  if (!has_memory()) return 0;
+  const size_t item_bytes = SeveralItemBytes(payload_bytes);
+  const size_t per_frame = kSeveralBytesMax / item_bytes;
+  size_t begin = control_data_[0];
+  while (!payloads.empty()) {
+    // While the other side works on these, this one goes on.
+    if (control_data_[0] >= kManyFlushBytes) {
+      Flush();
+      begin = 0;
+    }
+    const size_t count = std::min(payloads.size() / payload_bytes, per_frame);
+    uint8_t* next = outbox_data_ + control_data_[0];
+    FrameHeader header{};
+    header.type = FrameType::kMessages;
+    header.name = name;
+    header.payload_bytes = static_cast<uint32_t>(count * item_bytes);
+    header.sequence = connection;
+    std::memcpy(next, &header, sizeof(header));
+    next += sizeof(header);
+    for (size_t i = 0; i < count; ++i) {
+      next = WriteSeveralItem(next, 0, payloads.first(payload_bytes));
+      payloads = payloads.subspan(payload_bytes);
+    }
+    control_data_[0] = static_cast<uint32_t>(next - outbox_data_);
+  }
+  return control_data_[0] - begin;
 }
 
 void EnvState::Flush() {

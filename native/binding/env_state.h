@@ -116,6 +116,10 @@ class EnvState final : private LoopHostUser {
   // Null when the number means nothing (any more).
   Connection* FindConnection(uint32_t id) { return connections_.Find(id); }
   ListenerHolder* FindListener(uint32_t id) { return listeners_.Find(id); }
+  // Puts `payloads`, each `payload_bytes` long and one behind the other, into the outbox as
+  // messages of topic `name`; what is in the way there leaves. At most kGatheredBytesMax a payload,
+  // and all whole. Returns how many bytes of it wait in the outbox.
+  size_t QueueMessages(uint32_t connection, uint16_t name, ByteSpan payloads, size_t payload_bytes);
   // Takes a connection out of the table; it is destroyed after this turn.
   void Retire(uint32_t id);
   void CloseConnection(uint32_t id);

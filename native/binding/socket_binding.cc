@@ -5,6 +5,7 @@
 #include "binding/arguments.h"
 #include "binding/env_state.h"
 #include "binding/exports.h"
+#include "frame/several.h"
 #include "memory/slab.h"
 #include "socket/address.h"
 
@@ -80,6 +81,21 @@ Napi::Value SendLarge(const Napi::CallbackInfo& info) {
   if (connection == nullptr) return ResultOf(info, ErrorCode::PEER_CLOSED);
   connection->SendLarge(header.data(), info[2], payload, Uint32At(info, 3));
   return ResultOf(info, 0);
+}
+
+// sendMany(connection, name, payloads, payloadBytes) → bytes of them in the outbox, or result
+Napi::Value SendMany(const Napi::CallbackInfo& info) {
+  const uint32_t name = Uint32At(info, 1);
+  const MutableByteSpan payloads = BytesAt(info, 2);
+  const size_t payload_bytes = Uint32At(info, 3);
+  if (name > UINT16_MAX || payload_bytes == 0 || payload_bytes > kGatheredBytesMax ||
+      payloads.size() % payload_bytes != 0) {
+    return ResultOf(info, ErrorCode::INVALID_ARGUMENT);
+  }
+  const size_t waiting =
+      EnvState::Of(info.Env())
+          .QueueMessages(Uint32At(info, 0), static_cast<uint16_t>(name), payloads, payload_bytes);
+  return NumberOf(info.Env(), static_cast<double>(waiting));
 }
 
 // sendBulk(connection, streamId, bytes, token)
@@ -237,6 +253,7 @@ void ExportSockets(Napi::Env env, Napi::Object exports) {
   ExportFunction(env, exports, "remoteAddress", RemoteAddress);
   ExportFunction(env, exports, "flush", Flush);
   ExportFunction(env, exports, "sendLarge", SendLarge);
+  ExportFunction(env, exports, "sendMany", SendMany);
   ExportFunction(env, exports, "sendBulk", SendBulk);
   ExportFunction(env, exports, "setSink", SetSink);
   ExportFunction(env, exports, "clearSink", ClearSink);

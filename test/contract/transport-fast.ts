@@ -102,6 +102,51 @@ export function fastContract(name: string, setting: Setting): void {
       expect(text(await near.request('seen'))).toBe('a 1,a 2,b 3,a 4');
     });
 
+    test.each([1, 7, 8, 64, 1_020, 1_024, 1_025, 16_385])(
+      'sendMany: payloads of %i bytes come in order, and in order with everything else',
+      async (payloadBytes) => {
+        const count = Math.min(3_000, Math.floor((1024 * 1024) / payloadBytes));
+        const sent = pattern(payloadBytes * count);
+        const came: Uint8Array[] = [];
+        const { near } = await transportPair(setting, {
+          far: {
+            fast: {
+              topics: {
+                a(batch) {
+                  for (let i = 0; i < batch.length; i++)
+                    came.push(batch.bytes.slice(batch.start(i), batch.end(i)));
+                },
+              },
+            },
+            methods: { count: () => bytes(`${came.length}`) },
+          },
+        });
+        near.fast.send('a', bytes('before'));
+        near.fast.sendMany('a', sent, payloadBytes);
+        near.fast.send('a', bytes('between'));
+        near.fast.sendMany('a', new Uint8Array(0), payloadBytes);
+        near.fast.sendMany('a', sent.subarray(0, payloadBytes), payloadBytes);
+        expect(text(await near.request('count'))).toBe(`${count + 3}`);
+        expect(text(came[0]!)).toBe('before');
+        expect(Buffer.compare(Buffer.concat(came.slice(1, count + 1)), sent)).toBe(0);
+        expect(text(came[count + 1]!)).toBe('between');
+        expect(came[count + 2]).toEqual(came[1]);
+        expect(near.stats().framesSent).toBeGreaterThan(count);
+      },
+    );
+
+    test('sendMany reaches a topic of the other surface too', async () => {
+      const came: string[] = [];
+      const { near } = await transportPair(setting, {
+        far: {
+          topics: { a: (payload) => void came.push(text(payload)) },
+          methods: { came: () => bytes(came.join()) },
+        },
+      });
+      near.fast.sendMany('a', bytes('onetwosix'), 3);
+      expect(text(await near.request('came'))).toBe('one,two,six');
+    });
+
     test('the batch knows its peer and its name', async () => {
       const known = event<[unknown, string]>();
       const { near, far } = await transportPair(setting, {
@@ -242,13 +287,22 @@ export function fastContract(name: string, setting: Setting): void {
         () => near.fast.request('', bytes(''), nothing),
         () => near.fast.request('echo', bytes(''), nothing, 0),
         () => near.fast.request('echo', bytes(''), nothing, Number.NaN),
+        () => near.fast.sendMany('a', 'text' as never, 1),
+        () => near.fast.sendMany('a', bytes('text'), 0),
+        () => near.fast.sendMany('a', bytes('text'), 3),
+        () => near.fast.sendMany('a', bytes('text'), Number.NaN),
+        () => near.fast.sendMany('a', new Uint8Array(1024 * 1024 + 1), 1),
+        () => near.fast.sendMany('', bytes('text'), 1),
       ]) {
         expect(codeThrown(call)).toBe('PAIPAI_ERR_INVALID_ARGUMENT');
       }
       await near.close();
-      expect(codeThrown(() => near.fast.request('echo', bytes(''), nothing))).toBe(
-        'PAIPAI_ERR_CLOSED',
-      );
+      for (const call of [
+        () => near.fast.request('echo', bytes(''), nothing),
+        () => near.fast.sendMany('a', bytes('text'), 1),
+      ]) {
+        expect(codeThrown(call)).toBe('PAIPAI_ERR_CLOSED');
+      }
     });
   });
 }

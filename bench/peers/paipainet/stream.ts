@@ -1,10 +1,12 @@
-/** The case `stream`: `send`, and `drained` when it says that too much waits; they are taken on the fast surface. */
+/** The case `stream`: `sendMany`, or `send` as the setting `surface` has it, and `drained` when it says that too much waits; they are taken on the fast surface. */
 import { connect, listen } from 'paipainet/transport';
 import { fillContent, messageBytesOf, Tally } from '../../support/content.js';
 import { takingServer } from '../../support/exchange.js';
 import { play } from '../../support/program.js';
 import { PacedSender, streamClient } from '../../support/stream.js';
-import { addressFor, engineOf, pathOf } from './settings.js';
+import { addressFor, engineOf, isFast, pathOf } from './settings.js';
+
+const batchBytes = 64 * 1024;
 
 await play({
   async server(settings) {
@@ -36,13 +38,19 @@ await play({
   async client(settings, address) {
     const payloadBytes = messageBytesOf(settings['message-bytes']);
     const peer = await connect(address, { engine: engineOf(settings), path: pathOf(settings) });
-    // One for all messages: the payload is copied in the call.
-    const words = new Int32Array(payloadBytes / 4);
-    const payload = new Uint8Array(words.buffer);
-    const sender = new PacedSender({
-      send(number) {
-        fillContent(words, 0, words.length, number);
-        return peer.send('data', payload);
+    const room = isFast(settings) ? Math.max(1, Math.floor(batchBytes / payloadBytes)) : 1;
+    // One for all messages: they are copied in the call.
+    const words = new Int32Array((room * payloadBytes) / 4);
+    const payloads = new Uint8Array(words.buffer);
+    const sender = new PacedSender(room, {
+      send(first, count) {
+        const payloadWords = payloadBytes / 4;
+        for (let i = 0; i < count; i++) {
+          fillContent(words, i * payloadWords, (i + 1) * payloadWords, first + i);
+        }
+        return isFast(settings)
+          ? peer.fast.sendMany('data', payloads, payloadBytes)
+          : peer.send('data', payloads);
       },
       drained: () => peer.drained(),
       confirm: async () => Number(Buffer.from(await peer.request('confirm')).toString()),

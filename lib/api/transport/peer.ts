@@ -97,6 +97,7 @@ export class TransportPeer extends EventEmitter<PeerEvents<unknown>> implements 
         if (session.queuedBytes > queueBytesHigh) this.#onPressure();
       },
       send: (topic, payload) => this.sendBytes(topic, payload),
+      sendMany: (topic, payloads, payloadBytes) => this.#sendMany(topic, payloads, payloadBytes),
     };
     return this.#fast;
   }
@@ -132,6 +133,13 @@ export class TransportPeer extends EventEmitter<PeerEvents<unknown>> implements 
   sendBytes(topic: string, bytes: Uint8Array): boolean {
     if (this.#isBetweenConnections) throw this.#noConnection(`message '${topic}'`);
     const isBelowHighMark = this.#session.send(topic, bytes);
+    if (!isBelowHighMark) this.#onPressure();
+    return isBelowHighMark;
+  }
+
+  #sendMany(topic: string, payloads: Uint8Array, payloadBytes: number): boolean {
+    if (this.#isBetweenConnections) throw this.#noConnection(`messages '${topic}'`);
+    const isBelowHighMark = this.#session.sendMany(topic, payloads, payloadBytes);
     if (!isBelowHighMark) this.#onPressure();
     return isBelowHighMark;
   }

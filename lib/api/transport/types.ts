@@ -60,6 +60,11 @@ export interface FastPeer {
   request(method: string, payload: Uint8Array, onAnswer: OnAnswer, deadlineMs?: number): void;
   /** `Peer.send`. */
   send(topic: string, payload: Uint8Array): boolean;
+  /**
+   * `send` for many payloads of `payloadBytes` each, one behind the other in `payloads`, which is at most 1 MiB long and copied in the
+   * call. All are queued or, where it throws, none.
+   */
+  sendMany(topic: string, payloads: Uint8Array, payloadBytes: number): boolean;
 }
 
 /** Nothing is an empty answer, or null with the codec 'msgpack'. */
