@@ -43,16 +43,16 @@ export function checksumOf(words: Int32Array, start: number, end: number): numbe
 const scratchWords: Int32Array = new Int32Array(messageBytesMax / 4);
 const scratch: Uint8Array = new Uint8Array(scratchWords.buffer);
 
-let lastBytes: ArrayBufferLike = scratch.buffer;
+/** The last bytes that were read in place, and all whole words of the buffer behind them: asking for a buffer costs as much as a message. */
+let lastBytes: Uint8Array = scratch;
+let lastOffset = 0;
 let lastWords: Int32Array = scratchWords;
 
-/** All whole words of the buffer behind `bytes`; that of the call before is at hand. */
-function wordsOf({ buffer }: Uint8Array): Int32Array {
-  if (buffer !== lastBytes) {
-    lastBytes = buffer;
-    lastWords = new Int32Array(buffer, 0, buffer.byteLength >> 2);
-  }
-  return lastWords;
+function look(bytes: Uint8Array): void {
+  if (bytes === lastBytes) return;
+  lastBytes = bytes;
+  lastOffset = bytes.byteOffset;
+  lastWords = new Int32Array(bytes.buffer, 0, bytes.buffer.byteLength >> 2);
 }
 
 /** Count and sum of checksums, whatever the order of the messages. */
@@ -76,11 +76,11 @@ export class Tally {
   /** `addBytes` for a payload inside of `bytes`. */
   addRange(bytes: Uint8Array, start: number, end: number, messageBytes: number): number {
     if (end - start !== messageBytes) throw new RangeError(`${end - start} bytes came`);
-    if (((bytes.byteOffset + start) & 3) !== 0) {
-      return this.addBytes(bytes.subarray(start, end), messageBytes);
-    }
-    const words = wordsOf(bytes);
-    const first = (bytes.byteOffset + start) >> 2;
+    look(bytes);
+    const at = lastOffset + start;
+    if ((at & 3) !== 0) return this.addBytes(bytes.subarray(start, end), messageBytes);
+    const words = lastWords;
+    const first = at >> 2;
     this.add(checksumOf(words, first, first + messageBytes / 4));
     return (words[first] as number) >>> 0;
   }
