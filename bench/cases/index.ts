@@ -2,6 +2,7 @@ import type { Case } from '../support/types.js';
 import { beside } from './beside.js';
 import { bulk } from './bulk.js';
 import { connections } from './connections.js';
+import { fairness } from './fairness.js';
 import { idle } from './idle.js';
 import { pingpong } from './pingpong.js';
 import { requests } from './requests.js';
@@ -17,5 +18,6 @@ export const cases: readonly Case[] = [
   bulk,
   idle,
   beside,
+  fairness,
   transfer,
 ];

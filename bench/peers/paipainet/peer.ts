@@ -5,7 +5,7 @@ import type { Peer } from '../../support/types.js';
 export const paipainet: Peer = {
   name: 'paipainet',
   about: 'this package',
-  programs: ['exchange', 'stream', 'bulk', 'transfer'],
+  programs: ['exchange', 'stream', 'bulk', 'fairness', 'transfer'],
   async prepare() {
     return null;
   },

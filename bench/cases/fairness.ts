@@ -1,0 +1,54 @@
+import { numbersAgree } from '../support/message-facts.js';
+import type { Case, Metric } from '../support/types.js';
+
+function microseconds(name: string, fact: string): Metric {
+  return { name, unit: 'µs', better: 'lower', digits: 0, of: ({ run }) => Number(run[fact]) };
+}
+
+/**
+ * Small requests one at a time, first alone, then beside a stream of bytes on the same connection until all of it has come. The
+ * figure is how many times longer the slow ones take then.
+ */
+export const fairness: Case = {
+  name: 'fairness',
+  program: 'fairness',
+  question: 'How much longer does a small request take beside a large stream on its connection?',
+  settings: {
+    'message-bytes': { fallback: '64', help: 'payload of a request, a multiple of 4' },
+    'stream-bytes': { fallback: String(2 ** 30), help: 'bytes of the stream' },
+    reading: {
+      fallback: 'into',
+      help: 'into: the stream lands in memory; iterate: chunk by chunk',
+    },
+    seconds: { fallback: '1', help: 'how long the requests have the connection to themselves' },
+    surface: { fallback: 'fast', help: 'of paipainet: promises or fast' },
+    engine: { fallback: 'native', help: 'of paipainet: native or js' },
+  },
+  memoryBytes: () => 0,
+  metrics: [
+    {
+      name: 'p99 beside ÷ alone',
+      unit: 'times',
+      better: 'lower',
+      digits: 2,
+      of: ({ run }) => Number(run.besideP99Microseconds) / Number(run.aloneP99Microseconds),
+    },
+    microseconds('p99 alone', 'aloneP99Microseconds'),
+    microseconds('p99 beside', 'besideP99Microseconds'),
+    microseconds('p50 alone', 'aloneP50Microseconds'),
+    microseconds('p50 beside', 'besideP50Microseconds'),
+    {
+      name: 'stream',
+      unit: 'GB/s',
+      better: 'higher',
+      digits: 2,
+      of: ({ run }) => Number(run.streamBytes) / Number(run.streamSeconds) / 1e9,
+    },
+  ],
+  verify(trial, settings) {
+    const came = Number(trial.verified.streamedBytes);
+    if (came !== Number(settings['stream-bytes'])) return `${came} bytes of the stream came`;
+    if (trial.verified.streamedCrc32c !== trial.verified.sentCrc32c) return 'other bytes came';
+    return numbersAgree(trial, ['taken', 'answered']);
+  },
+};
