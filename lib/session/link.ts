@@ -1,8 +1,8 @@
 import { debuglog } from 'node:util';
 import { PaipaiError } from '../base/errors.js';
 import type { FrameChannel, OnBulkSent } from '../transport/frame-channel.js';
-import { copyBytesMax } from '../transport/limits.js';
-import { chunkBytesMax, FrameType, frameHeaderBytes } from '../wire/frame.js';
+import { bulkChunkBytes, copyBytesMax } from '../transport/limits.js';
+import { FrameType, frameHeaderBytes } from '../wire/frame.js';
 import { gatheredBytesMax } from '../wire/several.js';
 import type { Deadlines } from './deadlines.js';
 import { encodeFailure, sessionClosed } from './failures.js';
@@ -81,7 +81,7 @@ export class Link {
 
   /** Stream data in the bulk lane; `onSent` as of `FrameChannel.sendBulk`. */
   sendBulk(streamId: number, bytes: Uint8Array, onSent: OnBulkSent): void {
-    const frames = Math.ceil(bytes.length / chunkBytesMax);
+    const frames = Math.ceil(bytes.length / bulkChunkBytes);
     this.framesSent += frames;
     this.bytesSent += frames * frameHeaderBytes + bytes.length;
     this.#bulkBytes += bytes.length;

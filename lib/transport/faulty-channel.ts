@@ -1,7 +1,7 @@
 import type { Random, Timers } from '../base/env.js';
 import { PaipaiError } from '../base/errors.js';
 import { crc32c } from '../wire/crc32c.js';
-import { chunkBytesMax, frameHeaderBytes } from '../wire/frame.js';
+import { frameHeaderBytes } from '../wire/frame.js';
 import type {
   ChannelPath,
   EngineName,
@@ -9,7 +9,7 @@ import type {
   FrameReceiver,
   OnBulkSent,
 } from './frame-channel.js';
-import { checkPayloadBytes, frameBytesMaxOf, payloadOf } from './limits.js';
+import { bulkChunkBytes, checkPayloadBytes, frameBytesMaxOf, payloadOf } from './limits.js';
 
 /** What goes wrong with the frames that are sent. Chances are from 0 to 1; what is not given does not happen. */
 export interface Faults {
@@ -118,7 +118,7 @@ export class FaultyChannel implements FrameChannel {
 
   sendBulk(streamId: number, bytes: Uint8Array, onSent: OnBulkSent): void {
     if (!this.#isOpen || bytes.length === 0) return this.#inner.sendBulk(streamId, bytes, onSent);
-    let waiting = Math.ceil(bytes.length / chunkBytesMax);
+    let waiting = Math.ceil(bytes.length / bulkChunkBytes);
     let failure: Error | null = null;
     const onChunk = (error: Error | null): void => {
       failure ??= error;
@@ -129,8 +129,8 @@ export class FaultyChannel implements FrameChannel {
     const later = (error: Error | null): void => {
       this.#faults.timers.after(0, () => onChunk(error));
     };
-    for (let at = 0; at < bytes.length; at += chunkBytesMax) {
-      const chunk = bytes.subarray(at, at + chunkBytesMax);
+    for (let at = 0; at < bytes.length; at += bulkChunkBytes) {
+      const chunk = bytes.subarray(at, at + bulkChunkBytes);
       this.#spoil(
         chunk.length,
         (last) => this.#inner.sendBulk(streamId, chunk, last ? onChunk : () => {}),

@@ -102,7 +102,7 @@ export interface FrameChannel {
   sendMany?(name: number, payloads: Uint8Array, payloadBytes: number): void;
 
   /**
-   * Queues `bytes` as STREAM_DATA frames of at most `chunkBytesMax` each, behind everything that `send` queues (the bulk lane):
+   * Queues `bytes` as STREAM_DATA frames of at most `bulkChunkBytes` each, behind everything that `send` queues (the bulk lane):
    * a frame from `send` waits for at most one chunk. The bytes are referenced, not copied, until `onSent` is called:
    * exactly once, with null when the system has taken them all, or with the reason when the channel closed before.
    */

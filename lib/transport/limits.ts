@@ -7,6 +7,12 @@ import type { ChannelOptions, PathChoice } from './frame-channel.js';
 /** Payloads up to this are copied by `send`; larger ones are referenced. */
 export const copyBytesMax: number = 16 * 1024;
 
+/**
+ * How bulk is cut, as in `native/socket/framed_stream.cc`: an urgent frame waits for the rest of one such chunk. The wire allows twice as
+ * much.
+ */
+export const bulkChunkBytes: number = 128 * 1024;
+
 /** `onDrain` is called when `queuedBytes` falls below the low mark after it was above the high one. */
 export const queueBytesHigh: number = 1024 * 1024;
 export const queueBytesLow: number = 256 * 1024;

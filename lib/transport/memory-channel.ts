@@ -1,6 +1,6 @@
 import { PaipaiError } from '../base/errors.js';
 import { crc32c } from '../wire/crc32c.js';
-import { chunkBytesMax, FrameType, frameHeaderBytes } from '../wire/frame.js';
+import { FrameType, frameHeaderBytes } from '../wire/frame.js';
 import { SinkTable } from '../wire/sinks.js';
 import type {
   ChannelOptions,
@@ -9,7 +9,7 @@ import type {
   FrameView,
   OnBulkSent,
 } from './frame-channel.js';
-import { checkPayloadBytes, DrainMark, frameBytesMaxOf, payloadOf } from './limits.js';
+import { bulkChunkBytes, checkPayloadBytes, DrainMark, frameBytesMaxOf, payloadOf } from './limits.js';
 
 /** Calls back in a later turn, in the order of the calls. A simulation brings its own. */
 export type Schedule = (callback: () => void) => void;
@@ -224,7 +224,7 @@ class MemoryChannel implements FrameChannel {
   #sendChunk(): void {
     const bulk = this.#bulks[0]!; // The caller has looked.
     const start = bulk.sentBytes;
-    const end = Math.min(bulk.bytes.length, start + Math.min(chunkBytesMax, this.#frameBytesMax));
+    const end = Math.min(bulk.bytes.length, start + Math.min(bulkChunkBytes, this.#frameBytesMax));
     bulk.sentBytes = end;
     this.#queuedBytes -= end - start;
     if (end > start) this.#peer.#receiveChunk(bulk.streamId, bulk.bytes.subarray(start, end));

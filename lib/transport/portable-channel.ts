@@ -1,11 +1,11 @@
 import type { Socket } from 'node:net';
 import { PaipaiError } from '../base/errors.js';
 import { combineCrc32c } from '../wire/crc32c.js';
-import { chunkBytesMax, FrameType, frameHeaderBytes } from '../wire/frame.js';
+import { FrameType, frameHeaderBytes } from '../wire/frame.js';
 import { FrameDecoder } from '../wire/frame-decoder.js';
 import type { FrameChannel, FrameReceiver, FrameView, OnBulkSent } from './frame-channel.js';
 import { FrameGatherer, type GatherBuffers, type GatheredBatch } from './frame-gatherer.js';
-import { checkPayloadBytes, DrainMark, payloadOf } from './limits.js';
+import { bulkChunkBytes, checkPayloadBytes, DrainMark, payloadOf } from './limits.js';
 
 export interface PortableChannelOptions {
   readonly path: 'tcp' | 'unix';
@@ -111,9 +111,7 @@ export class PortableChannel implements FrameChannel {
       return;
     }
     this.#bulks.push({ streamId, bytes, cutBytes: 0, crc32c: 0, onSent });
-    this.#addQueued(
-      bytes.length + frameHeaderBytes * Math.ceil(bytes.length / this.#chunkBytesMax),
-    );
+    this.#addQueued(bytes.length + frameHeaderBytes * Math.ceil(bytes.length / this.#cutBytesMax));
     this.#scheduleFlush();
   }
 
@@ -170,8 +168,8 @@ export class PortableChannel implements FrameChannel {
     this.#socket.unref();
   }
 
-  get #chunkBytesMax(): number {
-    return Math.min(chunkBytesMax, this.#frameBytesMax);
+  get #cutBytesMax(): number {
+    return Math.min(bulkChunkBytes, this.#frameBytesMax);
   }
 
   #addQueued(byteCount: number): void {
@@ -196,7 +194,7 @@ export class PortableChannel implements FrameChannel {
     const bulk = this.#bulks[0];
     if (bulk === undefined) return null;
     const start = bulk.cutBytes;
-    bulk.cutBytes = Math.min(bulk.bytes.length, start + this.#chunkBytesMax);
+    bulk.cutBytes = Math.min(bulk.bytes.length, start + this.#cutBytesMax);
     const chunk = bulk.bytes.subarray(start, bulk.cutBytes);
     const sum = this.#gatherer.add(FrameType.streamData, 0, 0, bulk.streamId, 0, chunk);
     bulk.crc32c = combineCrc32c(bulk.crc32c, sum, chunk.length);

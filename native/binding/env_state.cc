@@ -17,8 +17,8 @@ namespace {
 // JS writes the number of the connection where the sequence number of the frame will stand.
 constexpr size_t kConnectionOffset = offsetof(FrameHeader, sequence);
 
-// Receives in one readiness: with chunks of 256 KiB 2 MiB, before others get their turn.
-constexpr int kReceivesMax = 8;
+// Deliveries in one poll, of an inbox that is full each time.
+constexpr int kDeliveriesMax = 8;
 
 // Of what JS queues in a turn the first so many bytes leave at once, for the other side to begin
 // with; later ones in larger pieces.
@@ -166,13 +166,13 @@ uint32_t EnvState::AddLarge(Napi::ObjectReference buffer) {
 }
 
 void EnvState::OnReady(uint32_t slot, bool readable, bool writable) {
-  bool may_have_more = driver_.OnReady(slot, readable, writable);
+  size_t received = driver_.OnReady(slot, readable, writable);
   driver_.Reap();
   // Asking at once costs less than another turn of the loop. What a completion did may have ended
   // the slot, even given it to another descriptor: then there is nothing to run, or nothing to
   // read.
-  for (int i = 1; may_have_more && i < kReceivesMax; ++i) {
-    may_have_more = driver_.OnReady(slot, true, false);
+  for (size_t total = received; received > 0 && total < kReceiveBytesPerTurn; total += received) {
+    received = driver_.OnReady(slot, true, false);
     driver_.Reap();
   }
   // A full inbox is delivered now: those whose turn comes later would find no room in it, this time
@@ -189,7 +189,7 @@ bool EnvState::OnBeforeWait() {
 bool EnvState::OnPoll() {
   bool came = false;
   // A full inbox is delivered at once, as in OnReady.
-  for (int i = 0; i < kReceivesMax && loop_.Poll(); ++i) {
+  for (int i = 0; i < kDeliveriesMax && loop_.Poll(); ++i) {
     came = true;
     if (!batch_.Room(kReceiveBytesMax).empty()) break;
     Deliver();

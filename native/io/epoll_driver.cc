@@ -116,16 +116,16 @@ void EpollDriver::SetKeepsAlive(uint32_t slot, bool keeps_alive) {
   host_.SetKeepsAlive(slot, keeps_alive);
 }
 
-bool EpollDriver::OnReady(uint32_t index, bool readable, bool writable) {
+size_t EpollDriver::OnReady(uint32_t index, bool readable, bool writable) {
   // Reading first: what a peer said before it went away counts for more than that it cannot be
   // answered.
-  const bool may_have_more = readable && slots_[index].reading != nullptr && RunReading(index);
+  const size_t received = readable && slots_[index].reading != nullptr ? RunReading(index) : 0;
   if (writable) {
     slots_[index].blocked = false;
     if (slots_[index].writing != nullptr) RunWriting(index);
   }
   UpdateWatch(index);
-  return may_have_more;
+  return received;
 }
 
 void EpollDriver::UpdateWatch(uint32_t index) {
@@ -147,12 +147,12 @@ void EpollDriver::UpdateWatch(uint32_t index) {
   }
 }
 
-bool EpollDriver::RunReading(uint32_t index) {
+size_t EpollDriver::RunReading(uint32_t index) {
   Slot& slot = slots_[index];
   Operation& operation = *slot.reading;
   if (operation.kind() == OperationKind::kReadable) {
     Complete(operation, 0);
-    return false;
+    return 0;
   }
   if (operation.kind() == OperationKind::kAccept) {
     for (int i = 0; i < kAcceptsMax; ++i) {
@@ -163,25 +163,24 @@ bool EpollDriver::RunReading(uint32_t index) {
       }
       // A client that gave up in the queue is its own affair.
       if (errno == ECONNABORTED || errno == EINTR) continue;
-      if (WouldBlock(errno)) return false;
+      if (WouldBlock(errno)) return 0;
       const int32_t result = -errno;
       slot.reading = nullptr;
       MarkDone(operation);
       Complete(operation, result);
-      return false;
+      return 0;
     }
-    return false;
+    return 0;
   }
   iovec vectors[kVectorsMax];
   const size_t count = operation.Gather(vectors, kVectorsMax);
-  if (count == 0)
-    return false;  // No room in this turn; the host is level-triggered and asks again.
+  if (count == 0) return 0;  // No room in this turn; the host is level-triggered and asks again.
   ssize_t received;
   do {
     received = count == 1 ? recv(slot.fd, vectors[0].iov_base, vectors[0].iov_len, 0)
                           : readv(slot.fd, vectors, static_cast<int>(count));
   } while (received < 0 && errno == EINTR);
-  if (received < 0 && WouldBlock(errno)) return false;
+  if (received < 0 && WouldBlock(errno)) return 0;
   const int32_t result = received < 0 ? -errno : static_cast<int32_t>(received);
   if (result <= 0) {
     slot.reading = nullptr;
@@ -190,7 +189,7 @@ bool EpollDriver::RunReading(uint32_t index) {
   Complete(operation, result);
   size_t offered = 0;
   for (size_t i = 0; i < count; ++i) offered += vectors[i].iov_len;
-  return received > 0 && static_cast<size_t>(received) == offered;
+  return received > 0 && static_cast<size_t>(received) == offered ? offered : 0;
 }
 
 void EpollDriver::RunWriting(uint32_t index) {

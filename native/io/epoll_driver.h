@@ -22,9 +22,9 @@ class EpollDriver final : public Driver {
   size_t Reap() override;
   void SetKeepsAlive(uint32_t slot, bool keeps_alive) override;
 
-  // The host's word that `slot` is ready. Runs what waited for it; call Reap afterwards. True when
-  // a receive filled its room, so that there may be more to read at once.
-  bool OnReady(uint32_t slot, bool readable, bool writable);
+  // The host's word that `slot` is ready. Runs what waited for it; call Reap afterwards. Returns
+  // the bytes of a receive that filled its room, so that there may be more to read at once, else 0.
+  size_t OnReady(uint32_t slot, bool readable, bool writable);
 
  private:
   struct Slot {
@@ -43,8 +43,8 @@ class EpollDriver final : public Driver {
   };
 
   void UpdateWatch(uint32_t index);
-  // Whether there may be more to read at once.
-  bool RunReading(uint32_t index);
+  // Returns what OnReady does.
+  size_t RunReading(uint32_t index);
   void RunWriting(uint32_t index);
   void Complete(Operation& operation, int32_t result) {
     completions_.push_back({&operation, result});

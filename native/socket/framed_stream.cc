@@ -15,9 +15,12 @@
 namespace paipai {
 namespace {
 
-// What one connection may send in one turn, so that a bulk transfer to a fast reader does not
-// starve the others.
-constexpr size_t kSendBytesPerTurn = size_t{4} << 20;
+// What one connection may send in one turn: for so long nothing that comes is looked at.
+constexpr size_t kSendBytesPerTurn = size_t{256} << 10;
+// How bulk is cut: a whole frame waits for the rest of one such chunk, at most. The wire allows
+// twice as much, which is no faster.
+constexpr uint32_t kBulkChunkBytes = uint32_t{128} << 10;
+static_assert(kBulkChunkBytes <= kChunkBytesMax);
 // How often a sink that is filling up is worth a call into JS.
 constexpr size_t kSinkReportBytes = size_t{1} << 20;
 // Marks of the send queue, as in lib/transport/limits.ts: JS waits above the first until it is told
@@ -41,7 +44,7 @@ FramedStream::FramedStream(Loop& loop, InboundBatch& batch, FramedStreamUser& us
       id_(id),
       frame_bytes_max_(frame_bytes_max),
       stream_(loop, *this),
-      queue_(loop.pool(), *this, std::min(kChunkBytesMax, frame_bytes_max)) {}
+      queue_(loop.pool(), *this, std::min(kBulkChunkBytes, frame_bytes_max)) {}
 
 // Sending.
 
@@ -62,6 +65,7 @@ void FramedStream::SendLarge(const uint8_t* header, ByteSpan payload, uint32_t t
 
 void FramedStream::SendBulk(uint32_t stream_id, ByteSpan bytes, uint32_t token) {
   if (!stream_.is_open()) return;
+  stream_.KeepUnsentShort();
   queue_.AppendBulk(stream_id, bytes, token);
   OnQueued();
 }

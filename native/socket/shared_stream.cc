@@ -5,12 +5,12 @@
 
 #include <utility>
 
+#include "memory/pool_budget.h"
+
 namespace paipai {
 namespace {
 
 constexpr size_t kVectorsMax = 64;
-// Receives in one poll, before others get their turn.
-constexpr int kReceivesMax = 8;
 
 }  // namespace
 
@@ -116,15 +116,15 @@ bool SharedStream::Poll() {
 }
 
 bool SharedStream::Receive() {
-  bool did = false;
-  for (int i = 0; i < kReceivesMax && open_ && receives_; ++i) {
+  size_t total = 0;
+  while (total < kReceiveBytesPerTurn && open_ && receives_) {
     const Result<bool> has_bytes = reader_.HasBytes();
     if (!has_bytes) {
       FailReceiving(has_bytes.error());
       return true;
     }
     if (!*has_bytes) {
-      if (end_ != End::kBehindBytes) return did;
+      if (end_ != End::kBehindBytes) return total > 0;
       end_ = End::kTold;
       receives_ = false;
       user_.OnEnd(end_result_);
@@ -144,12 +144,12 @@ bool SharedStream::Receive() {
       if (*read < room.size()) break;
     }
     // No room in this turn: the bytes stay, and so does this one among the awake.
-    if (received == 0) return did;
-    did = true;
+    if (received == 0) return total > 0;
+    total += received;
     if (reader_.ShouldPublish() && reader_.Publish()) Wake();
     user_.OnReceived(received);
   }
-  return did;
+  return total > 0;
 }
 
 bool SharedStream::PrepareSleep() {

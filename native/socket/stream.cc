@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "base/assert.h"
@@ -27,6 +28,30 @@ void SetOption(int fd, int level, int name, int value) {
 
 // Messages leave when we flush, not when Nagle's algorithm lets them; we gather writes ourselves.
 void SetNoDelay(int fd) { SetOption(fd, IPPROTO_TCP, TCP_NODELAY, 1); }
+
+// What may wait in the kernel beyond the congestion window while bulk is under way: enough to keep
+// a fast link busy until the loop comes round again. Inside of one host there is no link, and what
+// waits is only late.
+constexpr int kUnsentBytes = 128 << 10;
+constexpr int kUnsentBytesWithinHost = 32 << 10;
+
+// Whether both ends have the same address.
+bool IsWithinHost(int fd) {
+  const auto address_of = [fd](auto get, sockaddr_storage& address) {
+    socklen_t length = sizeof(address);
+    return get(fd, reinterpret_cast<sockaddr*>(&address), &length) == 0;
+  };
+  sockaddr_storage own{};
+  sockaddr_storage other{};
+  if (!address_of(getsockname, own) || !address_of(getpeername, other)) return false;
+  if (own.ss_family == AF_INET) {
+    return reinterpret_cast<sockaddr_in&>(own).sin_addr.s_addr ==
+           reinterpret_cast<sockaddr_in&>(other).sin_addr.s_addr;
+  }
+  return own.ss_family == AF_INET6 &&
+         std::memcmp(&reinterpret_cast<sockaddr_in6&>(own).sin6_addr,
+                     &reinterpret_cast<sockaddr_in6&>(other).sin6_addr, sizeof(in6_addr)) == 0;
+}
 
 }  // namespace
 
@@ -81,6 +106,12 @@ void Stream::StopReceiving() {
 
 void Stream::Send() {
   if (fd_ >= 0 && connected_ && !send_.submitted()) loop_.driver().Submit(slot_, send_);
+}
+
+void Stream::KeepUnsentShort() {
+  if (fd_ < 0 || !connected_ || std::exchange(keeps_unsent_short_, true)) return;
+  const int bytes = IsWithinHost(fd_) ? kUnsentBytesWithinHost : kUnsentBytes;
+  setsockopt(fd_, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof(bytes));
 }
 
 void Stream::ShutdownSending() {

@@ -54,6 +54,9 @@ class Stream {
   void ExpectEndOnly() { expects_end_ = true; }
   // Submits a send unless one is on its way: GatherSend is asked now or when the kernel has room.
   void Send();
+  // From now on the kernel takes little more than it can put on the wire: what it holds nothing
+  // overtakes. On a Unix socket, which holds little anyway, it does nothing.
+  void KeepUnsentShort();
   // Sends an end-of-stream behind everything that was sent.
   void ShutdownSending();
   // Ends both directions at once; no call to the user follows. Idempotent.
@@ -111,6 +114,7 @@ class Stream {
   uint32_t slot_ = 0;
   bool connected_ = false;
   bool expects_end_ = false;
+  bool keeps_unsent_short_ = false;
 };
 
 }  // namespace paipai

@@ -88,6 +88,8 @@ class EpollLink final : public Link {
   EpollLink() {
     PP_ASSERT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds_) == 0);
   }
+  // Two ends of a connection made elsewhere.
+  EpollLink(int own, int peer) : fds_{own, peer} {}
   ~EpollLink() override { close(fds_[1]); }
   Driver& driver() override { return driver_; }
   int TakeDescriptor() override { return fds_[0]; }

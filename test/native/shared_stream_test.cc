@@ -15,6 +15,7 @@
 
 #include "framed_fixture.h"
 #include "framed_peer.h"
+#include "memory/pool_budget.h"
 #include "shared_pairs.h"
 #include "test.h"
 
@@ -226,10 +227,17 @@ void WithoutRoomItStaysAwake() {
   b.room_bytes = 1;
   Until([&] { b.Turn(); }, [&] { return b.received.size() == 100; });
   CHECK_EQUAL(b.received_count, 100);
-  // Others get their turn in between.
-  ends.a->Send(100);
+}
+
+// What has come so far is told, and others get their turn, before the ring is empty.
+void APollReceivesAPart() {
+  TwoEnds ends;
+  End& b = *ends.b;
+  static_assert(kReceiveBytesPerTurn < kRingCapacity);
+  ends.a->Send(kRingCapacity);
   b.loop.Poll();
-  CHECK_EQUAL(b.received.size(), 108);
+  CHECK_EQUAL(b.received.size(), kReceiveBytesPerTurn);
+  Until([&] { b.Turn(); }, [&] { return b.received.size() == kRingCapacity; });
 }
 
 void ASenderThatWaitsHearsThatNobodyReads() {
@@ -259,7 +267,7 @@ void TheEndComesBehindTheBytes() {
   for (const int32_t result : {0, -ECONNRESET}) {
     TwoEnds ends;
     End& b = *ends.b;
-    ends.a->Send(100'000);
+    ends.a->Send(300'000);
     ends.a.reset();
     b.room_bytes = 1000;
     CHECK(b.stream.EndAfterBytes(result));
@@ -268,7 +276,7 @@ void TheEndComesBehindTheBytes() {
     // Said again, as by a socket that is asked again: nothing changes.
     CHECK(b.stream.EndAfterBytes(0));
     Until([&] { b.Turn(); }, [&] { return !b.ends.empty(); });
-    CHECK_EQUAL(b.received.size(), 100'000);
+    CHECK_EQUAL(b.received.size(), 300'000);
     CHECK(b.ends == std::vector<int32_t>{result});
     CHECK(!b.stream.EndAfterBytes(0));
   }
@@ -951,6 +959,7 @@ int main(int argument_count, char** arguments) {
           {"a sender waits for room and goes on", ASenderWaitsForRoomAndGoesOn},
           {"receiving is stopped and goes on", ReceivingIsStoppedAndGoesOn},
           {"without room it stays awake", WithoutRoomItStaysAwake},
+          {"a poll receives a part", APollReceivesAPart},
           {"a sender that waits hears that nobody reads", ASenderThatWaitsHearsThatNobodyReads},
           {"a sender hears only when the ring is full", ASenderHearsOnlyWhenTheRingIsFull},
           {"the end comes behind the bytes", TheEndComesBehindTheBytes},

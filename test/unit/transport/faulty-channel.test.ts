@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import type { Random, Timers } from '../../../dist/base/env.js';
 import { type Faults, FaultyChannel } from '../../../dist/transport/faulty-channel.js';
+import { bulkChunkBytes } from '../../../dist/transport/limits.js';
 import { memoryChannelPair } from '../../../dist/transport/memory-channel.js';
-import { chunkBytesMax, FrameType, frameHeaderBytes } from '../../../dist/wire/frame.js';
+import { FrameType, frameHeaderBytes } from '../../../dist/wire/frame.js';
 import { FrameLog } from '../../support/frame-log.js';
 
 const { message } = FrameType;
@@ -125,10 +126,10 @@ describe('a faulty channel', () => {
 
   test('cuts after so many bytes, in the middle of a bulk', () => {
     const { time, near, nearLog, farLog } = spoiled({
-      cutAfterBytes: 2 * (chunkBytesMax + frameHeaderBytes),
+      cutAfterBytes: 2 * (bulkChunkBytes + frameHeaderBytes),
     });
     const told: (Error | null)[] = [];
-    near.sendBulk(9, new Uint8Array(3 * chunkBytesMax), (error) => told.push(error));
+    near.sendBulk(9, new Uint8Array(3 * bulkChunkBytes), (error) => told.push(error));
     expect(told).toEqual([]);
     time.run();
     expect(told).toMatchObject([{ code: 'PAIPAI_ERR_PEER_CLOSED' }]);
@@ -139,7 +140,7 @@ describe('a faulty channel', () => {
   test('bulk is lost in chunks, and told as sent', () => {
     const { time, near, farLog } = spoiled({ lossChance: 0.5 }, 3);
     const told: (Error | null)[] = [];
-    near.sendBulk(9, new Uint8Array(20 * chunkBytesMax), (error) => told.push(error));
+    near.sendBulk(9, new Uint8Array(20 * bulkChunkBytes), (error) => told.push(error));
     time.run();
     expect(told).toEqual([null]);
     expect(farLog.frames.length).toBeGreaterThan(3);
@@ -149,7 +150,7 @@ describe('a faulty channel', () => {
   test('destroy settles what waits for its delay', () => {
     const { time, near, nearLog } = spoiled({ delayMsMax: 1000 });
     const told: (Error | null)[] = [];
-    near.sendBulk(9, new Uint8Array(2 * chunkBytesMax), (error) => told.push(error));
+    near.sendBulk(9, new Uint8Array(2 * bulkChunkBytes), (error) => told.push(error));
     const reason = new Error('enough');
     near.destroy(reason);
     time.run();
