@@ -1,5 +1,6 @@
 import { checkBytes, checkDuration, checkSignal, invalidArgument } from '../base/check.js';
 import { codeNumbers } from '../base/codes.js';
+import { PaipaiError } from '../base/errors.js';
 import type { FrameView } from '../transport/frame-channel.js';
 import { decodeError } from '../wire/error-payload.js';
 import { FrameType } from '../wire/frame.js';
@@ -148,6 +149,7 @@ export class Calls {
       signal = checkSignal('signal', options.signal);
       if (signal?.aborted) throw aborted(`request '${method}'`, signal);
     }
+    this.#checkCount(method);
     link.checkRoom('request', method, bytes.length);
     const call = new PromisedCall(this, resolve, reject);
     this.#begin(call, method, bytes, deadlineMs);
@@ -170,6 +172,7 @@ export class Calls {
       deadlineMs === undefined
         ? settings.deadlineMs
         : checkDuration('deadlineMs', deadlineMs, true);
+    this.#checkCount(method);
     link.checkRoom('request', method, bytes.length);
     const call = this.#free ?? new FastCall(this);
     this.#begin(call, method, bytes, checkedMs);
@@ -177,6 +180,17 @@ export class Calls {
     this.#free = call.nextFree;
     call.nextFree = null;
     call.onAnswer = onAnswer;
+  }
+
+  /** @throws PaipaiError PAIPAI_ERR_OVERLOADED */
+  #checkCount(method: string): void {
+    const { requestsPendingMax } = this.#link.settings;
+    if (this.#pending.size < requestsPendingMax) return;
+    throw new PaipaiError(
+      'PAIPAI_ERR_OVERLOADED',
+      `request '${method}': ${requestsPendingMax} requests of ours wait for their answers already`,
+      { method },
+    );
   }
 
   #begin(call: PendingCall, method: string, bytes: Uint8Array, deadlineMs: number): void {

@@ -165,11 +165,16 @@ export class FastServing {
 
   #refusal(): PaipaiError | null {
     const link = this.#link;
-    if (link.open && !link.isClogged) return null;
-    const tried = `request '${this.#batch.name}'`;
-    if (!link.open) return sessionClosed('the other side', tried);
+    const { name } = this.#batch;
+    if (!link.open) return sessionClosed('the other side', `request '${name}'`);
+    const tooMany = this.#serving.countRefusal(name);
+    if (tooMany === null && !link.isClogged) return null;
     link.checkFlood();
-    return new PaipaiError('PAIPAI_ERR_OVERLOADED', `${tried}: earlier answers wait to be read`);
+    if (tooMany !== null) return tooMany;
+    return new PaipaiError(
+      'PAIPAI_ERR_OVERLOADED',
+      `request '${name}': earlier answers wait to be read`,
+    );
   }
 }
 

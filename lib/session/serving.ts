@@ -125,7 +125,15 @@ export class Serving {
   defer(id: number, method: string, deadlineMs: number): DeferredAnswer {
     const request = new ServedRequest(this.#link, this.#peer, id, method, noBytes, deadlineMs);
     const { promise, resolve, reject } = deferred<Uint8Array>();
-    void this.#serveLater(request, promise);
+    const refusal = this.countRefusal(method);
+    if (refusal === null) {
+      void this.#serveLater(request, promise);
+    } else {
+      // One batch may bring more than there is room for; nobody waits for this answer any more.
+      promise.catch(() => {});
+      this.fail(id, refusal);
+      request.abandon(refusal);
+    }
     return {
       get signal() {
         return request.signal;
@@ -174,6 +182,17 @@ export class Serving {
     }
   }
 
+  /** Why no further request may begin; also of those that a fast handler would put off. */
+  countRefusal(method: string): PaipaiError | null {
+    const { requestsInFlightMax } = this.#link.settings;
+    if (this.#inFlight.size < requestsInFlightMax) return null;
+    return new PaipaiError(
+      'PAIPAI_ERR_OVERLOADED',
+      `request '${method}': ${requestsInFlightMax} requests of this connection are being served already`,
+      { method },
+    );
+  }
+
   #refusalOf(method: string, payloadBytes: number): PaipaiError | null {
     const link = this.#link;
     if (!link.open) return sessionClosed('the other side', `request '${method}'`);
@@ -182,14 +201,9 @@ export class Serving {
         method,
       });
     }
-    const { requestsInFlightMax, inFlightBytesMax } = link.settings;
-    if (this.#inFlight.size >= requestsInFlightMax) {
-      return new PaipaiError(
-        'PAIPAI_ERR_OVERLOADED',
-        `request '${method}': ${requestsInFlightMax} requests of this connection are being served already`,
-        { method },
-      );
-    }
+    const { inFlightBytesMax } = link.settings;
+    const tooMany = this.countRefusal(method);
+    if (tooMany !== null) return tooMany;
     // One alone is taken whatever its length, which the frame limit bounds.
     if (this.#inFlight.size > 0 && this.#payloadBytes + payloadBytes > inFlightBytesMax) {
       return new PaipaiError(

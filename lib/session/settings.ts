@@ -21,6 +21,7 @@ export interface Settings {
   readonly inFlightBytesMax: number;
   readonly streamWindowBytes: number;
   readonly requestsInFlightMax: number;
+  readonly requestsPendingMax: number;
   readonly streamsMax: number;
   /** Infinity is none. */
   readonly queuedBytesMax: number;
@@ -58,6 +59,12 @@ export function checkSettings(options: SessionOptions): Settings {
       options.requestsInFlightMax ?? 4_096,
       1,
       mebi,
+    ),
+    requestsPendingMax: checkInteger(
+      'requestsPendingMax',
+      options.requestsPendingMax ?? mebi,
+      1,
+      16 * mebi,
     ),
     streamsMax: checkInteger('streamsMax', options.streamsMax ?? 1_024, 1, 64 * kibi),
     queuedBytesMax:

@@ -106,7 +106,7 @@ export interface Peer extends AsyncDisposable {
   request(method: string, payload?: Uint8Array, options?: RequestOptions): Promise<Uint8Array>;
   /**
    * `request` without a promise: `onAnswer` is called once, in a later turn. Throws when nothing was sent: PAIPAI_ERR_CLOSED,
-   * _BACK_PRESSURE, _FRAME_TOO_LARGE, _INVALID_ARGUMENT. What `onAnswer` throws is an uncaught exception.
+   * _BACK_PRESSURE, _OVERLOADED, _FRAME_TOO_LARGE, _INVALID_ARGUMENT. What `onAnswer` throws is an uncaught exception.
    */
   requestFast(method: string, payload: Uint8Array, onAnswer: OnAnswer, deadlineMs?: number): void;
   /** One way, in order with requests. False: queued, but above the high mark; wait for `drained()`. Throws when closed, or above `queuedBytesMax`. */
@@ -200,6 +200,8 @@ export interface SessionOptions extends ChannelOptions {
   streamWindowBytes?: number;
   /** Requests we serve at once for one peer before PAIPAI_ERR_OVERLOADED. Default 4,096. */
   requestsInFlightMax?: number;
+  /** Requests we make that wait for their answers, before PAIPAI_ERR_OVERLOADED here: 1 to 16,777,216. Default 1,048,576. */
+  requestsPendingMax?: number;
   /** Streams that each side may have open at once on one connection; one counts until its `onStream` has settled. Default 1,024. */
   streamsMax?: number;
   /** Bytes of requests and messages that may wait for the peer to read: 64 KiB to 4 GiB. More is PAIPAI_ERR_BACK_PRESSURE. Default: no limit. */

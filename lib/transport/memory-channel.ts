@@ -9,7 +9,13 @@ import type {
   FrameView,
   OnBulkSent,
 } from './frame-channel.js';
-import { bulkChunkBytes, checkPayloadBytes, DrainMark, frameBytesMaxOf, payloadOf } from './limits.js';
+import {
+  bulkChunkBytes,
+  checkPayloadBytes,
+  DrainMark,
+  frameBytesMaxOf,
+  payloadOf,
+} from './limits.js';
 
 /** Calls back in a later turn, in the order of the calls. A simulation brings its own. */
 export type Schedule = (callback: () => void) => void;

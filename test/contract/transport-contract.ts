@@ -214,6 +214,33 @@ export function transportContract(name: string, setting: Setting): void {
         'PAIPAI_ERR_PEER_CLOSED',
       ]);
     });
+
+    test('more of ours at once than we may have is shed here, until one is answered', async () => {
+      const answers: ((answer: Uint8Array) => void)[] = [];
+      const came = [event<void>(), event<void>(), event<void>()];
+      const later = () =>
+        new Promise<Uint8Array>((done) => {
+          came[answers.length]?.fire();
+          answers.push(done);
+        });
+      const { near } = await pair({ near: { requestsPendingMax: 2 }, far: { methods: { later } } });
+      const first = [near.request('later'), near.request('later')];
+      const sent = near.stats().framesSent;
+      expect(await codeOf(near.request('later'))).toBe('PAIPAI_ERR_OVERLOADED');
+      expect(codeThrown(() => near.fast.request('later', pattern(1), () => {}))).toBe(
+        'PAIPAI_ERR_OVERLOADED',
+      );
+      expect(near.stats().framesSent).toBe(sent);
+      await came[1]?.promise;
+      answers[0]?.(pattern(1));
+      expect(await first[0]).toHaveLength(1);
+      const third = near.request('later');
+      await came[2]?.promise;
+      for (const answer of answers.slice(1)) answer(pattern(2));
+      expect((await Promise.all([first[1], third])).map((answer) => answer?.length)).toEqual([
+        2, 2,
+      ]);
+    });
   });
 
   describe(`${name}: values`, () => {

@@ -209,6 +209,43 @@ export function fastContract(name: string, setting: Setting): void {
       expect(text(await ask(near, 'later', bytes('')).catch(() => bytes('')))).toBe('');
     }, 40_000);
 
+    test('more deferred at once than allowed is shed, also of one batch', async () => {
+      const held: DeferredAnswer[] = [];
+      let calls = 0;
+      const { near } = await transportPair(setting, {
+        far: {
+          requestsInFlightMax: 2,
+          fast: {
+            methods: {
+              later(batch) {
+                calls++;
+                for (let i = 0; i < batch.length; i++) held.push(batch.defer(i));
+              },
+            },
+          },
+        },
+      });
+      const asked = Array.from({ length: 5 }, () => ask(near, 'later', bytes('')));
+      const shed = await Promise.all(asked.slice(2).map(codeOf));
+      expect(shed).toEqual(Array(3).fill('PAIPAI_ERR_OVERLOADED'));
+      for (const late of held.slice(2)) {
+        expect(late.signal.aborted).toBe(true);
+        late.reply(bytes('nobody waits'));
+      }
+      // While they are held no handler is called.
+      const before = calls;
+      expect(await codeOf(ask(near, 'later', bytes('')))).toBe('PAIPAI_ERR_OVERLOADED');
+      expect(calls).toBe(before);
+      for (const one of held.slice(0, 2)) one.reply(bytes('late'));
+      expect((await Promise.all(asked.slice(0, 2))).map(text)).toEqual(['late', 'late']);
+      const next = held.length;
+      const again = ask(near, 'later', bytes(''));
+      // Its answer comes behind that, so by then the request has come.
+      expect(await codeOf(near.request('unknown'))).toBe('PAIPAI_ERR_METHOD_UNKNOWN');
+      held[next]?.reply(bytes('again'));
+      expect(text(await again)).toBe('again');
+    });
+
     test('an answer given twice, a batch used too late, an index outside', async () => {
       const codes: (string | undefined)[] = [];
       let kept: RequestBatch | undefined;

@@ -56,6 +56,7 @@ const commonNames: readonly (keyof TransportOptions<unknown>)[] = [
   'queuedBytesMax',
   'inFlightBytesMax',
   'requestsInFlightMax',
+  'requestsPendingMax',
   'streamsMax',
 ];
 const listenNames: ReadonlySet<string> = new Set<keyof ListenOptions>([
@@ -158,6 +159,7 @@ export function checkRequestOptions(options: unknown): RequestOptions {
 function checkTransportOptions(env: Env, options: TransportOptions<unknown>): SessionOptions {
   const { name, nodeId, heartbeat, secret, deadlineMs, handshakeTimeoutMs } = options;
   const { frameBytesMax, inFlightBytesMax, requestsInFlightMax, streamsMax } = options;
+  const { requestsPendingMax } = options;
   if (typeof heartbeat === 'object' && heartbeat !== null) {
     checkNames('heartbeat', heartbeat, heartbeatNames);
   }
@@ -176,6 +178,7 @@ function checkTransportOptions(env: Env, options: TransportOptions<unknown>): Se
     ...(frameBytesMax !== undefined && { frameBytesMax }),
     ...(inFlightBytesMax !== undefined && { inFlightBytesMax }),
     ...(requestsInFlightMax !== undefined && { requestsInFlightMax }),
+    ...(requestsPendingMax !== undefined && { requestsPendingMax }),
     ...(streamsMax !== undefined && { streamsMax }),
   };
 }

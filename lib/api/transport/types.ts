@@ -54,7 +54,7 @@ export interface FastPeer {
   /**
    * As `Peer.request`, but for the answer: `onAnswer` is called once, in a later turn, with bytes that are borrowed for the call, or
    * with the error. Throws when nothing was sent: PAIPAI_ERR_PEER_CLOSED while there is no connection, _CLOSED, _BACK_PRESSURE,
-   * _FRAME_TOO_LARGE, _INVALID_ARGUMENT. What `onAnswer` throws is an uncaught exception.
+   * _OVERLOADED (`requestsPendingMax`), _FRAME_TOO_LARGE, _INVALID_ARGUMENT. What `onAnswer` throws is an uncaught exception.
    * @param deadlineMs above 0, or Infinity; default that of the options
    */
   request(method: string, payload: Uint8Array, onAnswer: OnAnswer, deadlineMs?: number): void;
@@ -140,6 +140,8 @@ export interface TransportOptions<Payload> extends Handlers<Payload> {
   inFlightBytesMax?: number;
   /** Requests served at once for one peer: 1 to 1,048,576. Default 4,096. */
   requestsInFlightMax?: number;
+  /** Requests of this side that wait for their answers on one connection: 1 to 16,777,216. Default 1,048,576. */
+  requestsPendingMax?: number;
   /** Streams that each side may have open at once on one connection, one counting until its `onStream` has settled: 1 to 65,536. Default 1,024. */
   streamsMax?: number;
 }
@@ -237,7 +239,7 @@ export interface Peer<Payload = Uint8Array>
   /**
    * One request, one answer. The payload is yours again at once; so is the answer.
    * Fails: PAIPAI_ERR_DEADLINE, _ABORTED, _METHOD_UNKNOWN, _REMOTE or the code that the handler threw; _OVERLOADED (too many under way over
-   * there, or waiting here), _BACK_PRESSURE (`queuedBytesMax`), _FRAME_TOO_LARGE: none of these was begun. _PEER_CLOSED: the connection ended;
+   * there, or waiting here, see `requestsPendingMax`), _BACK_PRESSURE (`queuedBytesMax`), _FRAME_TOO_LARGE: none of these was begun. _PEER_CLOSED: the connection ended;
    * whether it was done is not known, and it is not repeated. _CLOSED: the peer was closed before.
    */
   request(method: string, payload?: Payload, options?: RequestOptions): Promise<Payload>;

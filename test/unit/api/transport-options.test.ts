@@ -82,6 +82,8 @@ const badForBoth: [string, unknown][] = [
   ['inFlightBytesMax', 1],
   ['requestsInFlightMax', 0],
   ['requestsInFlightMax', 1.5],
+  ['requestsPendingMax', 0],
+  ['requestsPendingMax', 2 ** 24 + 1],
   ['streamsMax', 0],
   ['streamsMax', 65_537],
   ['onRequest', 'echo'],
