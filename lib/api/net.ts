@@ -13,6 +13,7 @@ import { type PlacedShard, ShardMap } from '../cluster/transfer/shard-map.js';
 import { type Transfer, transferData } from '../cluster/transfer/transfer-data.js';
 import type { ShardCut } from '../data/shard.js';
 import { planCuts } from '../data/splitter.js';
+import type { IoInUse } from '../native/io.js';
 import { createRealEnv } from '../node/real-env.js';
 import { type MemberInfo, Roster, type RosterEntry } from '../node/roster.js';
 import { type Engine, selectEngine } from '../node/select-network.js';
@@ -63,6 +64,8 @@ export interface NetInfo {
   readonly engine: EngineName;
   /** Why this engine. */
   readonly reason: string;
+  /** What serves the sockets of this thread, and why; null with the portable engine. */
+  readonly io: IoInUse | null;
   /** Version of Node.js. */
   readonly node: string;
   readonly nodes: readonly MemberInfo[];
@@ -289,6 +292,7 @@ export class Net extends EventEmitter<NetEvents> {
     return {
       engine: engine.name,
       reason: engine.reason,
+      io: engine.io,
       node: process.version,
       nodes: roster.info(),
     };

@@ -81,7 +81,8 @@ export async function connect(
 }
 
 function envFor(options: TransportOptions<unknown>): NetworkEnv {
-  return { ...createRealEnv(), network: selectEngine(checkEngine(options)).network };
+  const { engine, io } = checkEngine(options);
+  return { ...createRealEnv(), network: selectEngine(engine, io).network };
 }
 
 interface Transport {

@@ -11,7 +11,7 @@ import { findToolchain, missingTools, type Toolchain } from './toolchain.js';
 
 const help = `Usage: paipainet doctor [--json]
 
-Says which engine is in use and why, what was tried to load the native one, and what is missing.
+Says which engine is in use and why, what serves its sockets, what was tried to load the native one, and what is missing.
 
   --json      one JSON object on one line
   --verbose   show the stack of an error
@@ -31,6 +31,11 @@ interface Diagnosis {
     /** Its sources are those it was built from; undefined where there are none to compare. */
     readonly current: boolean | undefined;
   };
+  /** What serves the sockets of the native engine; undefined without it, or when PAIPAINET_IO asks for what is not there. */
+  readonly io: 'epoll' | 'uring' | undefined;
+  readonly ioReason: string;
+  /** Whether io_uring could; undefined without the addon. */
+  readonly uring: { readonly works: boolean; readonly reason: string } | undefined;
   /** How CRC32C is computed: 'sse4.2', 'arm', 'table', or 'js' without the addon. */
   readonly crc32c: string;
   readonly node: string;
@@ -70,6 +75,8 @@ function diagnose(variables: Readonly<Record<string, string | undefined>>): Diag
       tried: native.ok ? [native.path] : native.tried,
       current,
     },
+    ...ioInUse(),
+    uring: native.ok ? native.binding.probeUring() : undefined,
     crc32c: native.ok ? native.binding.crc32cImplementation() : 'js',
     node: process.version,
     napi: process.versions['napi'] ?? 'none',
@@ -86,6 +93,15 @@ function engineInUse(): Pick<Diagnosis, 'engine' | 'reason'> {
     return { engine: name, reason };
   } catch (thrown) {
     return { engine: undefined, reason: toError(thrown).message };
+  }
+}
+
+function ioInUse(): Pick<Diagnosis, 'io' | 'ioReason'> {
+  try {
+    const { io } = selectEngine('auto');
+    return { io: io?.driver, ioReason: io?.reason ?? "Node's own sockets are used" };
+  } catch (thrown) {
+    return { io: undefined, ioReason: toError(thrown).message };
   }
 }
 
@@ -128,6 +144,11 @@ function show(diagnosis: Diagnosis, { print, paint, glyphs }: Terminal): void {
   const verdict = native.works ? paint.green('works') : paint.red('does not work');
   row('native', native.works ? verdict : `${verdict}: ${native.reason}`);
   for (const path of native.tried) row('', `${native.works ? 'loaded' : 'tried'} ${path}`);
+  row(
+    'io',
+    diagnosis.io === undefined ? diagnosis.ioReason : `${diagnosis.io}: ${diagnosis.ioReason}`,
+  );
+  if (diagnosis.uring !== undefined && diagnosis.io === 'epoll') row('', diagnosis.uring.reason);
   row('crc32c', diagnosis.crc32c);
   row(
     'node',

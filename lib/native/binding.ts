@@ -4,8 +4,16 @@
  * Only `handles.ts` calls these.
  */
 export interface NativeBinding {
-  /** Sets who gets batches, called with their number of descriptors; once an environment. */
-  open(onBatch: (count: number, large: ArrayBuffer[] | undefined) => void): SharedMemory;
+  /**
+   * Sets who gets batches, called with their number of descriptors; once an environment. `wantsUring`: io_uring, or epoll where it
+   * cannot be had.
+   */
+  open(
+    onBatch: (count: number, large: ArrayBuffer[] | undefined) => void,
+    wantsUring: boolean,
+  ): OpenedCore;
+  /** Whether io_uring can be had here; sets one up and tries it. */
+  probeUring(): { works: boolean; reason: string };
   /** `port` is -1 when `host` is the path of a Unix socket. A `connected` or `closed` event follows. */
   connect(host: string, port: number, frameBytesMax: number): number;
   listen(host: string, port: number, frameBytesMax: number, backlog: number): number;
@@ -64,8 +72,11 @@ export interface NativeBinding {
   errorCodes(): Record<string, number>;
 }
 
-/** Memory that the addon and JS both see. */
-export interface SharedMemory {
+/** What serves the sockets, and the memory that the addon and JS both see. */
+export interface OpenedCore {
+  io: IoDriver;
+  /** How io_uring works here, or why it does not; empty when it was not wanted. */
+  ioReason: string;
   /** Payloads of small frames, received and parsed in place; valid during one batch. */
   inbox: ArrayBuffer;
   /** `descriptorWords` u32 for each event, see `Descriptor` in `native/socket/inbound_batch.h`. */
@@ -75,6 +86,9 @@ export interface SharedMemory {
   /** Two u32: bytes used in the outbox; how often the addon has emptied it. */
   control: ArrayBuffer;
 }
+
+/** How the native engine learns what its sockets do. */
+export type IoDriver = 'epoll' | 'uring';
 
 export const descriptorWords = 8;
 

@@ -1,4 +1,4 @@
-import { errorOfResult, resultOfCode, systemError } from '../base/errors.js';
+import { errorOfResult, PaipaiError, resultOfCode, systemError } from '../base/errors.js';
 import {
   descriptorWords,
   EventKind,
@@ -8,6 +8,7 @@ import {
   padded,
   severalItemBytes,
 } from './binding.js';
+import { type IoChoice, type IoInUse, type IoWish, ioWish } from './io.js';
 import { headerBytes, Outbox, writeHeader } from './outbox.js';
 
 /** A frame as the addon reports it; one object for all, good during the call. `FrameView` of the transport has the same shape. */
@@ -45,16 +46,25 @@ export interface ListenerEvents {
 const backlog = 511;
 const hasSinkResult = resultOfCode('PAIPAI_ERR_INVALID_STATE');
 
+const ioNames = { epoll: 'epoll', uring: 'io_uring' };
+
 const cores = new WeakMap<NativeBinding, NativeCore>();
 
-/** The core of this thread. */
-export function nativeCoreOf(binding: NativeBinding): NativeCore {
+/**
+ * The core of this thread. Its first use decides what serves its sockets: io_uring when that is asked for.
+ * @throws PaipaiError PAIPAI_ERR_ENGINE_UNAVAILABLE when `io`, or with 'auto' PAIPAINET_IO, names something else than what serves them
+ */
+export function nativeCoreOf(binding: NativeBinding, io: IoChoice = 'auto'): NativeCore {
+  const wish = ioWish(io);
   let core = cores.get(binding);
   if (core === undefined) {
-    core = new NativeCore(binding);
+    core = new NativeCore(binding, wish);
     cores.set(binding, core);
   }
-  return core;
+  const { driver, reason } = core.io;
+  if (wish.driver === undefined || wish.driver === driver) return core;
+  const message = `${wish.asker} asks for ${ioNames[wish.driver]}, but the sockets of this thread are on ${ioNames[driver]}: ${reason}`;
+  throw new PaipaiError('PAIPAI_ERR_ENGINE_UNAVAILABLE', message);
 }
 
 /**
@@ -62,6 +72,7 @@ export function nativeCoreOf(binding: NativeBinding): NativeCore {
  * call: the addon empties the outbox before libuv waits, and after each batch.
  */
 export class NativeCore {
+  readonly io: IoInUse;
   readonly #binding: NativeBinding;
   readonly #inbox: Uint8Array;
   readonly #inboxView: DataView;
@@ -75,9 +86,11 @@ export class NativeCore {
   readonly #listeners = new Map<number, ListenerEvents>();
   readonly #frame: NativeFrame;
 
-  constructor(binding: NativeBinding) {
+  constructor(binding: NativeBinding, { driver, asker }: IoWish) {
     this.#binding = binding;
-    const memory = binding.open((count, large) => this.#onBatch(count, large));
+    const memory = binding.open((count, large) => this.#onBatch(count, large), driver === 'uring');
+    const byDefault = driver === undefined ? 'nobody asked for io_uring' : `${asker} asks for it`;
+    this.io = { driver: memory.io, reason: memory.ioReason === '' ? byDefault : memory.ioReason };
     this.#inbox = new Uint8Array(memory.inbox);
     this.#inboxView = new DataView(memory.inbox);
     this.#descriptors = new Uint32Array(memory.descriptors);

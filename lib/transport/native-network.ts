@@ -5,6 +5,7 @@ import { debuglog } from 'node:util';
 import { errorOfResult, PaipaiError, systemError } from '../base/errors.js';
 import type { NativeBinding } from '../native/binding.js';
 import { type ConnectionEvents, type NativeCore, nativeCoreOf } from '../native/handles.js';
+import type { IoChoice, IoInUse } from '../native/io.js';
 import { type Address, formatAddress, parseAddress } from './address.js';
 import type {
   ChannelOptions,
@@ -26,8 +27,13 @@ export class NativeNetwork implements Network {
   readonly engine = 'native';
   readonly #core: NativeCore;
 
-  constructor(binding: NativeBinding) {
-    this.#core = nativeCoreOf(binding);
+  /** Throws as `nativeCoreOf`. */
+  constructor(binding: NativeBinding, io: IoChoice = 'auto') {
+    this.#core = nativeCoreOf(binding, io);
+  }
+
+  get io(): IoInUse {
+    return this.#core.io;
   }
 
   async connect(address: Address, options: ChannelOptions = {}): Promise<FrameChannel> {

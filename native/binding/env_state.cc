@@ -17,8 +17,8 @@ namespace {
 // JS writes the number of the connection where the sequence number of the frame will stand.
 constexpr size_t kConnectionOffset = offsetof(FrameHeader, sequence);
 
-// Deliveries in one poll, of an inbox that is full each time.
-constexpr int kDeliveriesMax = 8;
+// Looks at shared memory in one poll, before others get their turn.
+constexpr int kPollsMax = 8;
 
 // Of what JS queues in a turn the first so many bytes leave at once, for the other side to begin
 // with; later ones in larger pieces.
@@ -50,15 +50,15 @@ SharedMemory::SharedMemory(Napi::Env env, size_t bytes) {
   bytes_ = bytes;
 }
 
-EnvState& EnvState::Of(Napi::Env env) {
+EnvState& EnvState::Of(Napi::Env env, IoChoice io) {
   auto* state = env.GetInstanceData<EnvState>();
   if (state != nullptr) return *state;
-  state = new EnvState(env);
+  state = new EnvState(env, io);
   env.SetInstanceData<EnvState, KeepUntilCleanup>(state);
   return *state;
 }
 
-EnvState::EnvState(Napi::Env env)
+EnvState::EnvState(Napi::Env env, IoChoice io)
     : env_(env),
       inbox_(env, kInboxBytes),
       descriptors_(env, kDescriptorsMax * sizeof(Descriptor)),
@@ -67,7 +67,8 @@ EnvState::EnvState(Napi::Env env)
       outbox_data_(outbox_.As<uint8_t>().data()),
       control_data_(control_.As<uint32_t>().data()),
       host_(UvLoopOf(env), *this),
-      driver_(host_),
+      selected_(SelectDriver(io, host_)),
+      driver_(*selected_.driver),
       loop_(driver_),
       batch_(inbox_.As<uint8_t>(), descriptors_.As<Descriptor>()),
       async_context_(std::make_unique<Napi::AsyncContext>(env, "paipainet")) {
@@ -98,6 +99,8 @@ Napi::Object EnvState::Open(Napi::Function on_batch) {
   shared.Set("descriptors", descriptors_.buffer());
   shared.Set("outbox", outbox_.buffer());
   shared.Set("control", control_.buffer());
+  shared.Set("io", selected_.io == IoChoice::kUring ? "uring" : "epoll");
+  shared.Set("ioReason", selected_.reason);
   return shared;
 }
 
@@ -166,18 +169,19 @@ uint32_t EnvState::AddLarge(Napi::ObjectReference buffer) {
 }
 
 void EnvState::OnReady(uint32_t slot, bool readable, bool writable) {
-  size_t received = driver_.OnReady(slot, readable, writable);
-  driver_.Reap();
-  // Asking at once costs less than another turn of the loop. What a completion did may have ended
-  // the slot, even given it to another descriptor: then there is nothing to run, or nothing to
-  // read.
-  for (size_t total = received; received > 0 && total < kReceiveBytesPerTurn; total += received) {
-    received = driver_.OnReady(slot, true, false);
+  bool may_have_more = true;
+  while (may_have_more) {
+    may_have_more = driver_.OnReady(slot, readable, writable);
     driver_.Reap();
+    // A full inbox is delivered now: those whose turn comes later would find no room in it, this
+    // time and every time.
+    if (batch_.Room(kReceiveBytesMax).empty()) Deliver();
+    // Asking at once costs less than another turn of the loop. What a completion did may have ended
+    // the slot, even given it to another descriptor: then there is nothing to run, or nothing to
+    // read.
+    readable = true;
+    writable = false;
   }
-  // A full inbox is delivered now: those whose turn comes later would find no room in it, this time
-  // and every time.
-  if (batch_.Room(kReceiveBytesMax).empty()) Deliver();
 }
 
 bool EnvState::OnBeforeWait() {
@@ -189,7 +193,7 @@ bool EnvState::OnBeforeWait() {
 bool EnvState::OnPoll() {
   bool came = false;
   // A full inbox is delivered at once, as in OnReady.
-  for (int i = 0; i < kDeliveriesMax && loop_.Poll(); ++i) {
+  for (int i = 0; i < kPollsMax && loop_.Poll(); ++i) {
     came = true;
     if (!batch_.Room(kReceiveBytesMax).empty()) break;
     Deliver();

@@ -10,7 +10,7 @@
 
 #include "binding/connection.h"
 #include "binding/loop_host.h"
-#include "io/epoll_driver.h"
+#include "io/driver_select.h"
 #include "loop/loop.h"
 #include "socket/inbound_batch.h"
 
@@ -94,8 +94,8 @@ class SharedMemory {
 // its async cleanup hook. Thread: JS.
 class EnvState final : private LoopHostUser {
  public:
-  // The state of `env`; made when there is none.
-  static EnvState& Of(Napi::Env env);
+  // The state of `env`; made when there is none, and only then is `io` asked for.
+  static EnvState& Of(Napi::Env env, IoChoice io = IoChoice::kEpoll);
 
   EnvState(const EnvState&) = delete;
   EnvState& operator=(const EnvState&) = delete;
@@ -104,8 +104,8 @@ class EnvState final : private LoopHostUser {
   Loop& loop() { return loop_; }
   InboundBatch& batch() { return batch_; }
 
-  // Sets who receives batches and returns the shared memory: { inbox, descriptors, outbox, control
-  // }.
+  // Sets who receives batches and returns the shared memory and what serves the sockets: { inbox,
+  // descriptors, outbox, control, io, ioReason }.
   Napi::Object Open(Napi::Function on_batch);
 
   // These answer a number above 0, or a negative result.
@@ -137,7 +137,7 @@ class EnvState final : private LoopHostUser {
   uint32_t AddLarge(Napi::ObjectReference buffer);
 
  private:
-  explicit EnvState(Napi::Env env);
+  EnvState(Napi::Env env, IoChoice io);
   ~EnvState() = default;
 
   // False in a worker that was terminated while this was made: nothing will be used then.
@@ -169,7 +169,8 @@ class EnvState final : private LoopHostUser {
   // [2]: see kFirstFlushBytes; [3]: how many connections have bytes that the system has not taken.
 
   LoopHost host_;
-  EpollDriver driver_;
+  const SelectedDriver selected_;
+  HostedDriver& driver_;
   Loop loop_;
   InboundBatch batch_;
   std::map<uint32_t, size_t> spins_;  // How many wish for so many microseconds.

@@ -6,6 +6,8 @@
 #include "binding/env_state.h"
 #include "binding/exports.h"
 #include "frame/several.h"
+#include "io/kernel_probe.h"
+#include "io/uring_driver.h"
 #include "memory/slab.h"
 #include "socket/address.h"
 
@@ -23,9 +25,19 @@ Connection* ConnectionAt(const Napi::CallbackInfo& info) {
   return EnvState::Of(info.Env()).FindConnection(Uint32At(info, 0));
 }
 
-// open(onBatch) → { inbox, descriptors, outbox, control }
+// open(onBatch, wantsUring) → { inbox, descriptors, outbox, control, io, ioReason }
 Napi::Value Open(const Napi::CallbackInfo& info) {
-  return EnvState::Of(info.Env()).Open(info[0].As<Napi::Function>());
+  const IoChoice io = BoolAt(info, 1) ? IoChoice::kUring : IoChoice::kEpoll;
+  return EnvState::Of(info.Env(), io).Open(info[0].As<Napi::Function>());
+}
+
+// probeUring() → { works, reason }
+Napi::Value ProbeUringOf(const Napi::CallbackInfo& info) {
+  const UringProbe probe = ProbeUring(UringDriver::kEntries);
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("works", probe.ring != nullptr);
+  result.Set("reason", probe.reason);
+  return result;
 }
 
 // connect(hostOrPath, port, frameBytesMax) → connection or result
@@ -247,6 +259,7 @@ Napi::Value AdviseHugePagesOf(const Napi::CallbackInfo& info) {
 
 void ExportSockets(Napi::Env env, Napi::Object exports) {
   ExportFunction(env, exports, "open", Open);
+  ExportFunction(env, exports, "probeUring", ProbeUringOf);
   ExportFunction(env, exports, "connect", Connect);
   ExportFunction(env, exports, "listen", Listen);
   ExportFunction(env, exports, "listenerAddress", ListenerAddress);

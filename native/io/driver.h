@@ -31,6 +31,8 @@ class Driver {
   // Delivers what has completed; returns how many completions. Completions that these cause are
   // delivered too.
   virtual size_t Reap() = 0;
+  // What is submitted has reached the kernel after this. Before the host waits.
+  virtual void Commit() {}
 
   // Whether the descriptor in `slot` keeps the host's loop alive; it does from the start.
   virtual void SetKeepsAlive(uint32_t slot, bool keeps_alive) = 0;

@@ -6,14 +6,10 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "memory/pool_budget.h"
 
 namespace paipai {
 namespace {
-
-// Linux takes 1,024 vectors a call (UIO_MAXIOV); more than 64 saves nothing measurable.
-constexpr size_t kVectorsMax = 64;
-// Accepting in one readiness, before others get their turn.
-constexpr int kAcceptsMax = 64;
 
 bool WouldBlock(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
 
@@ -76,15 +72,7 @@ void EpollDriver::Submit(uint32_t index, Operation& operation) {
 }
 
 void EpollDriver::Cancel(Operation& operation) {
-  for (std::vector<Completion>* list : {&completions_, &reaping_}) {
-    for (Completion& completion : *list) {
-      if (completion.operation != &operation) continue;
-      // A connection that was accepted but not handed over has no owner yet.
-      if (operation.kind() == OperationKind::kAccept && completion.result >= 0)
-        close(completion.result);
-      completion.operation = nullptr;
-    }
-  }
+  Forget(operation);
   if (!operation.submitted()) return;
   MarkDone(operation);
   Slot& slot = slots_[operation.slot()];
@@ -93,39 +81,23 @@ void EpollDriver::Cancel(Operation& operation) {
   UpdateWatch(operation.slot());
 }
 
-size_t EpollDriver::Reap() {
-  size_t count = 0;
-  // A completion may submit and so complete others: swap until nothing is left. `reaping_` is a
-  // member so that Cancel, called from within, finds what is not delivered yet.
-  while (!completions_.empty()) {
-    PP_DEBUG_ASSERT(reaping_.empty());
-    reaping_.swap(completions_);
-    for (size_t i = 0; i < reaping_.size(); ++i) {
-      Operation* operation = reaping_[i].operation;
-      if (operation == nullptr) continue;
-      reaping_[i].operation = nullptr;
-      ++count;
-      operation->OnComplete(reaping_[i].result);
-    }
-    reaping_.clear();
-  }
-  return count;
-}
-
 void EpollDriver::SetKeepsAlive(uint32_t slot, bool keeps_alive) {
   host_.SetKeepsAlive(slot, keeps_alive);
 }
 
-size_t EpollDriver::OnReady(uint32_t index, bool readable, bool writable) {
+bool EpollDriver::OnReady(uint32_t index, bool readable, bool writable) {
   // Reading first: what a peer said before it went away counts for more than that it cannot be
   // answered.
-  const size_t received = readable && slots_[index].reading != nullptr ? RunReading(index) : 0;
+  const size_t filled = readable && slots_[index].reading != nullptr ? RunReading(index) : 0;
+  slots_[index].filled_bytes = filled > 0 ? slots_[index].filled_bytes + filled : 0;
   if (writable) {
     slots_[index].blocked = false;
     if (slots_[index].writing != nullptr) RunWriting(index);
   }
   UpdateWatch(index);
-  return received;
+  if (slots_[index].filled_bytes < kReceiveBytesPerTurn) return filled > 0;
+  slots_[index].filled_bytes = 0;
+  return false;
 }
 
 void EpollDriver::UpdateWatch(uint32_t index) {
@@ -155,20 +127,11 @@ size_t EpollDriver::RunReading(uint32_t index) {
     return 0;
   }
   if (operation.kind() == OperationKind::kAccept) {
-    for (int i = 0; i < kAcceptsMax; ++i) {
-      const int fd = accept4(slot.fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-      if (fd >= 0) {
-        Complete(operation, fd);
-        continue;
-      }
-      // A client that gave up in the queue is its own affair.
-      if (errno == ECONNABORTED || errno == EINTR) continue;
-      if (WouldBlock(errno)) return 0;
-      const int32_t result = -errno;
+    const int32_t result = AcceptReady(slot.fd, operation);
+    if (result < 0) {
       slot.reading = nullptr;
       MarkDone(operation);
       Complete(operation, result);
-      return 0;
     }
     return 0;
   }
@@ -197,10 +160,7 @@ void EpollDriver::RunWriting(uint32_t index) {
   Operation& operation = *slot.writing;
   int32_t result = 0;
   if (operation.kind() == OperationKind::kConnect) {
-    int error = 0;
-    socklen_t length = sizeof(error);
-    if (getsockopt(slot.fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0) error = errno;
-    result = -error;
+    result = ConnectResult(slot.fd);
   } else {
     iovec vectors[kVectorsMax];
     msghdr message{};

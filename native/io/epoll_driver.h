@@ -4,14 +4,14 @@
 #include <cstdint>
 #include <vector>
 
-#include "io/driver.h"
+#include "io/hosted_driver.h"
 #include "io/readiness_host.h"
 
 namespace paipai {
 
 // Completions over readiness: a send is tried when it is submitted, everything else when the host
 // says the descriptor is ready; what would block waits for the host's word. Thread: loop.
-class EpollDriver final : public Driver {
+class EpollDriver final : public HostedDriver {
  public:
   explicit EpollDriver(ReadinessHost& host) : host_(host) {}
 
@@ -19,12 +19,10 @@ class EpollDriver final : public Driver {
   void Detach(uint32_t slot) override;
   void Submit(uint32_t slot, Operation& operation) override;
   void Cancel(Operation& operation) override;
-  size_t Reap() override;
+  size_t Reap() override { return DeliverCompletions(); }
   void SetKeepsAlive(uint32_t slot, bool keeps_alive) override;
 
-  // The host's word that `slot` is ready. Runs what waited for it; call Reap afterwards. Returns
-  // the bytes of a receive that filled its room, so that there may be more to read at once, else 0.
-  size_t OnReady(uint32_t slot, bool readable, bool writable);
+  bool OnReady(uint32_t slot, bool readable, bool writable) override;
 
  private:
   struct Slot {
@@ -36,25 +34,17 @@ class EpollDriver final : public Driver {
     // The last send took less than it was given: the next one waits for the host instead of asking
     // in vain.
     bool blocked = false;
-  };
-  struct Completion {
-    Operation* operation;
-    int32_t result;
+    size_t filled_bytes = 0;  // Of receives in this readiness that filled their room.
   };
 
   void UpdateWatch(uint32_t index);
-  // Returns what OnReady does.
+  // Bytes of a receive that filled its room, so that there may be more to read at once, else 0.
   size_t RunReading(uint32_t index);
   void RunWriting(uint32_t index);
-  void Complete(Operation& operation, int32_t result) {
-    completions_.push_back({&operation, result});
-  }
 
   ReadinessHost& host_;
   std::vector<Slot> slots_;
   std::vector<uint32_t> free_slots_;
-  std::vector<Completion> completions_;
-  std::vector<Completion> reaping_;
 };
 
 }  // namespace paipai

@@ -5,7 +5,7 @@
 namespace paipai {
 
 // What a driver on readiness needs from whoever waits: libuv's polls in an addon, an epoll set of
-// one's own elsewhere. The host calls EpollDriver::OnReady for a watched descriptor;
+// one's own elsewhere. The host calls HostedDriver::OnReady for a watched descriptor;
 // level-triggered. Thread: loop.
 class ReadinessHost {
  public:

@@ -9,10 +9,11 @@ bool Loop::Flush() {
   } turn_end;
   driver_.Reap();
   dirty_.PushBack(turn_end);
-  for (Flushable* next = dirty_.PopFront(); next != &turn_end; next = dirty_.PopFront()) {
+  for (Flushable* next = dirty_.PopFront(); next != &turn_end; next = dirty_.PopFront())
     next->Flush();
-    driver_.Reap();
-  }
+  // Together: a driver may send for all of them in one call.
+  driver_.Reap();
+  driver_.Commit();
   return !dirty_.empty();
 }
 

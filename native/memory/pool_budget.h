@@ -30,7 +30,7 @@ inline constexpr size_t kDescriptorsMax = kInboxBytes / 32;
 
 // One receive, at most, into the inbox.
 inline constexpr size_t kReceiveBytesMax = size_t{64} << 10;
-// What one descriptor receives in one turn, about, before what has come is told: for so long a
+// What one connection receives in one turn, about, before what has come is told: for so long a
 // request waits behind the data of a stream.
 inline constexpr size_t kReceiveBytesPerTurn = size_t{256} << 10;
 // Payloads above this are assembled in memory of their own, not in the inbox.

@@ -250,7 +250,7 @@ class Run {
   }
 
   Input input_;
-  test::EpollLink link_;
+  test::SocketLink link_;
   test::PeerWriter frames_;
   std::optional<SharedPair> peer_;
   std::optional<RingWriter> writer_;

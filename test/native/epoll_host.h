@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/assert.h"
-#include "io/epoll_driver.h"
+#include "io/hosted_driver.h"
 #include "io/readiness_host.h"
 
 namespace paipai::test {
@@ -62,9 +62,13 @@ class EpollHost final : public ReadinessHost {
   bool keeps_alive(uint32_t slot) const { return slots_[slot].keeps_alive; }
 
   // Tells `driver` what is ready, waiting for it up to `timeout_ms`; returns how many were.
-  size_t Wait(EpollDriver& driver, int timeout_ms) {
+  size_t Wait(HostedDriver& driver, int timeout_ms) {
+    driver.Commit();
     epoll_event events[64];
-    const int count = epoll_wait(epoll_fd_, events, 64, timeout_ms);
+    int count;
+    do {
+      count = epoll_wait(epoll_fd_, events, 64, timeout_ms);
+    } while (count < 0 && errno == EINTR);
     for (int i = 0; i < count; ++i) {
       const uint32_t slot = events[i].data.u32;
       if (!is_open(slot)) continue;

@@ -13,8 +13,8 @@
 
 #include "base/assert.h"
 #include "base/bytes.h"
-#include "epoll_host.h"
 #include "fake_driver.h"
+#include "hosted.h"
 #include "memory/pool_budget.h"
 #include "socket/framed_stream.h"
 #include "socket/inbound_batch.h"
@@ -25,6 +25,8 @@ namespace paipai::test {
 class Link {
  public:
   virtual ~Link() = default;
+  // Whether the kernel allows it.
+  virtual bool is_here() const { return true; }
   virtual Driver& driver() = 0;
   // A descriptor for FramedStream::Adopt, which owns it from then on.
   virtual int TakeDescriptor() = 0;
@@ -82,16 +84,17 @@ class FakeLink final : public Link {
   int fds_[2];
 };
 
-// A socket pair under the epoll driver.
-class EpollLink final : public Link {
+// A socket pair under a driver.
+class SocketLink : public Link {
  public:
-  EpollLink() {
+  explicit SocketLink(HostedKind kind = HostedKind::kEpoll) : hosted_(kind) {
     PP_ASSERT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds_) == 0);
   }
   // Two ends of a connection made elsewhere.
-  EpollLink(int own, int peer) : fds_{own, peer} {}
-  ~EpollLink() override { close(fds_[1]); }
-  Driver& driver() override { return driver_; }
+  SocketLink(int own, int peer) : hosted_(HostedKind::kEpoll), fds_{own, peer} {}
+  ~SocketLink() override { close(fds_[1]); }
+  bool is_here() const override { return hosted_.is_here(); }
+  Driver& driver() override { return hosted_.driver(); }
   int TakeDescriptor() override { return fds_[0]; }
   size_t PeerWrites(ByteSpan bytes) override {
     const ssize_t size = send(fds_[1], bytes.data(), bytes.size(), MSG_NOSIGNAL);
@@ -109,14 +112,18 @@ class EpollLink final : public Link {
     return recv(fds_[1], &byte, 1, MSG_PEEK) == 0;
   }
   void Wait() override {
-    host_.Wait(driver_, 0);
-    driver_.Reap();
+    hosted_.host().Wait(hosted_.driver(), 0);
+    hosted_.driver().Reap();
   }
 
  private:
-  EpollHost host_;
-  EpollDriver driver_{host_};
+  Hosted hosted_;
   int fds_[2];
+};
+
+class UringLink final : public SocketLink {
+ public:
+  UringLink() : SocketLink(HostedKind::kUring) {}
 };
 
 // What one event brought, copied out of the batch.

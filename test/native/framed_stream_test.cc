@@ -22,7 +22,6 @@ namespace paipai {
 namespace {
 
 using test::Bytes;
-using test::EpollLink;
 using test::Event;
 using test::FakeLink;
 using test::Frame;
@@ -32,7 +31,9 @@ using test::Link;
 using test::PeerReader;
 using test::PeerWriter;
 using test::RandomBytes;
+using test::SocketLink;
 using test::Unsealed;
+using test::UringLink;
 
 constexpr int kTurnsMax = 200'000;
 
@@ -159,6 +160,7 @@ template <class SomeLink>
 void AnyCutReceivesAlikeOn() {
   for (uint64_t seed = 0; seed < 150; ++seed) {
     SomeLink link;
+    if (!link.is_here()) return;
     AnyCutReceivesAlike(link, seed);
   }
 }
@@ -326,6 +328,7 @@ template <class SomeLink>
 void ABadByteEndsTheConnectionOn() {
   for (uint64_t seed = 0; seed < 300; ++seed) {
     SomeLink link;
+    if (!link.is_here()) return;
     ABadByteEndsTheConnection(link, seed);
   }
 }
@@ -542,7 +545,7 @@ void BulkKeepsWhatTheKernelHoldsShort() {
     CHECK_EQUAL(getsockopt(own, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, &length), 0);
     return bytes;
   };
-  EpollLink link(own, peer);
+  SocketLink link(own, peer);
   FramedFixture with(link);
   const uint32_t before = unsent_max();
   const Bytes bulk(1);
@@ -804,11 +807,13 @@ void ADescriptorThatCannotBeWatchedIsClosed() {
 using LinkCase = void (*)(Link&);
 
 template <LinkCase kCase>
-void OnBoth() {
+void OnEach() {
   FakeLink fake;
   kCase(fake);
-  EpollLink epoll;
-  kCase(epoll);
+  for (const test::HostedKind kind : test::kHostedKinds) {
+    SocketLink link(kind);
+    if (link.is_here()) kCase(link);
+  }
 }
 
 }  // namespace
@@ -819,17 +824,19 @@ int main(int argument_count, char** arguments) {
   return test::RunCases(
       argument_count, arguments,
       {
-          {"frames of every size arrive", OnBoth<FramesOfEverySizeArrive>},
+          {"frames of every size arrive", OnEach<FramesOfEverySizeArrive>},
           {"any cut receives alike, fake", AnyCutReceivesAlikeOn<FakeLink>},
-          {"any cut receives alike, epoll", AnyCutReceivesAlikeOn<EpollLink>},
-          {"a sink is reported before its end", OnBoth<ASinkIsReportedBeforeItsEnd>},
-          {"a sink is reported when nothing more came", OnBoth<ASinkIsReportedWhenNothingMoreCame>},
-          {"a sink overflows", OnBoth<ASinkOverflows>},
+          {"any cut receives alike, epoll", AnyCutReceivesAlikeOn<SocketLink>},
+          {"any cut receives alike, io_uring", AnyCutReceivesAlikeOn<UringLink>},
+          {"a sink is reported before its end", OnEach<ASinkIsReportedBeforeItsEnd>},
+          {"a sink is reported when nothing more came", OnEach<ASinkIsReportedWhenNothingMoreCame>},
+          {"a sink overflows", OnEach<ASinkOverflows>},
           {"a sink is cleared in mid-payload", ASinkIsClearedInMidPayload},
           {"a flipped bit in a payload thrown away", AFlippedBitInAPayloadThrownAway},
           {"a sink may come late", ASinkMayComeLate},
           {"a bad byte ends the connection, fake", ABadByteEndsTheConnectionOn<FakeLink>},
-          {"a bad byte ends the connection, epoll", ABadByteEndsTheConnectionOn<EpollLink>},
+          {"a bad byte ends the connection, epoll", ABadByteEndsTheConnectionOn<SocketLink>},
+          {"a bad byte ends the connection, io_uring", ABadByteEndsTheConnectionOn<UringLink>},
           {"a skipped sequence number ends the connection",
            ASkippedSequenceNumberEndsTheConnection},
           {"a frame above the limit is refused", AFrameAboveTheLimitIsRefused},
@@ -837,16 +844,16 @@ int main(int argument_count, char** arguments) {
            NoMemoryForALargePayloadEndsTheConnection},
           {"a full inbox waits for the delivery", AFullInboxWaitsForTheDelivery},
           {"full descriptors wait for the delivery", FullDescriptorsWaitForTheDelivery},
-          {"a paused stream receives nothing", OnBoth<APausedStreamReceivesNothing>},
-          {"frames leave in order", OnBoth<FramesLeaveInOrder>},
-          {"frames overtake bulk", OnBoth<FramesOvertakeBulk>},
-          {"drain follows a high queue", OnBoth<DrainFollowsAHighQueue>},
+          {"a paused stream receives nothing", OnEach<APausedStreamReceivesNothing>},
+          {"frames leave in order", OnEach<FramesLeaveInOrder>},
+          {"frames overtake bulk", OnEach<FramesOvertakeBulk>},
+          {"drain follows a high queue", OnEach<DrainFollowsAHighQueue>},
           {"drain follows also when it leaves at once", DrainFollowsAlsoWhenItLeavesAtOnce},
           {"bulk keeps what the kernel holds short", BulkKeepsWhatTheKernelHoldsShort},
-          {"a peer that never reads", OnBoth<APeerThatNeverReads>},
+          {"a peer that never reads", OnEach<APeerThatNeverReads>},
           {"the send pool runs out", TheSendPoolRunsOut},
-          {"half-closed with data queued", OnBoth<HalfClosedWithDataQueued>},
-          {"shutdown sends everything first", OnBoth<ShutdownSendsEverythingFirst>},
+          {"half-closed with data queued", OnEach<HalfClosedWithDataQueued>},
+          {"shutdown sends everything first", OnEach<ShutdownSendsEverythingFirst>},
           {"closed from inside a delivery", ClosedFromInsideADelivery},
           {"a failure in the middle", AFailureInTheMiddle},
           {"last words are heard", LastWordsAreHeard},

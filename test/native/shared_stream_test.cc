@@ -24,7 +24,6 @@ namespace {
 
 using test::Bytes;
 using test::ControlOf;
-using test::EpollLink;
 using test::Event;
 using test::Frame;
 using test::FramedFixture;
@@ -33,6 +32,7 @@ using test::PeerReader;
 using test::PeerWriter;
 using test::RandomBytes;
 using test::SharedPairs;
+using test::SocketLink;
 using test::Unsealed;
 
 constexpr int kTurnsMax = 200'000;
@@ -570,7 +570,7 @@ struct HandHeld {
     CHECK_EQUAL(with.End()->result(), error.result());
   }
 
-  EpollLink link;
+  SocketLink link;
   PeerWriter frames;
   PeerReader sent;
   std::optional<SharedPair> peer;
@@ -583,7 +583,7 @@ const Error kProtocol = Error::Of(ErrorCode::PROTOCOL);
 
 void ASwitchOutOfPlaceIsAnError() {
   {  // Without a pair.
-    EpollLink link;
+    SocketLink link;
     FramedFixture with(link);
     CHECK(!with.stream().SwitchSending());
     PeerWriter peer;

@@ -7,7 +7,8 @@ import {
 } from '../../base/check.js';
 import type { Env } from '../../base/env.js';
 import { PaipaiError } from '../../base/errors.js';
-import { engineChoices } from '../../node/select-network.js';
+import { type IoChoice, ioChoices } from '../../native/io.js';
+import { type EngineChoice, engineChoices } from '../../node/select-network.js';
 import type { ListenOptions as SessionListenOptions, SessionOptions } from '../../session/types.js';
 import type { PathChoice } from '../../transport/frame-channel.js';
 import type { Backoff } from './backoff.js';
@@ -38,6 +39,7 @@ const commonNames: readonly (keyof TransportOptions<unknown>)[] = [
   'secret',
   'nodeId',
   'engine',
+  'io',
   'waiting',
   'path',
   'codec',
@@ -143,10 +145,16 @@ export function checkConnectOptions(env: Env, options: ConnectOptions<unknown>):
   };
 }
 
-/** The engine that `options` ask for; they are looked at here before anything else is. */
-export function checkEngine(options: TransportOptions<unknown>): 'auto' | 'native' | 'js' {
+/** What `options` ask of the engine; they are looked at here before anything else is. */
+export function checkEngine(options: TransportOptions<unknown>): {
+  engine: EngineChoice;
+  io: IoChoice;
+} {
   checkObject('options', options);
-  return checkOneOf('engine', options.engine ?? 'auto', engineChoices);
+  return {
+    engine: checkOneOf('engine', options.engine ?? 'auto', engineChoices),
+    io: checkOneOf('io', options.io ?? 'auto', ioChoices),
+  };
 }
 
 export function checkRequestOptions(options: unknown): RequestOptions {

@@ -1,4 +1,5 @@
 import type { EventEmitter } from 'node:events';
+import type { IoChoice } from '../../native/io.js';
 import type { EngineChoice } from '../../node/select-network.js';
 import type {
   HeartbeatOptions,
@@ -107,6 +108,11 @@ export interface TransportOptions<Payload> extends Handlers<Payload> {
   nodeId?: string;
   /** Default 'auto': the native one where it works. */
   engine?: EngineChoice;
+  /**
+   * How the native engine is told of its sockets; the first call of a thread decides for all of the thread. Default 'auto': what
+   * PAIPAINET_IO says, else epoll. Asked for and not to be had is PAIPAI_ERR_ENGINE_UNAVAILABLE.
+   */
+  io?: IoChoice;
   /**
    * How the thread waits for the next message. `spinMicroseconds` (1 to 10,000,000): it goes on looking for so long after each message,
    * which takes a whole CPU and saves the time of waking up, and sleeps after that. Default 'sleep'; the portable engine always sleeps.

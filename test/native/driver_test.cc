@@ -1,5 +1,3 @@
-#include "io/epoll_driver.h"
-
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,13 +12,14 @@
 #include <memory>
 #include <vector>
 
-#include "epoll_host.h"
 #include "fake_driver.h"
+#include "hosted.h"
 #include "test.h"
 
 namespace paipai {
 namespace {
 
+using test::Hosted;
 using Bytes = std::vector<uint8_t>;
 
 // An operation that tells what happens to it.
@@ -64,6 +63,7 @@ class Ends {
   virtual ~Ends() = default;
   virtual Driver& driver() = 0;
   virtual uint32_t slot() = 0;
+  virtual void Detach() = 0;
   // The peer writes; the driver has noticed, nothing is reaped.
   virtual void PeerWrites(const Bytes& bytes) = 0;
   virtual void PeerEnds() = 0;
@@ -75,6 +75,7 @@ class FakeEnds final : public Ends {
   FakeEnds() : slot_(*driver_.Attach(1000)) { driver_.AllowSend(slot_, SIZE_MAX / 2); }
   Driver& driver() override { return driver_; }
   uint32_t slot() override { return slot_; }
+  void Detach() override { driver_.Detach(slot_); }
   void PeerWrites(const Bytes& bytes) override { driver_.Arrive(slot_, bytes); }
   void PeerEnds() override { driver_.EndReceive(slot_, 0); }
   Bytes PeerReads() override { return std::exchange(driver_.sent(slot_), {}); }
@@ -86,19 +87,23 @@ class FakeEnds final : public Ends {
 
 void SetNonBlocking(int fd) { fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK); }
 
-class EpollEnds final : public Ends {
+class SocketEnds final : public Ends {
  public:
-  EpollEnds() {
+  explicit SocketEnds(Hosted& hosted) : hosted_(hosted) {
     CHECK_EQUAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds_), 0);
-    slot_ = *driver_.Attach(fds_[0]);
+    slot_ = *driver().Attach(fds_[0]);
   }
-  ~EpollEnds() override {
-    if (host_.is_open(slot_)) driver_.Detach(slot_);
+  ~SocketEnds() override {
+    if (is_attached_) driver().Detach(slot_);
     close(fds_[0]);
     close(fds_[1]);
   }
-  Driver& driver() override { return driver_; }
+  Driver& driver() override { return hosted_.driver(); }
   uint32_t slot() override { return slot_; }
+  void Detach() override {
+    is_attached_ = false;
+    driver().Detach(slot_);
+  }
   void PeerWrites(const Bytes& bytes) override {
     CHECK_EQUAL(write(fds_[1], bytes.data(), bytes.size()), bytes.size());
     Notice();
@@ -113,19 +118,16 @@ class EpollEnds final : public Ends {
     bytes.resize(size < 0 ? 0 : static_cast<size_t>(size));
     return bytes;
   }
-  void Notice() { host_.Wait(driver_, 0); }
-  test::EpollHost& host() { return host_; }
-  EpollDriver& epoll_driver() { return driver_; }
+  void Notice() { hosted_.host().Wait(hosted_.driver(), 0); }
   int fd() const { return fds_[0]; }
-  int peer_fd() const { return fds_[1]; }
   void ClosePeer() {
     close(fds_[1]);
     fds_[1] = -1;
   }
 
  private:
-  test::EpollHost host_;
-  EpollDriver driver_{host_};
+  Hosted& hosted_;
+  bool is_attached_ = true;
   int fds_[2];
   uint32_t slot_;
 };
@@ -191,7 +193,7 @@ void OneCompletionMayCancelAnother(Ends& ends) {
   const auto end_both = [&](int32_t) {
     ends.driver().Cancel(*receive);
     ends.driver().Cancel(*send);
-    ends.driver().Detach(ends.slot());
+    ends.Detach();
   };
   receive->on_complete = end_both;
   send->on_complete = end_both;
@@ -232,18 +234,31 @@ void NoRoomIsAskedAgain(Ends& ends) {
 
 using ContractCase = void (*)(Ends&);
 
-template <ContractCase kCase>
-void OnBoth() {
-  FakeEnds fake;
-  kCase(fake);
-  EpollEnds epoll;
-  kCase(epoll);
+template <void (*kCase)(Hosted&)>
+void OnSockets() {
+  for (const test::HostedKind kind : test::kHostedKinds) {
+    Hosted hosted(kind);
+    if (hosted.is_here()) kCase(hosted);
+  }
 }
 
-// What is epoll's own.
+template <ContractCase kCase>
+void OnSocketEnds(Hosted& hosted) {
+  SocketEnds ends(hosted);
+  kCase(ends);
+}
 
-void APartialSendWaitsForTheHost() {
-  EpollEnds ends;
+template <ContractCase kCase>
+void OnEach() {
+  FakeEnds fake;
+  kCase(fake);
+  OnSockets<OnSocketEnds<kCase>>();
+}
+
+// What holds for those with sockets.
+
+void APartialSendWaitsForTheHost(Hosted& hosted) {
+  SocketEnds ends(hosted);
   const int small = 4096;
   setsockopt(ends.fd(), SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
   test::Random random(1);
@@ -270,8 +285,8 @@ void APartialSendWaitsForTheHost() {
   CHECK(send.results.size() > 2);
 }
 
-void SendingToOneWhoLeftFails() {
-  EpollEnds ends;
+void SendingToOneWhoLeftFails(Hosted& hosted) {
+  SocketEnds ends(hosted);
   ends.ClosePeer();
   Probe send(OperationKind::kSend, {1});
   ends.driver().Submit(ends.slot(), send);
@@ -302,10 +317,10 @@ struct TcpListener {
   }
 };
 
-void AResetEndsTheReceiveAfterItsBytes() {
+void AResetEndsTheReceiveAfterItsBytes(Hosted& hosted) {
   TcpListener listener;
-  test::EpollHost host;
-  EpollDriver driver(host);
+  test::EpollHost& host = hosted.host();
+  HostedDriver& driver = hosted.driver();
   const int client = listener.Connect();
   const int fd = accept(listener.fd, nullptr, nullptr);
   SetNonBlocking(fd);
@@ -326,10 +341,10 @@ void AResetEndsTheReceiveAfterItsBytes() {
   close(fd);
 }
 
-void BytesBeforeAFailedSendComeFirst() {
+void BytesBeforeAFailedSendComeFirst(Hosted& hosted) {
   TcpListener listener;
-  test::EpollHost host;
-  EpollDriver driver(host);
+  test::EpollHost& host = hosted.host();
+  HostedDriver& driver = hosted.driver();
   const int client = listener.Connect();
   const int fd = accept(listener.fd, nullptr, nullptr);
   SetNonBlocking(fd);
@@ -357,13 +372,13 @@ void BytesBeforeAFailedSendComeFirst() {
   close(fd);
 }
 
-void ConnectCompletesOrFails() {
+void ConnectCompletesOrFails(Hosted& hosted) {
   for (const bool is_there : {true, false}) {
     auto listener = std::make_unique<TcpListener>();
     sockaddr_in address = listener->address;
     if (!is_there) listener.reset();
-    test::EpollHost host;
-    EpollDriver driver(host);
+    test::EpollHost& host = hosted.host();
+    HostedDriver& driver = hosted.driver();
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     const int begun = connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address);
     if (begun < 0 && errno != EINPROGRESS) {
@@ -391,10 +406,10 @@ size_t OpenDescriptors() {
   return count;
 }
 
-void AcceptedButCancelledIsClosed() {
+void AcceptedButCancelledIsClosed(Hosted& hosted) {
   TcpListener listener;
-  test::EpollHost host;
-  EpollDriver driver(host);
+  test::EpollHost& host = hosted.host();
+  HostedDriver& driver = hosted.driver();
   const uint32_t slot = *driver.Attach(listener.fd);
   Probe accepting(OperationKind::kAccept, {});
   const int clients[] = {listener.Connect(), listener.Connect(), listener.Connect()};
@@ -426,10 +441,10 @@ void AcceptedButCancelledIsClosed() {
   for (const int client : clients) close(client);
 }
 
-void RunningOutOfDescriptorsStopsAccepting() {
+void RunningOutOfDescriptorsStopsAccepting(Hosted& hosted) {
   TcpListener listener;
-  test::EpollHost host;
-  EpollDriver driver(host);
+  test::EpollHost& host = hosted.host();
+  HostedDriver& driver = hosted.driver();
   const uint32_t slot = *driver.Attach(listener.fd);
   Probe accepting(OperationKind::kAccept, {});
   const int client = listener.Connect();
@@ -454,7 +469,7 @@ void RunningOutOfDescriptorsStopsAccepting() {
   close(client);
 }
 
-void TheHostMayRefuse() {
+void EpollsHostMayRefuse() {
   test::EpollHost host;
   EpollDriver driver(host);
   int fds[2];
@@ -474,9 +489,9 @@ void TheHostMayRefuse() {
   close(fds[1]);
 }
 
-void ASlotIsUsedAgain() {
-  test::EpollHost host;
-  EpollDriver driver(host);
+void ASlotIsUsedAgain(Hosted& hosted) {
+  test::EpollHost& host = hosted.host();
+  HostedDriver& driver = hosted.driver();
   for (int i = 0; i < 100; ++i) {
     int fds[2];
     CHECK_EQUAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
@@ -496,6 +511,163 @@ void ASlotIsUsedAgain() {
   }
 }
 
+// What is the ring's own.
+
+// On each kind of ring that is to be had.
+template <void (*kCase)(Hosted&)>
+void OnRings() {
+  for (const test::HostedKind kind : {test::HostedKind::kUring, test::HostedKind::kPlainUring}) {
+    Hosted hosted(kind);
+    if (hosted.is_here()) kCase(hosted);
+  }
+}
+
+struct Pair {
+  int fds[2];
+  Pair() {
+    CHECK_EQUAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+  }
+  Pair(const Pair&) = delete;
+  Pair& operator=(const Pair&) = delete;
+  ~Pair() {
+    close(fds[0]);
+    close(fds[1]);
+  }
+};
+
+// More connections than a ring has submissions, completions or transfers, all at once.
+void MoreAtOnceThanTheRingHolds(Hosted& hosted) {
+  constexpr size_t kCount = 400;
+  HostedDriver& driver = hosted.driver();
+  std::vector<std::unique_ptr<Pair>> pairs;
+  std::vector<std::unique_ptr<Probe>> receives;
+  std::vector<std::unique_ptr<Probe>> sends;
+  std::vector<uint32_t> slots;
+  for (size_t i = 0; i < kCount; ++i) {
+    pairs.push_back(std::make_unique<Pair>());
+    receives.push_back(std::make_unique<Probe>(OperationKind::kReceive, Bytes(8)));
+    const auto byte = static_cast<uint8_t>(i);
+    sends.push_back(std::make_unique<Probe>(OperationKind::kSend, Bytes{byte, byte}));
+    slots.push_back(*driver.Attach(pairs[i]->fds[0]));
+    driver.Submit(slots[i], *receives[i]);
+  }
+  driver.Commit();
+  for (int round = 0; round < 3; ++round) {
+    for (size_t i = 0; i < kCount; ++i) {
+      sends[i]->at = 0;
+      driver.Submit(slots[i], *sends[i]);
+      CHECK_EQUAL(write(pairs[i]->fds[1], &round, 1), 1);
+    }
+    CHECK(driver.Reap() >= kCount);
+    size_t received = 0;
+    while (received < kCount * static_cast<size_t>(round + 1)) {
+      CHECK(hosted.host().Wait(driver, 5000) > 0);
+      driver.Reap();
+      received = 0;
+      for (const auto& receive : receives) received += receive->results.size();
+    }
+    for (size_t i = 0; i < kCount; ++i) {
+      uint8_t bytes[4];
+      CHECK_EQUAL(read(pairs[i]->fds[1], bytes, sizeof bytes), 2);
+      CHECK_EQUAL(bytes[1], static_cast<uint8_t>(i));
+      CHECK_EQUAL(receives[i]->at, round + 1);
+    }
+  }
+  for (const uint32_t slot : slots) driver.Detach(slot);
+}
+
+// After Detach the kernel holds neither the socket nor the memory: whoever closes it is seen to
+// leave, and what comes then touches nothing.
+void DetachLetsGoOfTheSocketAndTheMemory(Hosted& hosted) {
+  HostedDriver& driver = hosted.driver();
+  for (const bool is_committed : {false, true}) {
+    for (const bool is_blocked : {false, true}) {
+      int fds[2];
+      CHECK_EQUAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+      const uint32_t slot = *driver.Attach(fds[0]);
+      auto receive = std::make_unique<Probe>(OperationKind::kReceive, Bytes(64));
+      auto send = std::make_unique<Probe>(OperationKind::kSend, Bytes(8 << 20));
+      driver.Submit(slot, *receive);
+      driver.Submit(slot, *send);
+      if (is_blocked) {
+        driver.Reap();
+        driver.Submit(slot, *send);
+      }
+      if (is_committed) driver.Commit();
+      CHECK_EQUAL(write(fds[1], "late", 4), 4);
+      driver.Cancel(*receive);
+      driver.Cancel(*send);
+      receive.reset();
+      send.reset();
+      driver.Detach(slot);
+      close(fds[0]);
+      Bytes rest(16 << 20);
+      ssize_t size;
+      do {
+        size = read(fds[1], rest.data(), rest.size());
+      } while (size > 0);
+      // Not EAGAIN: nobody holds the other end any more. Its unread bytes make it a reset.
+      CHECK(size == 0 || errno == ECONNRESET);
+      close(fds[1]);
+      CHECK_EQUAL(driver.Reap(), 0);
+    }
+  }
+}
+
+// A listening address is free again as soon as its owner has closed it.
+void DetachFreesAListeningAddress(Hosted& hosted) {
+  HostedDriver& driver = hosted.driver();
+  sockaddr_in address;
+  {
+    TcpListener listener;
+    address = listener.address;
+    const uint32_t slot = *driver.Attach(listener.fd);
+    Probe accepting(OperationKind::kAccept, {});
+    driver.Submit(slot, accepting);
+    driver.Commit();
+    driver.Detach(slot);
+  }
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  CHECK_EQUAL(bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  close(fd);
+}
+
+void TheHostIsKeptAliveByWhatIsSubmitted(Hosted& hosted) {
+  HostedDriver& driver = hosted.driver();
+  test::EpollHost& host = hosted.host();
+  Pair pair;
+  const uint32_t slot = *driver.Attach(pair.fds[0]);
+  CHECK(!host.keeps_alive(0));
+  Probe receive(OperationKind::kReceive, Bytes(8));
+  driver.Submit(slot, receive);
+  CHECK(host.keeps_alive(0));
+  driver.SetKeepsAlive(slot, false);
+  CHECK(!host.keeps_alive(0));
+  driver.SetKeepsAlive(slot, true);
+  CHECK(host.keeps_alive(0));
+  driver.Cancel(receive);
+  CHECK(!host.keeps_alive(0));
+  driver.Submit(slot, receive);
+  driver.Detach(slot);
+  CHECK(!host.keeps_alive(0));
+}
+
+// With polls in the kernel, nothing taken back.
+void ARingMayEndWithPollsInIt() {
+  for (const test::HostedKind kind : {test::HostedKind::kUring, test::HostedKind::kPlainUring}) {
+    Pair pair;
+    Probe receive(OperationKind::kReceive, Bytes(8));
+    {
+      Hosted hosted(kind);
+      if (!hosted.is_here()) continue;
+      hosted.driver().Submit(*hosted.driver().Attach(pair.fds[0]), receive);
+      hosted.driver().Commit();
+    }
+    CHECK_EQUAL(write(pair.fds[1], "x", 1), 1);
+    CHECK(receive.results.empty());
+  }
+}
+
 }  // namespace
 }  // namespace paipai
 
@@ -505,20 +677,29 @@ int main(int argument_count, char** arguments) {
   return test::RunCases(
       argument_count, arguments,
       {
-          {"receive stays submitted until the end", OnBoth<ReceiveStaysSubmittedUntilTheEnd>},
-          {"send completes once, in reap", OnBoth<SendCompletesOnceInReap>},
-          {"a cancelled operation is silent", OnBoth<ACancelledOperationIsSilent>},
-          {"one completion may cancel another", OnBoth<OneCompletionMayCancelAnother>},
-          {"a completion may submit the next", OnBoth<ACompletionMaySubmitTheNext>},
-          {"no room is asked again", OnBoth<NoRoomIsAskedAgain>},
-          {"a partial send waits for the host", APartialSendWaitsForTheHost},
-          {"sending to one who left fails", SendingToOneWhoLeftFails},
-          {"a reset ends the receive after its bytes", AResetEndsTheReceiveAfterItsBytes},
-          {"bytes before a failed send come first", BytesBeforeAFailedSendComeFirst},
-          {"connect completes or fails", ConnectCompletesOrFails},
-          {"accepted but cancelled is closed", AcceptedButCancelledIsClosed},
-          {"running out of descriptors stops accepting", RunningOutOfDescriptorsStopsAccepting},
-          {"the host may refuse", TheHostMayRefuse},
-          {"a slot is used again", ASlotIsUsedAgain},
+          {"receive stays submitted until the end", OnEach<ReceiveStaysSubmittedUntilTheEnd>},
+          {"send completes once, in reap", OnEach<SendCompletesOnceInReap>},
+          {"a cancelled operation is silent", OnEach<ACancelledOperationIsSilent>},
+          {"one completion may cancel another", OnEach<OneCompletionMayCancelAnother>},
+          {"a completion may submit the next", OnEach<ACompletionMaySubmitTheNext>},
+          {"no room is asked again", OnEach<NoRoomIsAskedAgain>},
+          {"a partial send waits for the host", OnSockets<APartialSendWaitsForTheHost>},
+          {"sending to one who left fails", OnSockets<SendingToOneWhoLeftFails>},
+          {"a reset ends the receive after its bytes",
+           OnSockets<AResetEndsTheReceiveAfterItsBytes>},
+          {"bytes before a failed send come first", OnSockets<BytesBeforeAFailedSendComeFirst>},
+          {"connect completes or fails", OnSockets<ConnectCompletesOrFails>},
+          {"accepted but cancelled is closed", OnSockets<AcceptedButCancelledIsClosed>},
+          {"running out of descriptors stops accepting",
+           OnSockets<RunningOutOfDescriptorsStopsAccepting>},
+          {"epoll's host may refuse", EpollsHostMayRefuse},
+          {"a slot is used again", OnSockets<ASlotIsUsedAgain>},
+          {"more at once than the ring holds", OnRings<MoreAtOnceThanTheRingHolds>},
+          {"detach lets go of the socket and the memory",
+           OnSockets<DetachLetsGoOfTheSocketAndTheMemory>},
+          {"detach frees a listening address", OnSockets<DetachFreesAListeningAddress>},
+          {"the host is kept alive by what is submitted",
+           OnRings<TheHostIsKeptAliveByWhatIsSubmitted>},
+          {"a ring may end with polls in it", ARingMayEndWithPollsInIt},
       });
 }

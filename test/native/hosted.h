@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <utility>
+
+#include "epoll_host.h"
+#include "io/epoll_driver.h"
+#include "io/kernel_probe.h"
+#include "io/uring_driver.h"
+
+namespace paipai::test {
+
+enum class HostedKind { kEpoll, kUring, kPlainUring };
+
+// Each of them is met by the tests, the ring with both set-ups of the probe.
+inline constexpr HostedKind kHostedKinds[] = {HostedKind::kEpoll, HostedKind::kUring,
+                                              HostedKind::kPlainUring};
+
+// A driver and the host that it lives in.
+class Hosted {
+ public:
+  explicit Hosted(HostedKind kind) {
+    if (kind == HostedKind::kEpoll) {
+      driver_ = std::make_unique<EpollDriver>(host_);
+      return;
+    }
+    const uint32_t flags = kind == HostedKind::kUring ? kBestUringFlags : 0;
+    Result<std::unique_ptr<UringRing>> ring = UringRing::Open(UringDriver::kEntries, flags);
+    if (ring) {
+      driver_ = std::move(*UringDriver::Open(host_, std::move(*ring)));
+    } else {
+      std::printf("  left out, no such ring here: %d\n", ring.error().result());
+    }
+  }
+
+  // Whether the kernel allows it.
+  bool is_here() const { return driver_ != nullptr; }
+  EpollHost& host() { return host_; }
+  HostedDriver& driver() { return *driver_; }
+
+ private:
+  EpollHost host_;
+  std::unique_ptr<HostedDriver> driver_;
+};
+
+}  // namespace paipai::test
