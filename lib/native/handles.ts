@@ -48,6 +48,35 @@ const hasSinkResult = resultOfCode('PAIPAI_ERR_INVALID_STATE');
 
 const ioNames = { epoll: 'epoll', uring: 'io_uring' };
 
+/** An index in the low bits of a number of the addon; a generation stands above it. `HandleTable` of the addon is the same. */
+const indexMask = (1 << 19) - 1;
+
+/** Things by the numbers of the addon. */
+class NumberTable<T> {
+  readonly #numbers: number[] = [];
+  readonly #things: (T | undefined)[] = [];
+
+  get(number: number): T | undefined {
+    const index = number & indexMask;
+    return this.#numbers[index] === number ? this.#things[index] : undefined;
+  }
+
+  set(number: number, thing: T): void {
+    const index = number & indexMask;
+    // The addon takes the lowest indices that are free or next, yet tells of them in another order.
+    while (this.#numbers.length < index) {
+      this.#numbers.push(0);
+      this.#things.push(undefined);
+    }
+    this.#numbers[index] = number;
+    this.#things[index] = thing;
+  }
+
+  delete(number: number): void {
+    if (this.get(number) !== undefined) this.#things[number & indexMask] = undefined;
+  }
+}
+
 const cores = new WeakMap<NativeBinding, NativeCore>();
 
 /**
@@ -81,7 +110,7 @@ export class NativeCore {
   readonly #outbox: Outbox;
   readonly #control: Uint32Array;
   readonly #largeHeader = new Uint8Array(headerBytes);
-  readonly #connections = new Map<number, ConnectionEvents>();
+  readonly #connections = new NumberTable<ConnectionEvents>();
   readonly #afterBatch: (() => void)[] = [];
   readonly #listeners = new Map<number, ListenerEvents>();
   readonly #frame: NativeFrame;

@@ -12,27 +12,47 @@ export interface BatchAnswers {
 
 const nothing = new Uint8Array(0);
 
+/** As many as there were batches under way at once, so that a connection without one holds none. */
+const spares: Batch[] = [];
+const sparesMax = 1_024;
+
+/** An empty one; give it back with `releaseBatch`. */
+export function acquireBatch(peer: unknown, answers: BatchAnswers): Batch {
+  const batch = spares.pop() ?? new Batch();
+  batch.open(peer, answers);
+  return batch;
+}
+
+export function releaseBatch(batch: Batch): void {
+  batch.clear();
+  if (spares.length < sparesMax) spares.push(batch);
+}
+
+const nobody: BatchAnswers = {
+  reply() {},
+  replyRange() {},
+  fail() {},
+  defer() {
+    throw new PaipaiError('PAIPAI_ERR_INVALID_STATE', 'the batch is over');
+  },
+};
+
 /**
- * Requests or messages of one name that came together, their payloads where they were received. One object for all batches of a
- * session; empty outside of the call that it is given to.
+ * Requests or messages of one name that came together, their payloads where they were received. Used again and again, also for
+ * other peers; empty outside of the call that it is given to.
  */
 export class Batch implements MessageBatch, RequestBatch {
-  readonly peer: unknown;
+  peer: unknown = null;
   name = '';
   length = 0;
   bytes: Uint8Array = nothing;
-  readonly #answers: BatchAnswers;
+  #answers: BatchAnswers = nobody;
   #unsettled = 0;
   #starts = new Int32Array(64);
   #ends = new Int32Array(64);
   #ids = new Uint32Array(64);
   #deadlines = new Uint32Array(64);
   #isSettled = new Uint8Array(64);
-
-  constructor(peer: unknown, answers: BatchAnswers) {
-    this.peer = peer;
-    this.#answers = answers;
-  }
 
   start(index: number): number {
     const at = this.#starts[index];
@@ -71,6 +91,11 @@ export class Batch implements MessageBatch, RequestBatch {
 
   // For the session.
 
+  open(peer: unknown, answers: BatchAnswers): void {
+    this.peer = peer;
+    this.#answers = answers;
+  }
+
   push(start: number, end: number, id: number, deadline: number): void {
     const index = this.length;
     if (index === this.#starts.length) this.#grow();
@@ -98,6 +123,8 @@ export class Batch implements MessageBatch, RequestBatch {
     this.#unsettled = 0;
     this.length = 0;
     this.bytes = nothing;
+    this.peer = null;
+    this.#answers = nobody;
   }
 
   #settle(index: number): number {

@@ -114,15 +114,12 @@ function rethrow(thrown: unknown): never {
 export class Calls {
   readonly #link: Link;
   readonly #ids: IdSequence;
-  readonly #onDone: () => void;
   readonly #pending = new IdTable<PendingCall>();
   #free: FastCall | null = null;
 
-  /** @param onDone called after each call that is over while no new work is taken */
-  constructor(link: Link, ids: IdSequence, onDone: () => void) {
+  constructor(link: Link, ids: IdSequence) {
     this.#link = link;
     this.#ids = ids;
-    this.#onDone = onDone;
   }
 
   get count(): number {
@@ -197,7 +194,13 @@ export class Calls {
     const link = this.#link;
     const id = this.#ids.next;
     const nameIndex = link.nameIndex('method', method);
-    link.send(FrameType.request, nameIndex, id, deadlineArgument(deadlineMs), ownPayload(bytes));
+    link.sendFrame(
+      FrameType.request,
+      nameIndex,
+      id,
+      deadlineArgument(deadlineMs),
+      ownPayload(bytes),
+    );
     this.#ids.accept(id);
     call.id = id;
     call.method = method;
@@ -212,7 +215,7 @@ export class Calls {
       call.answer(frame);
       this.#recycle(call);
     }
-    if (!this.#link.open) this.#onDone();
+    if (!this.#link.open) this.#link.onDone();
   }
 
   onError(frame: FrameView): void {
@@ -222,16 +225,16 @@ export class Calls {
       call.fail(error);
       this.#recycle(call);
     }
-    if (!this.#link.open) this.#onDone();
+    if (!this.#link.open) this.#link.onDone();
   }
 
   giveUp(call: PendingCall, error: Error & { readonly number: number }): void {
     if (this.#pending.take(call.id) === null) return;
     this.#release(call);
-    this.#link.send(FrameType.cancel, 0, call.id, error.number, noBytes);
+    this.#link.sendFrame(FrameType.cancel, 0, call.id, error.number, noBytes);
     call.fail(error);
     this.#recycle(call);
-    if (!this.#link.open) this.#onDone();
+    if (!this.#link.open) this.#link.onDone();
   }
 
   /** The connection is over. */

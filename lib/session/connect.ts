@@ -5,6 +5,7 @@ import type { ChannelOptions, NetworkEnv } from '../transport/frame-channel.js';
 import { Deadlines } from './deadlines.js';
 import { aborted } from './failures.js';
 import { Handshake } from './handshake.js';
+import type { SessionSetting } from './link.js';
 import { SessionPeer } from './peer.js';
 import { checkSettings } from './settings.js';
 import type { Peer, SessionOptions } from './types.js';
@@ -34,14 +35,8 @@ export async function connectPeer(
     const handshake = new Handshake(channel, settings, deadlines, env.random, 'connect', {
       onReady: (remoteNodeId) => {
         signal?.removeEventListener('abort', onAbort);
-        const peer = new SessionPeer(
-          channel,
-          settings,
-          deadlines,
-          'connect',
-          remoteNodeId,
-          () => {},
-        );
+        const setting: SessionSetting = { settings, deadlines, role: 'connect', onGone() {} };
+        const peer = new SessionPeer(channel, setting, remoteNodeId);
         try {
           onPeer?.(peer);
           resolve(peer);

@@ -12,8 +12,8 @@ export interface HeartbeatSettings {
 const stepsPerTimeout = 10;
 
 /**
- * Watches one connection for silence: pings when nothing has come for `intervalMs`, and calls `onSilent` before nothing
- * has come for longer than `timeoutMs`, at most a tenth of it earlier. Time in which this side stood still is left out:
+ * Watches one connection for silence: pings when nothing has come for `intervalMs`, and calls `onSilent` of the link before
+ * nothing has come for longer than `timeoutMs`, at most a tenth of it earlier. Time in which this side stood still is left out:
  * what the peer sent meanwhile may lie unread.
  *
  *     last frame           ping                ping               onSilent
@@ -22,23 +22,19 @@ const stepsPerTimeout = 10;
  */
 export class Heartbeat extends Expiring {
   readonly #link: Link;
-  readonly #settings: HeartbeatSettings;
-  readonly #onSilent: () => void;
-  readonly #stepMs: number;
-  #dueMs = 0;
+  // Moments are whole milliseconds, which V8 holds without allocating.
+  #lookedMs: number;
   #bytesReceived = 0;
   #heardMs: number;
   #pingedMs: number;
 
-  constructor(link: Link, settings: HeartbeatSettings, onSilent: () => void) {
+  constructor(link: Link, settings: HeartbeatSettings) {
     super();
     this.#link = link;
-    this.#settings = settings;
-    this.#onSilent = onSilent;
-    this.#stepMs = Math.min(settings.intervalMs, settings.timeoutMs / stepsPerTimeout);
-    this.#heardMs = link.deadlines.nowMs;
-    this.#pingedMs = this.#heardMs;
-    this.#wait(this.#heardMs);
+    this.#lookedMs = Math.floor(link.deadlines.nowMs);
+    this.#heardMs = this.#lookedMs;
+    this.#pingedMs = this.#lookedMs;
+    link.deadlines.set(this, stepMsOf(settings));
   }
 
   stop(): void {
@@ -46,27 +42,31 @@ export class Heartbeat extends Expiring {
   }
 
   override onDeadline(): void {
-    const nowMs = this.#link.deadlines.nowMs;
-    const lateMs = nowMs - this.#dueMs;
-    const { bytesReceived } = this.#link;
+    const link = this.#link;
+    // Without settings there is no heartbeat.
+    const settings = link.settings.heartbeat as HeartbeatSettings;
+    const stepMs = stepMsOf(settings);
+    const nowMs = Math.floor(link.deadlines.nowMs);
+    const lateMs = nowMs - this.#lookedMs - stepMs;
+    this.#lookedMs = nowMs;
+    const { bytesReceived } = link;
     if (bytesReceived !== this.#bytesReceived) {
       this.#bytesReceived = bytesReceived;
       this.#heardMs = nowMs;
-    } else if (lateMs > this.#stepMs) {
-      this.#heardMs += lateMs;
+    } else if (lateMs > stepMs) {
+      this.#heardMs = Math.floor(this.#heardMs + lateMs);
     }
     const silentMs = nowMs - this.#heardMs;
-    if (silentMs >= this.#settings.timeoutMs - this.#stepMs) return this.#onSilent();
-    const { intervalMs } = this.#settings;
+    if (silentMs >= settings.timeoutMs - stepMs) return link.onSilent();
+    const { intervalMs } = settings;
     if (silentMs >= intervalMs && nowMs - this.#pingedMs >= intervalMs) {
       this.#pingedMs = nowMs;
-      this.#link.send(FrameType.ping, 0, 0, 0, noBytes);
+      link.sendFrame(FrameType.ping, 0, 0, 0, noBytes);
     }
-    this.#wait(nowMs);
+    link.deadlines.set(this, stepMs);
   }
+}
 
-  #wait(nowMs: number): void {
-    this.#dueMs = nowMs + this.#stepMs;
-    this.#link.deadlines.set(this, this.#stepMs);
-  }
+function stepMsOf({ intervalMs, timeoutMs }: HeartbeatSettings): number {
+  return Math.min(intervalMs, timeoutMs / stepsPerTimeout);
 }

@@ -4,12 +4,16 @@ export interface Chained<T> {
   nextInChain: T | null;
 }
 
+const chainsLeast = 16;
+const noChains: never[] = [];
+
 /**
  * Entries by the id of a request. Ids of one side rise in steps of two, so their low bits spread the entries evenly: an
  * array of short chains beats a Map, which hashes, and which copies itself again and again while keys come and go.
  */
 export class IdTable<T extends Chained<T>> {
-  #chains: (T | null)[] = new Array(64).fill(null);
+  /** None before the first entry. */
+  #chains: (T | null)[] = noChains;
   #size = 0;
 
   get size(): number {
@@ -24,6 +28,7 @@ export class IdTable<T extends Chained<T>> {
   }
 
   get(id: number): T | null {
+    if (this.#size === 0) return null;
     let entry = this.#chains[this.#indexOf(id)] ?? null;
     while (entry !== null && entry.id !== id) entry = entry.nextInChain;
     return entry;
@@ -31,6 +36,7 @@ export class IdTable<T extends Chained<T>> {
 
   /** Takes the entry out and returns it. */
   take(id: number): T | null {
+    if (this.#size === 0) return null;
     const index = this.#indexOf(id);
     let before: T | null = null;
     let entry = this.#chains[index] ?? null;
@@ -70,7 +76,7 @@ export class IdTable<T extends Chained<T>> {
 
   #grow(): void {
     const entries = this.#chains;
-    this.#chains = new Array(entries.length * 2).fill(null);
+    this.#chains = new Array(Math.max(chainsLeast, entries.length * 2)).fill(null);
     for (const head of entries) {
       for (let entry = head; entry !== null; ) {
         const next: T | null = entry.nextInChain;

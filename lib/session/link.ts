@@ -6,35 +6,72 @@ import { FrameType, frameHeaderBytes } from '../wire/frame.js';
 import { gatheredBytesMax } from '../wire/several.js';
 import type { Deadlines } from './deadlines.js';
 import { encodeFailure, sessionClosed } from './failures.js';
+import type { Role } from './ids.js';
 import { OutgoingNames } from './names.js';
 import { ownPayload } from './payload.js';
 import type { Settings } from './settings.js';
+import type { Peer } from './types.js';
 
 const log = debuglog('paipainet');
 
-/** How a session puts frames on its channel; shared by what makes up a session, which counts here. */
-export class Link {
-  readonly channel: FrameChannel;
+/** What all sessions of a listener have in common. */
+export interface SessionSetting {
   readonly settings: Settings;
   readonly deadlines: Deadlines;
-  /** Whether new work is taken. */
-  open = true;
+  readonly role: Role;
+  /** Called once for each, when its channel has ended. */
+  onGone(session: Peer): void;
+}
+
+/**
+ * What the parts of a session share: how frames get on its channel, what is counted, and what they tell. `SessionPeer` is one
+ * itself, because a listener may have very many of them, and each further object costs.
+ */
+export class Link {
+  readonly channel: FrameChannel;
+  /** `over`: goodbye was said or heard, or the channel destroyed: frames count no more, everything has settled. */
+  phase: 'open' | 'closing' | 'over' | 'closed' = 'open';
   framesSent = 0;
   framesReceived = 0;
   bytesSent = 0;
   bytesReceived = 0;
   handlerFailures = 0;
-  readonly #names = new OutgoingNames();
+  protected readonly setting: SessionSetting;
+  #names: OutgoingNames | null = null;
   #bulkBytes = 0;
 
-  constructor(channel: FrameChannel, settings: Settings, deadlines: Deadlines) {
+  constructor(channel: FrameChannel, setting: SessionSetting) {
     this.channel = channel;
-    this.settings = settings;
-    this.deadlines = deadlines;
+    this.setting = setting;
   }
 
+  get settings(): Settings {
+    return this.setting.settings;
+  }
+
+  get deadlines(): Deadlines {
+    return this.setting.deadlines;
+  }
+
+  /** Whether new work is taken. */
+  get open(): boolean {
+    return this.phase === 'open';
+  }
+
+  /** A request or a stream is over while no new work is taken. */
+  onDone(): void {}
+
+  /** The heartbeat has heard nothing for too long. */
+  onSilent(): void {}
+
   /** @throws PaipaiError PAIPAI_ERR_FRAME_TOO_LARGE, and then nothing was sent. */
-  send(type: number, name: number, streamId: number, argument: number, payload: Uint8Array): void {
+  sendFrame(
+    type: number,
+    name: number,
+    streamId: number,
+    argument: number,
+    payload: Uint8Array,
+  ): void {
     this.channel.send(type, 0, name, streamId, argument, payload);
     this.framesSent++;
     this.bytesSent += frameHeaderBytes + payload.length;
@@ -58,7 +95,7 @@ export class Link {
   }
 
   /** Messages of one topic, all of `payloadBytes`, one behind the other in `payloads`; counted as each would be alone. */
-  sendMany(name: number, payloads: Uint8Array, payloadBytes: number): void {
+  sendMessages(name: number, payloads: Uint8Array, payloadBytes: number): void {
     const { channel } = this;
     if (payloadBytes <= gatheredBytesMax && channel.sendMany !== undefined) {
       const count = payloads.length / payloadBytes;
@@ -69,14 +106,14 @@ export class Link {
     }
     for (let at = 0; at < payloads.length; at += payloadBytes) {
       const payload = ownPayload(payloads.subarray(at, at + payloadBytes));
-      this.send(FrameType.message, name, 0, 0, payload);
+      this.sendFrame(FrameType.message, name, 0, 0, payload);
     }
   }
 
   /** ERROR, STREAM_RESET or GOODBYE. */
   sendFailure(type: number, streamId: number, thrown: unknown): void {
     const { number, payload } = encodeFailure(thrown, this.settings.frameBytesMax);
-    this.send(type, 0, streamId, number, payload);
+    this.sendFrame(type, 0, streamId, number, payload);
   }
 
   /** Stream data in the bulk lane; `onSent` as of `FrameChannel.sendBulk`. */
@@ -93,10 +130,11 @@ export class Link {
 
   /** The index of a method or topic; the first use on this connection introduces it. */
   nameIndex(what: string, name: string): number {
+    this.#names ??= new OutgoingNames();
     const known = this.#names.indexOf(name);
     if (known !== 0) return known;
     const index = this.#names.add(what, name);
-    this.send(FrameType.name, index, 0, 0, Buffer.from(name));
+    this.sendFrame(FrameType.name, index, 0, 0, Buffer.from(name));
     return index;
   }
 
@@ -153,3 +191,6 @@ export class Link {
     log('%s of the service failed: %o', what, error);
   }
 }
+
+/** A session, for the parts that hand it to others. */
+export type Session = Link & Peer;

@@ -6,6 +6,7 @@ import type { FrameChannel, FrameListener, NetworkEnv } from '../transport/frame
 import { channelOptionsOf } from './connect.js';
 import { Deadlines } from './deadlines.js';
 import { Handshake } from './handshake.js';
+import type { SessionSetting } from './link.js';
 import { SessionPeer } from './peer.js';
 import { checkHandshakesMax, checkSettings, type Settings } from './settings.js';
 import type { ListenOptions, Peer, PeerListener } from './types.js';
@@ -46,7 +47,7 @@ class Acceptor implements PeerListener {
   readonly #settings: Settings;
   readonly #handshakesMax: number;
   readonly #onPeer: ((peer: Peer) => void) | undefined;
-  readonly #deadlines: Deadlines;
+  readonly #setting: SessionSetting;
   readonly #handshakes = new Set<Handshake>();
   #closing: Promise<void> | null = null;
 
@@ -60,7 +61,12 @@ class Acceptor implements PeerListener {
     this.#settings = settings;
     this.#handshakesMax = handshakesMax;
     this.#onPeer = onPeer;
-    this.#deadlines = new Deadlines(env);
+    this.#setting = {
+      settings,
+      deadlines: new Deadlines(env),
+      role: 'listen',
+      onGone: (session) => void this.peers.delete(session),
+    };
   }
 
   get address(): string {
@@ -87,7 +93,7 @@ class Acceptor implements PeerListener {
     const handshake = new Handshake(
       channel,
       this.#settings,
-      this.#deadlines,
+      this.#setting.deadlines,
       this.#env.random,
       'listen',
       {
@@ -104,15 +110,7 @@ class Acceptor implements PeerListener {
   }
 
   #welcome(channel: FrameChannel, remoteNodeId: string): SessionPeer {
-    const onGone = (gone: SessionPeer): void => void this.peers.delete(gone);
-    const peer = new SessionPeer(
-      channel,
-      this.#settings,
-      this.#deadlines,
-      'listen',
-      remoteNodeId,
-      onGone,
-    );
+    const peer = new SessionPeer(channel, this.#setting, remoteNodeId);
     this.peers.add(peer);
     try {
       this.#onPeer?.(peer);

@@ -4,6 +4,7 @@ import type { FrameView } from '../transport/frame-channel.js';
 import { nameBytesMax } from '../wire/frame.js';
 import { decodeText } from '../wire/text.js';
 import { protocolError } from './failures.js';
+import type { FastService, MessageBatch, RequestBatch } from './types.js';
 
 const namesMax = 0xffff;
 
@@ -34,30 +35,71 @@ export class OutgoingNames {
   }
 }
 
-/** Names by the index under which the peer introduced them. */
-export class IncomingNames {
-  readonly #names: (string | undefined)[] = [];
+export type FastHandler = ((batch: RequestBatch) => void) | ((batch: MessageBatch) => void);
 
-  /** Takes a NAME frame. @throws PaipaiError PAIPAI_ERR_PROTOCOL */
-  introduce(frame: FrameView): void {
-    const index = frame.name;
-    const byteCount = frame.end - frame.start;
-    if (index === 0) throw protocolError('a name was introduced under index 0');
-    if (this.#names[index] !== undefined) {
-      throw protocolError(`name ${index} was introduced twice`);
-    }
-    if (byteCount < 1 || byteCount > nameBytesMax) {
-      throw protocolError(`a name has ${byteCount} bytes instead of 1 to ${nameBytesMax}`);
-    }
-    const name = decodeText(frame.bytes, frame.start, frame.end);
-    if (name === undefined) throw protocolError('a name is not UTF-8');
-    this.#names[index] = name;
+/** What the peer calls by this name; a handler is null where the fast surface has none. */
+export interface IncomingName {
+  readonly text: string;
+  readonly method: FastHandler | null;
+  readonly topic: FastHandler | null;
+}
+
+/** So many names are kept for good; more than that are no names of a service but somebody's payload. */
+const bookedMax = 1_024;
+
+/** The names that the peers of one service use: most use the same, so each is there once, not once a connection. */
+export class NameBook {
+  readonly #service: FastService | undefined;
+  readonly #booked = new Map<string, IncomingName>();
+
+  constructor(service: FastService | undefined) {
+    this.#service = service;
   }
 
-  /** @throws PaipaiError PAIPAI_ERR_PROTOCOL when `index` was not introduced. */
-  nameOf(index: number): string {
-    const name = this.#names[index];
-    if (name === undefined) throw protocolError(`name ${index} was never introduced`);
+  nameOf(text: string): IncomingName {
+    const booked = this.#booked.get(text);
+    if (booked !== undefined) return booked;
+    const name = {
+      text,
+      method: this.#service?.methods.get(text) ?? null,
+      topic: this.#service?.topics.get(text) ?? null,
+    };
+    if (this.#booked.size < bookedMax) this.#booked.set(text, name);
     return name;
   }
+}
+
+/** Names by the index under which the peer introduced them; 0 is none. */
+export type IncomingNames = (IncomingName | undefined)[];
+
+export const noNames: IncomingNames = [undefined];
+
+/** Up to this many are copied to a place just as long; room for more would cost each idle connection more than they do. */
+const exactMax = 16;
+
+/** `names` with that of a NAME frame. @throws PaipaiError PAIPAI_ERR_PROTOCOL */
+export function introduce(names: IncomingNames, frame: FrameView, book: NameBook): IncomingNames {
+  const index = frame.name;
+  const byteCount = frame.end - frame.start;
+  if (index === 0) throw protocolError('a name was introduced under index 0');
+  if (names[index] !== undefined) {
+    throw protocolError(`name ${index} was introduced twice`);
+  }
+  if (byteCount < 1 || byteCount > nameBytesMax) {
+    throw protocolError(`a name has ${byteCount} bytes instead of 1 to ${nameBytesMax}`);
+  }
+  const text = decodeText(frame.bytes, frame.start, frame.end);
+  if (text === undefined) throw protocolError('a name is not UTF-8');
+  const name = book.nameOf(text);
+  if (index === names.length && index <= exactMax) return names.concat(name);
+  const longer = names.length <= exactMax ? names.slice() : names;
+  longer[index] = name;
+  return longer;
+}
+
+/** @throws PaipaiError PAIPAI_ERR_PROTOCOL when `index` was not introduced. */
+export function nameAt(names: IncomingNames, index: number): IncomingName {
+  const name = names[index];
+  if (name === undefined) throw protocolError(`name ${index} was never introduced`);
+  return name;
 }

@@ -1,5 +1,5 @@
 import { checkBytes, checkInteger, invalidArgument } from '../base/check.js';
-import { deferred } from '../base/deferred.js';
+import { type Deferred, deferred } from '../base/deferred.js';
 import { toError } from '../base/errors.js';
 import type {
   ChannelPath,
@@ -12,19 +12,25 @@ import { checkPayloadBytes, queueBytesHigh, queueBytesLow } from '../transport/l
 import { decodeError } from '../wire/error-payload.js';
 import { FrameType, frameHeaderBytes, pingBytesMax } from '../wire/frame.js';
 import { Calls, cancelNumbers } from './calls.js';
-import { Alarm, type Deadlines } from './deadlines.js';
+import { Alarm } from './deadlines.js';
 import { peerClosed, protocolError } from './failures.js';
-import { FastServing } from './fast-serving.js';
-import { Heartbeat, type HeartbeatSettings } from './heartbeat.js';
-import { IdSequence, type Role } from './ids.js';
+import { areForNames, FastServing, isForNames } from './fast-serving.js';
+import { Heartbeat } from './heartbeat.js';
+import { IdSequence } from './ids.js';
 import { lingerMs } from './linger.js';
-import { Link } from './link.js';
-import { IncomingNames } from './names.js';
+import { Link, type SessionSetting } from './link.js';
+import { type IncomingNames, introduce, nameAt, noNames } from './names.js';
 import { keepPayload, noBytes, ownPayload, viewPayload } from './payload.js';
 import { Serving } from './serving.js';
-import type { Settings } from './settings.js';
 import { Streams } from './streams.js';
-import type { OnAnswer, Peer, PeerStats, PeerStream, RequestOptions } from './types.js';
+import type {
+  FastService,
+  OnAnswer,
+  Peer,
+  PeerStats,
+  PeerStream,
+  RequestOptions,
+} from './types.js';
 
 const graceMsDefault = 1_000;
 /** In one call of `sendMany`. */
@@ -46,85 +52,112 @@ function holdSettlers(
   settlers.reject = reject;
 }
 
+/** What a session needs for its end only, or for whoever awaits that. */
+class Ending {
+  readonly closed: Deferred<Error | null> = deferred();
+  /** First ends the grace of `close`, then the wait for the channel. */
+  readonly alarm: Alarm;
+  reason: Error | null = null;
+  graceMs = 0;
+
+  constructor(onGraceOver: () => void) {
+    this.alarm = new Alarm(onGraceOver);
+  }
+}
+
+interface DrainWaiter {
+  resolve(): void;
+  reject(error: Error): void;
+}
+
 /**
  * One session, from the end of its handshake on. It hands each frame to the part it concerns: `Calls` (requests we make),
  * `Serving` (requests we answer), `Streams`. What breaks a rule is thrown by those parts and ends the session here.
+ * A listener may hold ten thousands that say nothing, so each part is made when it is first needed.
  */
-export class SessionPeer implements Peer, FrameReceiver {
+export class SessionPeer extends Link implements Peer, FrameReceiver {
   readonly remoteNodeId: string;
-  readonly closed: Promise<Error | null>;
-  readonly #channel: FrameChannel;
-  readonly #link: Link;
-  readonly #names = new IncomingNames();
-  readonly #calls: Calls;
-  readonly #serving: Serving;
-  readonly #streams: Streams;
-  readonly #fast: FastServing | null;
-  readonly #onGone: (peer: SessionPeer) => void;
-  readonly #resolveClosed: (reason: Error | null) => void;
-  #state: 'open' | 'closing' | 'closed' = 'open';
-  /** Goodbye was said or heard, or the channel destroyed: frames count no more, everything has settled. */
-  #isOver = false;
-  #reason: Error | null = null;
-  /** First ends the grace of `close`, then the wait for the channel. */
-  readonly #alarm: Alarm = new Alarm(() => this.#end(null));
-  #graceMs = 0;
+  holder: unknown;
+  #names: IncomingNames = noNames;
+  #madeOwnIds: IdSequence | null = null;
+  #madePeerIds: IdSequence | null = null;
+  #madeCalls: Calls | null = null;
+  #madeServing: Serving | null = null;
+  #madeStreams: Streams | null = null;
+  #madeFast: FastServing | null = null;
+  #madeEnding: Ending | null = null;
   readonly #heartbeat: Heartbeat | null;
-  #aboveHighMark = false;
-  #drainWaiters: { resolve(): void; reject(error: Error): void }[] = [];
+  /** Who waits for the queue to drain; null while it has not been above its high mark. */
+  #drainWaiters: DrainWaiter[] | null = null;
 
-  /** @param onGone called once, when the channel has ended */
-  constructor(
-    channel: FrameChannel,
-    settings: Settings,
-    deadlines: Deadlines,
-    role: Role,
-    remoteNodeId: string,
-    onGone: (peer: SessionPeer) => void,
-  ) {
-    const { promise, resolve } = deferred<Error | null>();
-    this.closed = promise;
-    this.#resolveClosed = resolve;
+  constructor(channel: FrameChannel, setting: SessionSetting, remoteNodeId: string) {
+    super(channel, setting);
     this.remoteNodeId = remoteNodeId;
-    this.#channel = channel;
-    this.#onGone = onGone;
-    const link = new Link(channel, settings, deadlines);
-    const ownIds = new IdSequence(role);
-    const peerIds = new IdSequence(role === 'connect' ? 'listen' : 'connect');
-    const onDone = (): void => this.#endWhenIdle();
-    this.#link = link;
-    this.#calls = new Calls(link, ownIds, onDone);
-    this.#serving = new Serving(link, this, peerIds, onDone);
-    this.#streams = new Streams(link, this, ownIds, peerIds, onDone);
-    const { heartbeat, service } = settings;
-    this.#fast =
-      service.fast === undefined
-        ? null
-        : new FastServing(link, this.#serving, service.fast, this.#names, this, () =>
-            this.#flushFast(),
-          );
-    this.#heartbeat =
-      heartbeat === null ? null : new Heartbeat(link, heartbeat, () => this.#onSilent(heartbeat));
+    const { heartbeat } = setting.settings;
+    this.#heartbeat = heartbeat === null ? null : new Heartbeat(this, heartbeat);
+  }
+
+  get #ownIds(): IdSequence {
+    this.#madeOwnIds ??= new IdSequence(this.setting.role);
+    return this.#madeOwnIds;
+  }
+
+  get #peerIds(): IdSequence {
+    this.#madePeerIds ??= new IdSequence(this.setting.role === 'connect' ? 'listen' : 'connect');
+    return this.#madePeerIds;
+  }
+
+  get #calls(): Calls {
+    this.#madeCalls ??= new Calls(this, this.#ownIds);
+    return this.#madeCalls;
+  }
+
+  get #serving(): Serving {
+    this.#madeServing ??= new Serving(this, this.#peerIds);
+    return this.#madeServing;
+  }
+
+  get #streams(): Streams {
+    this.#madeStreams ??= new Streams(this, this.#ownIds, this.#peerIds);
+    return this.#madeStreams;
+  }
+
+  #fast(service: FastService): FastServing {
+    this.#madeFast ??= new FastServing(this, this.#serving, service, () => this.#flushFast());
+    return this.#madeFast;
+  }
+
+  get #ending(): Ending {
+    this.#madeEnding ??= new Ending(() => this.#end(null));
+    return this.#madeEnding;
   }
 
   get engine(): EngineName | 'memory' {
-    return this.#channel.engine;
+    return this.channel.engine;
   }
 
   get path(): ChannelPath {
-    return this.#channel.path;
+    return this.channel.path;
   }
 
   get remoteAddress(): string {
-    return this.#channel.remoteAddress;
+    return this.channel.remoteAddress;
   }
 
   get queuedBytes(): number {
-    return this.#channel.queuedBytes;
+    return this.channel.queuedBytes;
   }
 
   get state(): 'open' | 'closing' | 'closed' {
-    return this.#state;
+    return this.phase === 'over' ? 'closing' : this.phase;
+  }
+
+  get closed(): Promise<Error | null> {
+    return this.#ending.closed.promise;
+  }
+
+  get #isOver(): boolean {
+    return this.phase === 'over' || this.phase === 'closed';
   }
 
   request(method: string, payload?: Uint8Array, options?: RequestOptions): Promise<Uint8Array> {
@@ -144,44 +177,43 @@ export class SessionPeer implements Peer, FrameReceiver {
   }
 
   send(topic: string, payload: Uint8Array = noBytes): boolean {
-    const link = this.#link;
-    if (!link.open) link.checkOpen(`message '${topic}'`);
+    if (!this.open) this.checkOpen(`message '${topic}'`);
     const bytes = checkBytes('payload', payload);
-    link.checkRoom('message', topic, bytes.length);
-    const nameIndex = link.nameIndex('topic', topic);
-    link.send(FrameType.message, nameIndex, 0, 0, ownPayload(bytes));
+    this.checkRoom('message', topic, bytes.length);
+    const nameIndex = this.nameIndex('topic', topic);
+    this.sendFrame(FrameType.message, nameIndex, 0, 0, ownPayload(bytes));
     return this.#isBelowHighMark();
   }
 
   sendMany(topic: string, payloads: Uint8Array, payloadBytes: number): boolean {
-    const link = this.#link;
-    link.checkOpen(`messages '${topic}'`);
+    if (!this.open) this.checkOpen(`messages '${topic}'`);
     const bytes = checkBytes('payloads', payloads);
     checkInteger('payloadBytes', payloadBytes, 1, sendManyBytesMax);
     if (bytes.length > sendManyBytesMax || bytes.length % payloadBytes !== 0) {
       const expected = `a multiple of payloadBytes, at most ${sendManyBytesMax} bytes`;
       throw invalidArgument('payloads', expected, bytes.length);
     }
-    checkPayloadBytes(payloadBytes, link.settings.frameBytesMax);
+    checkPayloadBytes(payloadBytes, this.settings.frameBytesMax);
     const count = bytes.length / payloadBytes;
-    link.checkRoom('message', topic, bytes.length + (count - 1) * frameHeaderBytes);
-    if (count > 0) link.sendMany(link.nameIndex('topic', topic), bytes, payloadBytes);
+    this.checkRoom('message', topic, bytes.length + (count - 1) * frameHeaderBytes);
+    if (count > 0) this.sendMessages(this.nameIndex('topic', topic), bytes, payloadBytes);
     return this.#isBelowHighMark();
   }
 
   #isBelowHighMark(): boolean {
-    if (this.#channel.queuedBytes <= queueBytesHigh) return true;
-    this.#aboveHighMark = true;
+    if (this.channel.queuedBytes <= queueBytesHigh) return true;
+    this.#drainWaiters ??= [];
     return false;
   }
 
   async drained(): Promise<void> {
-    const { queuedBytes } = this.#channel;
-    if (this.#isOver) throw peerClosed(this.remoteAddress, 'drained', this.#reason);
+    const { queuedBytes } = this.channel;
+    if (this.#isOver) throw peerClosed(this.remoteAddress, 'drained', this.#ending.reason);
     // Between the marks the channel calls only if it was above the high one before.
     if (queuedBytes <= queueBytesLow) return;
-    if (queuedBytes <= queueBytesHigh && !this.#aboveHighMark) return;
+    if (queuedBytes <= queueBytesHigh && this.#drainWaiters === null) return;
     return new Promise((resolve, reject) => {
+      this.#drainWaiters ??= [];
       this.#drainWaiters.push({ resolve, reject });
     });
   }
@@ -191,29 +223,29 @@ export class SessionPeer implements Peer, FrameReceiver {
   }
 
   stats(): PeerStats {
-    const { framesSent, framesReceived, bytesSent, bytesReceived, handlerFailures } = this.#link;
+    const { framesSent, framesReceived, bytesSent, bytesReceived, handlerFailures } = this;
     return {
       framesSent,
       framesReceived,
       bytesSent,
       bytesReceived,
-      requestsInFlight: this.#calls.count + this.#serving.count,
-      streamsOpen: this.#streams.count,
+      requestsInFlight: (this.#madeCalls?.count ?? 0) + (this.#madeServing?.count ?? 0),
+      streamsOpen: this.#madeStreams?.count ?? 0,
       handlerFailures,
     };
   }
 
   async close(graceMs: number = graceMsDefault): Promise<void> {
     checkInteger('graceMs', graceMs, 0, 0x7fff_ffff);
-    if (this.#state === 'open') {
-      this.#state = 'closing';
-      this.#link.open = false;
-      this.#graceMs = graceMs;
-      this.#endWhenIdle();
+    const ending = this.#ending;
+    if (this.open) {
+      this.phase = 'closing';
+      ending.graceMs = graceMs;
+      this.onDone();
       if (!this.#isOver && graceMs === 0) this.#end(null);
-      else if (!this.#isOver) this.#link.deadlines.set(this.#alarm, graceMs);
+      else if (!this.#isOver) this.deadlines.set(ending.alarm, graceMs);
     }
-    await this.closed;
+    await ending.closed.promise;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -221,44 +253,42 @@ export class SessionPeer implements Peer, FrameReceiver {
   }
 
   destroy(error?: Error): void {
-    if (this.#state === 'closed') return;
-    if (!this.#isOver) this.#reason = error ?? null;
+    if (this.phase === 'closed') return;
+    if (!this.#isOver) this.#ending.reason = error ?? null;
     this.#settle();
-    this.#state = 'closed';
-    this.#channel.destroy(error);
+    this.phase = 'closed';
+    this.channel.destroy(error);
   }
 
   ref(): void {
-    this.#channel.ref();
+    this.channel.ref();
   }
 
   unref(): void {
-    this.#channel.unref();
+    this.channel.unref();
   }
 
   onFrame(frame: FrameView): void {
     if (this.#isOver) return;
-    this.#link.framesReceived++;
-    this.#link.bytesReceived += frameHeaderBytes + frame.end - frame.start;
+    this.framesReceived++;
+    this.bytesReceived += frameHeaderBytes + frame.end - frame.start;
     try {
-      const fast = this.#fast;
-      if (fast !== null) {
-        if (fast.take(frame)) return;
-        fast.flush();
-        // What a handler did may have ended all this.
-        if (this.#isOver) return;
-      }
-      this.#dispatch(frame);
+      const { fast } = this.settings.service;
+      if (fast === undefined || !this.#takeFast(frame, fast)) this.#dispatch(frame);
     } catch (error) {
       this.#end(toError(error));
     }
   }
 
   onSeveral(frame: FrameView): boolean {
-    const fast = this.#fast;
-    if (this.#isOver || fast === null) return this.#isOver;
+    const { fast } = this.settings.service;
+    if (this.#isOver || fast === undefined || !areForNames(frame)) return this.#isOver;
     try {
-      return fast.takeSeveral(frame);
+      const name = nameAt(this.#names, frame.name);
+      const handler = frame.type === FrameType.requests ? name.method : name.topic;
+      if (handler === null) return false;
+      this.#fast(fast).takeSeveral(frame, name, handler);
+      return true;
     } catch (error) {
       this.#end(toError(error));
       return true;
@@ -275,31 +305,61 @@ export class SessionPeer implements Peer, FrameReceiver {
   }
 
   onDrain(): void {
-    this.#aboveHighMark = false;
-    for (const waiter of this.#drainWaiters.splice(0)) waiter.resolve();
+    const waiters = this.#drainWaiters;
+    this.#drainWaiters = null;
+    for (const waiter of waiters ?? []) waiter.resolve();
   }
 
   onClose(error: Error | null): void {
     this.#flushFast();
+    const ending = this.#ending;
     if (!this.#isOver) {
-      this.#reason = error ?? peerClosed(this.remoteAddress, 'no goodbye was said', null);
+      ending.reason = error ?? peerClosed(this.remoteAddress, 'no goodbye was said', null);
       this.#settle();
     }
-    this.#state = 'closed';
-    this.#link.deadlines.clear(this.#alarm);
-    this.#resolveClosed(this.#reason);
+    this.phase = 'closed';
+    this.deadlines.clear(ending.alarm);
+    ending.closed.resolve(ending.reason);
     try {
-      this.#link.settings.service.onClose?.(this, this.#reason);
+      this.settings.service.onClose?.(this, ending.reason);
     } catch (thrown) {
-      this.#link.noteHandlerFailure('onClose', thrown);
+      this.noteHandlerFailure('onClose', thrown);
     }
-    this.#onGone(this);
+    this.setting.onGone(this);
+  }
+
+  override onDone(): void {
+    if (this.#isOver || this.open) return;
+    const { requestsInFlight, streamsOpen } = this.stats();
+    if (requestsInFlight + streamsOpen === 0) this.#end(null);
+  }
+
+  override onSilent(): void {
+    // Without settings there is no heartbeat.
+    const timeoutMs = this.settings.heartbeat?.timeoutMs;
+    const tried = `nothing came within the ${timeoutMs} ms of the heartbeat`;
+    this.destroy(peerClosed(this.remoteAddress, tried, null));
+  }
+
+  /** Whether `frame` was for a handler of the fast surface; if not, what came for one before it has been told. */
+  #takeFast(frame: FrameView, service: FastService): boolean {
+    if (isForNames(frame)) {
+      const name = nameAt(this.#names, frame.name);
+      const handler = frame.type === FrameType.request ? name.method : name.topic;
+      if (handler !== null) {
+        this.#fast(service).take(frame, name, handler);
+        return true;
+      }
+    }
+    this.#madeFast?.flush();
+    // What a handler did may have ended all this.
+    return this.#isOver;
   }
 
   #flushFast(): void {
     if (this.#isOver) return;
     try {
-      this.#fast?.flush();
+      this.#madeFast?.flush();
     } catch (error) {
       this.#end(toError(error));
     }
@@ -309,7 +369,7 @@ export class SessionPeer implements Peer, FrameReceiver {
     if (frame.flags !== 0) throw protocolError(`a frame with flags ${frame.flags}`);
     switch (frame.type) {
       case FrameType.request:
-        return this.#serving.onRequest(frame, this.#names.nameOf(frame.name));
+        return this.#serving.onRequest(frame, nameAt(this.#names, frame.name).text);
       case FrameType.response:
         return this.#calls.onResponse(frame);
       case FrameType.error:
@@ -317,7 +377,7 @@ export class SessionPeer implements Peer, FrameReceiver {
       case FrameType.cancel:
         return this.#onCancel(frame);
       case FrameType.streamOpen:
-        return this.#streams.onOpen(frame, this.#names.nameOf(frame.name));
+        return this.#streams.onOpen(frame, nameAt(this.#names, frame.name).text);
       case FrameType.streamData:
         return this.#streams.onData(frame);
       case FrameType.streamEnd:
@@ -332,7 +392,8 @@ export class SessionPeer implements Peer, FrameReceiver {
     }
     switch (frame.type) {
       case FrameType.name:
-        return this.#names.introduce(frame);
+        this.#names = introduce(this.#names, frame, this.settings.names);
+        return;
       case FrameType.message:
         return this.#onMessage(frame);
       case FrameType.ping:
@@ -344,9 +405,9 @@ export class SessionPeer implements Peer, FrameReceiver {
         return this.#onGoodbye(frame);
       case FrameType.switch:
         // The engine has judged it: nothing comes by the socket from here on.
-        if (this.#channel.path !== 'shm') throw protocolError('a switch without shared memory');
-        this.#link.framesReceived--;
-        this.#link.bytesReceived -= frameHeaderBytes;
+        if (this.channel.path !== 'shm') throw protocolError('a switch without shared memory');
+        this.framesReceived--;
+        this.bytesReceived -= frameHeaderBytes;
         return;
       default:
         throw protocolError(`a frame of type ${frame.type} in the session`);
@@ -363,23 +424,23 @@ export class SessionPeer implements Peer, FrameReceiver {
   }
 
   #onMessage(frame: FrameView): void {
-    const topic = this.#names.nameOf(frame.name);
-    const { service } = this.#link.settings;
+    const topic = nameAt(this.#names, frame.name).text;
+    const { service } = this.settings;
     try {
       const result: unknown = service.onMessage?.(topic, keepPayload(frame), this);
       if (result instanceof Promise) {
-        result.catch((error: unknown) => this.#link.noteHandlerFailure('onMessage', error));
+        result.catch((error: unknown) => this.noteHandlerFailure('onMessage', error));
       }
     } catch (error) {
-      this.#link.noteHandlerFailure('onMessage', error);
+      this.noteHandlerFailure('onMessage', error);
     }
   }
 
   #onPing(frame: FrameView): void {
     const byteCount = frame.end - frame.start;
     if (byteCount > pingBytesMax) throw protocolError(`a ping of ${byteCount} bytes`);
-    this.#link.checkFlood();
-    this.#link.send(FrameType.pong, 0, 0, frame.argument, viewPayload(frame));
+    this.checkFlood();
+    this.sendFrame(FrameType.pong, 0, 0, frame.argument, viewPayload(frame));
   }
 
   #onGoodbye(frame: FrameView): void {
@@ -387,44 +448,36 @@ export class SessionPeer implements Peer, FrameReceiver {
     this.#end(error, true);
   }
 
-  #onSilent({ timeoutMs }: HeartbeatSettings): void {
-    const tried = `nothing came within the ${timeoutMs} ms of the heartbeat`;
-    this.destroy(peerClosed(this.remoteAddress, tried, null));
-  }
-
-  #endWhenIdle(): void {
-    if (this.#isOver || this.#state === 'open') return;
-    if (this.#calls.count + this.#serving.count + this.#streams.count === 0) this.#end(null);
-  }
-
   /** Says goodbye, with the number of `reason` unless the peer said its own first, and lets the channel run out. */
   #end(reason: Error | null, isAnswer = false): void {
     if (this.#isOver) return;
-    this.#reason = reason;
-    this.#state = 'closing';
-    const link = this.#link;
-    if (reason === null || isAnswer) link.send(FrameType.goodbye, 0, 0, 0, noBytes);
-    else link.sendFailure(FrameType.goodbye, 0, reason);
+    const ending = this.#ending;
+    ending.reason = reason;
+    this.phase = 'closing';
+    if (reason === null || isAnswer) this.sendFrame(FrameType.goodbye, 0, 0, 0, noBytes);
+    else this.sendFailure(FrameType.goodbye, 0, reason);
     this.#settle();
-    this.#channel.close();
+    this.channel.close();
     // A peer that neither reads nor ends must not keep the connection.
-    link.deadlines.clear(this.#alarm);
-    this.#alarm.onDeadline = () => this.#channel.destroy();
-    link.deadlines.set(this.#alarm, Math.max(lingerMs, this.#graceMs));
+    const { alarm, graceMs } = ending;
+    this.deadlines.clear(alarm);
+    alarm.onDeadline = () => this.channel.destroy();
+    this.deadlines.set(alarm, Math.max(lingerMs, graceMs));
   }
 
   /** Everything in flight ends, once. */
   #settle(): void {
     if (this.#isOver) return;
-    this.#isOver = true;
-    this.#link.open = false;
+    this.phase = 'over';
     this.#heartbeat?.stop();
-    this.#fast?.stop();
-    const cause = this.#reason;
-    this.#calls.failAll(cause);
-    this.#serving.abandonAll(cause);
-    this.#streams.failAll(cause);
-    for (const waiter of this.#drainWaiters.splice(0)) {
+    this.#madeFast?.stop();
+    const cause = this.#ending.reason;
+    this.#madeCalls?.failAll(cause);
+    this.#madeServing?.abandonAll(cause);
+    this.#madeStreams?.failAll(cause);
+    const waiters = this.#drainWaiters;
+    this.#drainWaiters = null;
+    for (const waiter of waiters ?? []) {
       waiter.reject(peerClosed(this.remoteAddress, 'drained', cause));
     }
   }

@@ -8,7 +8,7 @@ import { Expiring } from './deadlines.js';
 import { deadlinePassed, peerClosed, protocolError, sessionClosed } from './failures.js';
 import { type Chained, IdTable } from './id-table.js';
 import type { IdSequence } from './ids.js';
-import type { Link } from './link.js';
+import type { Link, Session } from './link.js';
 import { keepPayload, noBytes, ownPayload } from './payload.js';
 import type { DeferredAnswer, IncomingRequest, Peer } from './types.js';
 
@@ -81,21 +81,16 @@ class ServedRequest extends Expiring implements IncomingRequest, Chained<ServedR
 
 /** The requests the peer makes. */
 export class Serving {
-  readonly #link: Link;
-  readonly #peer: Peer;
+  readonly #link: Session;
   readonly #ids: IdSequence;
-  readonly #onDone: () => void;
   /** Those whose handler has returned a promise. */
   readonly #inFlight = new IdTable<ServedRequest>();
   /** Of their payloads. */
   #payloadBytes = 0;
 
-  /** @param onDone called after each request that is over while no new work is taken */
-  constructor(link: Link, peer: Peer, ids: IdSequence, onDone: () => void) {
+  constructor(link: Session, ids: IdSequence) {
     this.#link = link;
-    this.#peer = peer;
     this.#ids = ids;
-    this.#onDone = onDone;
   }
 
   get count(): number {
@@ -111,7 +106,7 @@ export class Serving {
   // `BatchAnswers`.
 
   reply(id: number, bytes: Uint8Array): void {
-    this.#link.send(FrameType.response, 0, id, 0, ownPayload(checkBytes('bytes', bytes)));
+    this.#link.sendFrame(FrameType.response, 0, id, 0, ownPayload(checkBytes('bytes', bytes)));
   }
 
   replyRange(id: number, bytes: Uint8Array, start: number, end: number): void {
@@ -123,7 +118,7 @@ export class Serving {
   }
 
   defer(id: number, method: string, deadlineMs: number): DeferredAnswer {
-    const request = new ServedRequest(this.#link, this.#peer, id, method, noBytes, deadlineMs);
+    const request = new ServedRequest(this.#link, this.#link, id, method, noBytes, deadlineMs);
     const { promise, resolve, reject } = deferred<Uint8Array>();
     const refusal = this.countRefusal(method);
     if (refusal === null) {
@@ -154,7 +149,7 @@ export class Serving {
     }
     const deadlineMs = frame.argument === 0 ? Infinity : frame.argument;
     this.#serve(
-      new ServedRequest(this.#link, this.#peer, id, method, keepPayload(frame), deadlineMs),
+      new ServedRequest(this.#link, this.#link, id, method, keepPayload(frame), deadlineMs),
     );
   }
 
@@ -247,11 +242,11 @@ export class Serving {
     }
     this.#inFlight.take(request.id);
     this.#payloadBytes -= payloadBytes;
-    if (!this.#link.open) this.#onDone();
+    if (!this.#link.open) this.#link.onDone();
   }
 
   #answer(request: ServedRequest, payload: Uint8Array): void {
-    if (!request.isAbandoned) this.#link.send(FrameType.response, 0, request.id, 0, payload);
+    if (!request.isAbandoned) this.#link.sendFrame(FrameType.response, 0, request.id, 0, payload);
     request.finish();
   }
 

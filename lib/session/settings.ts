@@ -2,6 +2,7 @@ import { checkDuration, checkInteger, checkString, invalidArgument } from '../ba
 import { frameBytesMaxOf } from '../transport/limits.js';
 import { encodeText } from '../wire/text.js';
 import type { HeartbeatSettings } from './heartbeat.js';
+import { NameBook } from './names.js';
 import type { HeartbeatOptions, ListenOptions, PeerService, SessionOptions } from './types.js';
 
 const kibi = 1024;
@@ -16,6 +17,7 @@ export interface Settings {
   readonly nodeId: string;
   readonly secret: Uint8Array | null;
   readonly service: PeerService;
+  readonly names: NameBook;
   readonly deadlineMs: number;
   readonly handshakeTimeoutMs: number;
   readonly inFlightBytesMax: number;
@@ -35,11 +37,13 @@ export function checkSettings(options: SessionOptions): Settings {
   if (typeof options !== 'object' || options === null) {
     throw invalidArgument('options', 'an object with a nodeId', options);
   }
+  const service = checkService(options.service);
   return {
     netName: checkString('netName', options.netName ?? 'default', 255),
     nodeId: checkString('nodeId', options.nodeId, 255),
     secret: secretBytesOf(options.secret),
-    service: checkService(options.service),
+    service,
+    names: new NameBook(service.fast),
     deadlineMs: checkDuration('deadlineMs', options.deadlineMs ?? 30_000, true),
     handshakeTimeoutMs: checkDuration('handshakeTimeoutMs', options.handshakeTimeoutMs ?? 5_000),
     inFlightBytesMax: checkInteger(

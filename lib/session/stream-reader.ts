@@ -79,7 +79,7 @@ export class StreamReader implements Grantee {
     this.#openBytes += byteCount;
     if (this.#sink !== null) this.#grantedToSink += byteCount;
     for (let rest = byteCount; rest > 0; rest -= grantBytesMax) {
-      this.#link.send(FrameType.credit, 0, this.#id, Math.min(rest, grantBytesMax), noBytes);
+      this.#link.sendFrame(FrameType.credit, 0, this.#id, Math.min(rest, grantBytesMax), noBytes);
     }
   }
 

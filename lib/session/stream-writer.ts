@@ -129,7 +129,13 @@ export class StreamWriter {
     if (this.#trailer === null || this.#hasEnded || this.#failure !== null) return;
     if (this.#waiting.length > 0 || this.#underWayBytes > 0) return;
     this.#hasEnded = true;
-    this.#link.send(FrameType.streamEnd, 0, this.#id, endArgument(this.#sentBytes), this.#trailer);
+    this.#link.sendFrame(
+      FrameType.streamEnd,
+      0,
+      this.#id,
+      endArgument(this.#sentBytes),
+      this.#trailer,
+    );
     this.#onEnded();
   }
 }

@@ -7,20 +7,18 @@ import { deadlineArgument } from './calls.js';
 import { CreditBudget } from './credit.js';
 import { aborted, asPaipaiError, peerClosed, protocolError, sessionClosed } from './failures.js';
 import type { IdSequence } from './ids.js';
-import type { Link } from './link.js';
+import type { Session } from './link.js';
 import { keepPayload, noBytes, viewPayload } from './payload.js';
 import { checkMetadata, SessionStream, type StreamKeeper } from './stream.js';
-import type { Peer, PeerStream, RequestOptions } from './types.js';
+import type { PeerStream, RequestOptions } from './types.js';
 
 const creditBytesMax = 0x7fff_ffff;
 
 /** The streams of one connection, whoever opened them. */
 export class Streams implements StreamKeeper {
-  readonly #link: Link;
-  readonly #peer: Peer;
+  readonly #link: Session;
   readonly #ownIds: IdSequence;
   readonly #peerIds: IdSequence;
-  readonly #onDone: () => void;
   readonly #budget: CreditBudget;
   readonly #streams = new Map<number, SessionStream>();
   /** Those of the peer whose `onStream` has not settled; one that is over still counts then. */
@@ -28,13 +26,10 @@ export class Streams implements StreamKeeper {
   #ownCount = 0;
   #peerCount = 0;
 
-  /** @param onDone called after each stream that is over while no new work is taken */
-  constructor(link: Link, peer: Peer, ownIds: IdSequence, peerIds: IdSequence, onDone: () => void) {
+  constructor(link: Session, ownIds: IdSequence, peerIds: IdSequence) {
     this.#link = link;
-    this.#peer = peer;
     this.#ownIds = ownIds;
     this.#peerIds = peerIds;
-    this.#onDone = onDone;
     // Each side may open `streamsMax`.
     this.#budget = new CreditBudget(link.settings.inFlightBytesMax, 2 * link.settings.streamsMax);
   }
@@ -59,7 +54,7 @@ export class Streams implements StreamKeeper {
     if (this.#ownCount >= link.settings.streamsMax) throw this.#overloaded(method);
     const id = this.#ownIds.next;
     const nameIndex = link.nameIndex('method', method);
-    link.send(FrameType.streamOpen, nameIndex, id, deadlineArgument(deadlineMs), bytes);
+    link.sendFrame(FrameType.streamOpen, nameIndex, id, deadlineArgument(deadlineMs), bytes);
     this.#ownIds.accept(id);
     this.#ownCount++;
     const stream = this.#add(id, method, bytes, deadlineMs);
@@ -122,7 +117,7 @@ export class Streams implements StreamKeeper {
     this.#streams.delete(stream.id);
     if (!this.#peerIds.hasUsed(stream.id)) this.#ownCount--;
     else if (!this.#served.has(stream)) this.#peerCount--;
-    if (!this.#link.open) this.#onDone();
+    if (!this.#link.open) this.#link.onDone();
   }
 
   sendReset(stream: SessionStream, error: PaipaiError): void {
@@ -134,7 +129,7 @@ export class Streams implements StreamKeeper {
       this.#link,
       this,
       this.#budget,
-      this.#peer,
+      this.#link,
       id,
       method,
       metadata,

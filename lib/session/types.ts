@@ -95,6 +95,8 @@ export interface Peer extends AsyncDisposable {
   /** Bytes of all kinds, stream data too, that the system has not taken yet. */
   readonly queuedBytes: number;
   readonly state: 'open' | 'closing' | 'closed';
+  /** What those above make of this session; it is theirs alone, and undefined before they set it. */
+  holder: unknown;
   /** Settles when the session is over: null after an orderly close, else the reason. It never rejects. */
   readonly closed: Promise<Error | null>;
 

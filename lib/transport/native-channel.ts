@@ -14,48 +14,78 @@ import { NativeSharedMemory } from './native-shared-memory.js';
 
 const noBytes = new Uint8Array(0);
 
-export interface NativeChannelOptions {
-  /** What its socket is. */
+/** What all channels of a listener have in common. */
+export interface NativeChannelSetting {
+  readonly core: NativeCore;
+  /** What their sockets are. */
   readonly socket: 'tcp' | 'unix';
-  readonly remoteAddress: string;
   readonly frameBytesMax: number;
   readonly path: PathChoice;
 }
 
+/** Who waits for bytes by reference to be with the system, by token. */
+class Sending {
+  readonly #waiting = new Map<number, OnBulkSent | null>();
+  #nextToken = 1;
+
+  add(onSent: OnBulkSent | null): number {
+    const token = this.#nextToken;
+    this.#nextToken = (token % 0x3fff_ffff) + 1;
+    this.#waiting.set(token, onSent);
+    return token;
+  }
+
+  take(token: number): OnBulkSent | null | undefined {
+    const onSent = this.#waiting.get(token);
+    this.#waiting.delete(token);
+    return onSent;
+  }
+
+  takeAll(): (OnBulkSent | null)[] {
+    const all = [...this.#waiting.values()];
+    this.#waiting.clear();
+    return all;
+  }
+}
+
 /** Frames over a connection of the addon, which cuts, checks, gathers and lands them; here is only who wants to know. */
 export class NativeChannel implements FrameChannel, ConnectionEvents {
-  readonly engine = 'native';
   readonly remoteAddress: string;
-  readonly sharedMemory: NativeSharedMemory | null;
-
-  readonly #core: NativeCore;
+  path: ChannelPath;
+  readonly #setting: NativeChannelSetting;
   readonly #connection: number;
-  readonly #socket: 'tcp' | 'unix';
-  readonly #frameBytesMax: number;
   #receiver: FrameReceiver | null = null;
   #state: 'open' | 'closing' | 'closed' = 'open';
-  #nextToken = 1;
-  /** Who waits for bytes by reference to be with the system, by token; made when first needed. */
-  #sending: Map<number, OnBulkSent | null> | null = null;
+  /** Made when first needed. */
+  #sending: Sending | null = null;
   #outboxTurn = 0;
   #outboxBytes = 0;
   /** What the addon said of its queue, and the turn of the outbox for which that stands; -1 is none. */
   #queuedBytes = 0;
   #queuedTurn = -1;
-  #hasReceived = false;
 
-  constructor(core: NativeCore, connection: number, options: NativeChannelOptions) {
-    this.#core = core;
+  constructor(setting: NativeChannelSetting, connection: number, remoteAddress: string) {
+    this.#setting = setting;
     this.#connection = connection;
-    this.#socket = options.socket;
-    const hostId = options.path === 'auto' ? hostIdOf() : null;
-    this.sharedMemory = hostId === null ? null : new NativeSharedMemory(core, connection, hostId);
-    this.remoteAddress = options.remoteAddress;
-    this.#frameBytesMax = options.frameBytesMax;
+    this.path = setting.socket;
+    this.remoteAddress = remoteAddress;
   }
 
-  get path(): ChannelPath {
-    return this.sharedMemory?.isUsed ? 'shm' : this.#socket;
+  get engine(): 'native' {
+    return 'native';
+  }
+
+  get sharedMemory(): NativeSharedMemory | null {
+    const { core, path } = this.#setting;
+    const hostId = path === 'auto' ? hostIdOf() : null;
+    if (hostId === null) return null;
+    return new NativeSharedMemory(core, this.#connection, hostId, () => {
+      this.path = 'shm';
+    });
+  }
+
+  get #core(): NativeCore {
+    return this.#setting.core;
   }
 
   get queuedBytes(): number {
@@ -71,10 +101,9 @@ export class NativeChannel implements FrameChannel, ConnectionEvents {
   }
 
   set receiver(receiver: FrameReceiver | null) {
+    const isFirst = this.#receiver === null && receiver !== null;
     this.#receiver = receiver;
-    if (receiver === null || this.#hasReceived || this.#state === 'closed') return;
-    this.#hasReceived = true;
-    this.#core.resume(this.#connection);
+    if (isFirst && this.#state !== 'closed') this.#core.resume(this.#connection);
   }
 
   send(
@@ -88,7 +117,7 @@ export class NativeChannel implements FrameChannel, ConnectionEvents {
     end: number = bytes.length,
   ): void {
     const payloadBytes = end - start;
-    checkPayloadBytes(payloadBytes, this.#frameBytesMax);
+    checkPayloadBytes(payloadBytes, this.#setting.frameBytesMax);
     if (this.#state !== 'open') return;
     const core = this.#core;
     if (payloadBytes > copyBytesMax) {
@@ -129,7 +158,10 @@ export class NativeChannel implements FrameChannel, ConnectionEvents {
 
   limitReceived(frameBytesMax: number): void {
     if (this.#state === 'closed') return;
-    this.#core.limitReceived(this.#connection, Math.min(frameBytesMax, this.#frameBytesMax));
+    this.#core.limitReceived(
+      this.#connection,
+      Math.min(frameBytesMax, this.#setting.frameBytesMax),
+    );
   }
 
   afterBatch(callback: () => void): void {
@@ -188,9 +220,7 @@ export class NativeChannel implements FrameChannel, ConnectionEvents {
   }
 
   onSent(token: number, crc32c: number): void {
-    const onSent = this.#sending?.get(token);
-    this.#sending?.delete(token);
-    onSent?.(null, crc32c);
+    this.#sending?.take(token)?.(null, crc32c);
   }
 
   onDrain(): void {
@@ -229,19 +259,12 @@ export class NativeChannel implements FrameChannel, ConnectionEvents {
   }
 
   #hold(onSent: OnBulkSent | null): number {
-    this.#sending ??= new Map();
-    const token = this.#nextToken;
-    this.#nextToken = (token % 0x3fff_ffff) + 1;
-    this.#sending.set(token, onSent);
-    return token;
+    this.#sending ??= new Sending();
+    return this.#sending.add(onSent);
   }
 
   #finish(error: Error | null): void {
-    const sending = this.#sending;
-    this.#sending = null;
-    if (sending !== null) {
-      for (const onSent of sending.values()) onSent?.(error ?? closedError(), 0);
-    }
+    for (const onSent of this.#sending?.takeAll() ?? []) onSent?.(error ?? closedError(), 0);
     this.#receiver?.onClose(error);
   }
 

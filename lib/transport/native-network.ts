@@ -168,12 +168,9 @@ class Attempt implements ConnectionEvents {
 
   onConnected(): void {
     this.#isPending = false;
-    this.#channel = new NativeChannel(this.#core, this.#connection, {
-      socket: this.#address.scheme,
-      remoteAddress: formatAddress(this.#address),
-      frameBytesMax: this.#settings.frameBytesMax,
-      path: this.#settings.path,
-    });
+    const { frameBytesMax, path } = this.#settings;
+    const setting = { core: this.#core, socket: this.#address.scheme, frameBytesMax, path };
+    this.#channel = new NativeChannel(setting, this.#connection, formatAddress(this.#address));
     this.#core.attach(this.#connection, this.#channel);
     this.#resolve(this.#channel);
   }
@@ -213,15 +210,11 @@ class NativeListener implements FrameListener {
     const { frameBytesMax, spinMicroseconds, path } = settings;
     this.#core = core;
     const text = formatAddress(asked);
+    const setting = { core, socket: asked.scheme, frameBytesMax, path };
     this.#listener = core.listen(host, port, frameBytesMax, text, {
       onAccepted: (connection) => {
         const remoteAddress = asked.scheme === 'unix' ? text : core.remoteAddress(connection);
-        const channel = new NativeChannel(core, connection, {
-          socket: asked.scheme,
-          remoteAddress,
-          frameBytesMax,
-          path,
-        });
+        const channel = new NativeChannel(setting, connection, remoteAddress);
         core.attach(connection, channel);
         setUp(core, connection, settings);
         try {

@@ -8,14 +8,15 @@ const log = debuglog('paipainet');
 /** The addon's shared memory for one connection; every failure leaves it where it was, and is logged. */
 export class NativeSharedMemory implements SharedMemory {
   readonly hostId: string;
-  isUsed = false;
   readonly #core: NativeCore;
   readonly #connection: number;
+  readonly #onMoved: () => void;
 
-  constructor(core: NativeCore, connection: number, hostId: string) {
+  constructor(core: NativeCore, connection: number, hostId: string, onMoved: () => void) {
     this.#core = core;
     this.#connection = connection;
     this.hostId = hostId;
+    this.#onMoved = onMoved;
   }
 
   open(name: string): boolean {
@@ -35,7 +36,7 @@ export class NativeSharedMemory implements SharedMemory {
   }
 
   moved(): void {
-    this.isUsed = true;
+    this.#onMoved();
   }
 }
 

@@ -9,7 +9,7 @@ import type { Codec } from './codec.js';
 import { checkListenOptions, type ListenSettings } from './options.js';
 import { TransportPeer } from './peer.js';
 import { serviceOf } from './service.js';
-import type { BroadcastResult, Listener, ListenerEvents, ListenOptions, Peer } from './types.js';
+import type { BroadcastResult, Listener, ListenerEvents, ListenOptions } from './types.js';
 
 const graceMsDefault = 1_000;
 
@@ -30,10 +30,9 @@ export class TransportListener
   implements Listener<unknown>
 {
   readonly engine: EngineName;
-  readonly peers: Set<Peer<unknown>> = new Set();
+  readonly peers: Set<TransportPeer> = new Set();
   readonly #codec: Codec;
   readonly #dropsSlowPeers: boolean;
-  readonly #bySession = new Map<SessionPeer, TransportPeer>();
   /** Set by `start`, before anybody sees this object. */
   #listener!: PeerListener;
   #closing: Promise<void> | null = null;
@@ -47,8 +46,7 @@ export class TransportListener
 
   async start(env: NetworkEnv, address: string, settings: ListenSettings): Promise<void> {
     // A session is known from the end of its handshake to its own end, and calls only in between.
-    const peerOf = (session: SessionPeer): TransportPeer =>
-      this.#bySession.get(session) as TransportPeer;
+    const peerOf = (session: SessionPeer): TransportPeer => session.holder as TransportPeer;
     const sessionOptions = {
       ...settings.session,
       service: {
@@ -73,7 +71,7 @@ export class TransportListener
     checkString('topic', topic, nameBytesMax);
     const bytes = this.#codec.encode(payload);
     const result: BroadcastResult<unknown> = { queuedCount: 0, aboveHighMark: [], skippedCount: 0 };
-    for (const peer of this.#bySession.values()) {
+    for (const peer of this.peers) {
       if (peer.state === 'open') this.#sendTo(peer, topic, bytes, result);
     }
     return result;
@@ -108,16 +106,16 @@ export class TransportListener
 
   #welcome(session: SessionPeer): void {
     const peer = new TransportPeer(this.#codec, false);
-    this.#bySession.set(session, peer);
+    session.holder = peer;
     this.peers.add(peer);
     peer.attach(session);
     this.emit('peer', peer);
   }
 
   #forget(session: SessionPeer, error: Error | null): void {
-    const peer = this.#bySession.get(session);
+    // A session of which nobody was told has none.
+    const peer = session.holder as TransportPeer | undefined;
     if (peer === undefined) return;
-    this.#bySession.delete(session);
     this.peers.delete(peer);
     peer.sessionEnded(session, error);
   }

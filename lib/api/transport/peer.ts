@@ -1,4 +1,3 @@
-import { EventEmitter } from 'node:events';
 import {
   checkDuration,
   checkInteger,
@@ -7,6 +6,7 @@ import {
   invalidArgument,
 } from '../../base/check.js';
 import { PaipaiError } from '../../base/errors.js';
+import { LateEmitter } from '../../base/late-emitter.js';
 import { peerClosed, sessionClosed } from '../../session/failures.js';
 import type { Peer as SessionPeer, PeerStats as SessionStats } from '../../session/types.js';
 import type { ChannelPath, EngineName } from '../../transport/frame-channel.js';
@@ -37,6 +37,25 @@ export interface Reconnection {
 
 const graceMsDefault = 1_000;
 
+/** What such a peer remembers from one connection to the next. */
+class Reconnecting {
+  readonly redial: Redial;
+  readonly waiting: WaitingRequests;
+  readonly failFast: boolean;
+  readonly deadlineMs: number;
+  keepsAlive = true;
+  connections = 0;
+  /** Of the sessions before this one. */
+  past: SessionStats = noStats;
+
+  constructor({ redial, waiting, failFast, deadlineMs }: Reconnection) {
+    this.redial = redial;
+    this.waiting = waiting;
+    this.failFast = failFast;
+    this.deadlineMs = deadlineMs;
+  }
+}
+
 const noStats: SessionStats = {
   framesSent: 0,
   framesReceived: 0,
@@ -51,19 +70,15 @@ const noStats: SessionStats = {
  * One peer as people know it, over the session that stands now. Payloads are `unknown` here: the codec makes bytes of them, and the
  * types of `connect` and `listen` say what they are.
  */
-export class TransportPeer extends EventEmitter<PeerEvents<unknown>> implements Peer<unknown> {
+export class TransportPeer extends LateEmitter<PeerEvents<unknown>> implements Peer<unknown> {
   readonly #codec: Codec;
   /** The session that stands, or the last one; set by `attach` before anybody sees this object. */
   #session!: SessionPeer;
   #state: PeerState = 'open';
-  #reconnection: Reconnection | null = null;
-  #keepsAlive = true;
+  #reconnection: Reconnecting | null = null;
   #isPressed = false;
   #fast: FastPeer | null = null;
-  #connections = 0;
   #messagesUnhandled = 0;
-  /** Of the sessions before this one. */
-  #past: SessionStats = noStats;
   /** Events that wait until somebody can listen; null from then on. */
   #early: (() => void)[] | null;
   #closing: Promise<void> | null = null;
@@ -154,10 +169,11 @@ export class TransportPeer extends EventEmitter<PeerEvents<unknown>> implements 
   }
 
   stats(): PeerStats {
+    const { past = noStats, connections = 1, waiting } = this.#reconnection ?? {};
     return {
-      ...sumOf(this.#past, this.#session.stats()),
-      connections: this.#connections,
-      requestsWaiting: this.#reconnection?.waiting.count ?? 0,
+      ...sumOf(past, this.#session.stats()),
+      connections,
+      requestsWaiting: waiting?.count ?? 0,
       queuedBytes: this.#session.queuedBytes,
       messagesUnhandled: this.#messagesUnhandled,
     };
@@ -197,7 +213,7 @@ export class TransportPeer extends EventEmitter<PeerEvents<unknown>> implements 
 
   /** From now on the peer makes its connections itself. */
   reconnectBy(reconnection: Reconnection): void {
-    this.#reconnection = reconnection;
+    this.#reconnection = new Reconnecting(reconnection);
   }
 
   /** A session stands; nothing has come over it yet. */
@@ -206,18 +222,25 @@ export class TransportPeer extends EventEmitter<PeerEvents<unknown>> implements 
       session.destroy();
       return;
     }
-    if (this.#connections > 0) this.#past = sumOf(this.#past, this.#session.stats());
+    const reconnection = this.#reconnection;
+    if (reconnection !== null && reconnection.connections > 0) {
+      reconnection.past = sumOf(reconnection.past, this.#session.stats());
+    }
     this.#session = session;
-    this.#connections++;
     this.#isPressed = false;
     this.#state = 'open';
-    if (!this.#keepsAlive) session.unref();
-    this.#reconnection?.redial.connected();
-    this.#reconnection?.waiting.sendAll(({ method, payload, deadlineMs, signal }) =>
+    if (reconnection !== null) this.#resume(reconnection, session);
+    this.#announce(() => this.emit('connect'));
+  }
+
+  #resume(reconnection: Reconnecting, session: SessionPeer): void {
+    reconnection.connections++;
+    if (!reconnection.keepsAlive) session.unref();
+    reconnection.redial.connected();
+    reconnection.waiting.sendAll(({ method, payload, deadlineMs, signal }) =>
       session.request(method, payload, { deadlineMs, ...(signal !== undefined && { signal }) }),
     );
-    if (this.#connections > 1) this.#holdEvents();
-    this.#announce(() => this.emit('connect'));
+    if (reconnection.connections > 1) this.#holdEvents();
   }
 
   /** Somebody can listen to events. */
@@ -355,10 +378,13 @@ export class TransportPeer extends EventEmitter<PeerEvents<unknown>> implements 
   }
 
   #setKeepsAlive(keepsAlive: boolean): this {
-    this.#keepsAlive = keepsAlive;
     if (keepsAlive) this.#session.ref();
     else this.#session.unref();
-    this.#reconnection?.redial.setKeepAlive(keepsAlive);
+    const reconnection = this.#reconnection;
+    if (reconnection !== null) {
+      reconnection.keepsAlive = keepsAlive;
+      reconnection.redial.setKeepAlive(keepsAlive);
+    }
     return this;
   }
 }

@@ -22,11 +22,14 @@ async function beating(intervalMs: number, timeoutMs: number) {
   const channel = await network.connect(listener.address);
   onTestFinished(() => channel.destroy());
   const time = new ManualTime();
-  const link = new Link(channel, checkSettings({ nodeId: 'near' }), new Deadlines(time.env()));
+  const settings = checkSettings({ nodeId: 'near', heartbeat: { intervalMs, timeoutMs } });
+  const deadlines = new Deadlines(time.env());
+  const link = new Link(channel, { settings, deadlines, role: 'connect', onGone() {} });
   let silentAtMs: number | null = null;
-  const heartbeat = new Heartbeat(link, { intervalMs, timeoutMs }, () => {
+  link.onSilent = () => {
     silentAtMs = time.nowMs;
-  });
+  };
+  const heartbeat = new Heartbeat(link, { intervalMs, timeoutMs });
   return {
     time,
     link,
