@@ -18,40 +18,40 @@ Connection::Connection(EnvState& state, uint32_t id, uint32_t frame_bytes_max)
 
 Connection::~Connection() { stream_.Close(); }
 
-void Connection::Hold(std::optional<Held>& held, uint32_t key, Napi::Value value) {
-  if (!held) held.emplace();
-  held->insert_or_assign(key, Napi::Persistent(value.As<Napi::Object>()));
+Connection::Held& Connection::MakeHeld() {
+  if (held_ == nullptr) held_ = std::make_unique<Held>();
+  return *held_;
 }
 
 void Connection::SendLarge(const uint8_t* header, Napi::Value bytes, ByteSpan payload,
                            uint32_t token) {
-  Hold(sending_, token, bytes);
+  MakeHeld().sending.insert_or_assign(token, Napi::Persistent(bytes.As<Napi::Object>()));
   state_.NoteMessages();
   stream_.SendLarge(header, payload, token);
 }
 
 void Connection::SendBulk(uint32_t stream_id, Napi::Value bytes, ByteSpan span, uint32_t token) {
-  Hold(sending_, token, bytes);
+  MakeHeld().sending.insert_or_assign(token, Napi::Persistent(bytes.As<Napi::Object>()));
   state_.NoteMessages();
   stream_.SendBulk(stream_id, span, token);
 }
 
 bool Connection::SetSink(uint32_t stream_id, Napi::Value target, MutableByteSpan span) {
   if (!stream_.SetSink(stream_id, span)) return false;
-  Hold(sinks_, stream_id, target);
+  MakeHeld().sinks.insert_or_assign(stream_id, Napi::Persistent(target.As<Napi::Object>()));
   return true;
 }
 
 bool Connection::ClearSink(uint32_t stream_id) {
   const bool cleared = stream_.ClearSink(stream_id);
-  if (sinks_) sinks_->erase(stream_id);
+  if (held_ != nullptr) held_->sinks.erase(stream_id);
   return cleared;
 }
 
 Result<void> Connection::OpenDoor(std::string_view name) {
   Result<SharedDoor> door = SharedDoor::Open(name);
   if (!door) return door.error();
-  door_ = std::make_unique<SharedDoor>(std::move(*door));
+  MakeHeld().door = std::make_unique<SharedDoor>(std::move(*door));
   return {};
 }
 
@@ -62,7 +62,7 @@ Result<void> Connection::EnterDoor(std::string_view name, ByteSpan token) {
 }
 
 Result<void> Connection::TakeFromDoor(ByteSpan token) {
-  const std::unique_ptr<SharedDoor> door = std::move(door_);
+  const std::unique_ptr<SharedDoor> door = std::move(MakeHeld().door);
   if (door == nullptr) return Error::Of(ErrorCode::INVALID_STATE);
   Result<SharedPair> pair = door->Take(token);
   if (!pair) return pair.error();
@@ -74,7 +74,7 @@ Result<void> Connection::TakeFromDoor(ByteSpan token) {
 }
 
 void Connection::CloseDoor() {
-  door_.reset();
+  if (held_ != nullptr) held_->door.reset();
   stream_.DropSharedPair();
 }
 
@@ -83,16 +83,16 @@ uint8_t* Connection::OnLargeBegin(size_t bytes) {
   napi_value buffer;
   void* data = nullptr;
   if (napi_create_arraybuffer(state_.env(), bytes, &data, &buffer) != napi_ok) return nullptr;
-  large_ = Napi::Persistent(Napi::Object(state_.env(), buffer));
+  MakeHeld().large = Napi::Persistent(Napi::Object(state_.env(), buffer));
   return static_cast<uint8_t*>(data);
 }
 
-uint32_t Connection::OnLargeDone() { return state_.AddLarge(std::move(large_)); }
+uint32_t Connection::OnLargeDone() { return state_.AddLarge(std::move(held_->large)); }
 
-void Connection::OnLargeDropped() { large_.Reset(); }
+void Connection::OnLargeDropped() { held_->large.Reset(); }
 
 void Connection::OnSentToken(uint32_t token, uint32_t crc) {
-  sending_->erase(token);
+  held_->sending.erase(token);
   Descriptor sent;
   sent.connection = stream_.id();
   sent.kind = EventKind::kSent;
@@ -102,9 +102,7 @@ void Connection::OnSentToken(uint32_t token, uint32_t crc) {
 }
 
 void Connection::OnClosed() {
-  sending_.reset();
-  sinks_.reset();
-  door_.reset();
+  held_.reset();
   state_.Retire(stream_.id());
 }
 

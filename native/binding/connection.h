@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string_view>
 #include <unordered_map>
 
@@ -54,23 +53,27 @@ class Connection final : public FramedStreamUser {
   void CloseDoor();
 
  private:
-  using Held = std::unordered_map<uint32_t, Napi::ObjectReference>;
+  using References = std::unordered_map<uint32_t, Napi::ObjectReference>;
+  // What JS lent, and the way to shared memory.
+  struct Held {
+    References sending;  // By token.
+    References sinks;    // By stream id.
+    Napi::ObjectReference large;
+    std::unique_ptr<SharedDoor> door;
+  };
 
   uint8_t* OnLargeBegin(size_t bytes) override;
   uint32_t OnLargeDone() override;
   void OnLargeDropped() override;
   void OnSentToken(uint32_t token, uint32_t crc) override;
   void OnClosed() override;
-  static void Hold(std::optional<Held>& held, uint32_t key, Napi::Value value);
+  Held& MakeHeld();
 
   EnvState& state_;
   FramedStream stream_;
-  // Made when first used: an idle connection pays for neither.
-  std::optional<Held> sending_;  // By token.
-  std::optional<Held> sinks_;    // By stream id.
-  Napi::ObjectReference large_;
   SpinHold spin_;
-  std::unique_ptr<SharedDoor> door_;
+  // Made when first used: an idle connection has none.
+  std::unique_ptr<Held> held_;
 };
 
 // A listening socket as JS holds it. Owned by EnvState. Thread: JS.

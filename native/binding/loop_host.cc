@@ -53,6 +53,12 @@ LoopHost::LoopHost(uv_loop_t* loop, LoopHostUser& user) : loop_(loop), user_(use
   open_handles_ = 3;
 }
 
+int LoopHost::Poll::fd() const {
+  uv_os_fd_t fd = -1;
+  PP_ASSERT(uv_fileno(reinterpret_cast<const uv_handle_t*>(&handle), &fd) == 0);
+  return fd;
+}
+
 int LoopHost::Open(uint32_t slot, int fd) {
   Poll* poll = new Poll{};
   const int opened = uv_poll_init(loop_, &poll->handle, fd);
@@ -60,10 +66,8 @@ int LoopHost::Open(uint32_t slot, int fd) {
     delete poll;
     return opened;
   }
-  poll->host = this;
   poll->slot = slot;
-  poll->fd = fd;
-  poll->handle.data = poll;
+  poll->handle.data = this;
   if (slot >= polls_.size()) polls_.resize(slot + 1, nullptr);
   PP_ASSERT(polls_[slot] == nullptr);
   polls_[slot] = poll;
@@ -104,8 +108,8 @@ void LoopHost::Apply(Poll& poll) {
   const int events = (poll.has_readable ? UV_READABLE : 0) | (poll.has_writable ? UV_WRITABLE : 0);
   // uv_poll_start fails only for a handle that is closing; ours is in the table, so it is not.
   uv_poll_start(&poll.handle, events, [](uv_poll_t* handle, int status, int events_now) {
-    auto* ready = static_cast<Poll*>(handle->data);
-    LoopHost* host = ready->host;
+    auto* ready = reinterpret_cast<Poll*>(handle);
+    LoopHost* host = &ready->host();
     const uint32_t slot = ready->slot;
     if (status >= 0) {
       host->user_.OnReady(slot, (events_now & UV_READABLE) != 0, (events_now & UV_WRITABLE) != 0);
@@ -130,10 +134,10 @@ void LoopHost::ClosePoll(Poll* poll) {
   poll->has_readable = poll->has_writable = false;
   UpdateSpinSet(*poll);
   uv_close(reinterpret_cast<uv_handle_t*>(&poll->handle), [](uv_handle_t* handle) {
-    auto* closed = static_cast<Poll*>(handle->data);
-    LoopHost* host = closed->host;
+    auto* closed = reinterpret_cast<Poll*>(handle);
+    LoopHost& host = closed->host();
     delete closed;
-    host->OnHandleClosed();
+    host.OnHandleClosed();
   });
 }
 
@@ -165,7 +169,9 @@ void LoopHost::UpdateSpinSet(Poll& poll) {
   if (!spin_set_.is_open()) return;
   const uint32_t events = (poll.has_readable ? EPOLLIN : 0u) | (poll.has_writable ? EPOLLOUT : 0u);
   // Refused for want of memory, it is noticed when libuv gets its next turn.
-  if (spin_set_.Change(poll.fd, poll.spin_events, events, &poll)) poll.spin_events = events;
+  if (spin_set_.Change(poll.fd(), poll.spin_events, events, &poll)) {
+    poll.spin_events = static_cast<uint8_t>(events);
+  }
 }
 
 void LoopHost::Spin() {

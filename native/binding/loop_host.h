@@ -64,17 +64,19 @@ class LoopHost final : public ReadinessHost {
   // One watched descriptor. Lives until libuv has closed its handle, which is after the slot is
   // free again.
   struct Poll {
-    uv_poll_t handle;
-    LoopHost* host;
+    LoopHost& host() const { return *static_cast<LoopHost*>(handle.data); }
+    int fd() const;
+
+    uv_poll_t handle;  // Its data is the host.
     uint32_t slot;
-    bool wants_readable = false;
-    bool wants_writable = false;
-    bool has_readable = false;
-    bool has_writable = false;
-    bool is_changed = false;
-    int fd = -1;
-    uint32_t spin_events = 0;  // As the spin set has it.
+    bool wants_readable : 1;
+    bool wants_writable : 1;
+    bool has_readable : 1;
+    bool has_writable : 1;
+    bool is_changed : 1;
+    uint8_t spin_events;  // EPOLLIN and EPOLLOUT, as the spin set has them.
   };
+  static_assert(sizeof(Poll) == sizeof(uv_poll_t) + 8);
 
   void ApplyChanges();
   void Apply(Poll& poll);

@@ -26,9 +26,9 @@ class EpollDriver final : public HostedDriver {
 
  private:
   struct Slot {
-    int fd = -1;
     Operation* reading = nullptr;  // kReceive, kAccept or kReadable.
     Operation* writing = nullptr;  // kSend or kConnect.
+    int fd = -1;
     bool watches_readable = false;
     bool watches_writable = false;
     // The last send took less than it was given: the next one waits for the host instead of asking

@@ -123,7 +123,7 @@ void FramedStream::OnSent(size_t bytes) {
     OnQueueEmpty();
     return;
   }
-  sent_this_turn_ += bytes;
+  sent_this_turn_ += static_cast<uint32_t>(bytes);
   if (sent_this_turn_ < kSendBytesPerTurn) {
     SendNow();
   } else {
@@ -211,14 +211,14 @@ Result<void> FramedStream::SwitchReceiving(size_t bytes_behind) {
 // Receiving.
 
 size_t FramedStream::GatherReceive(iovec* vectors, size_t) {
-  const bool straight = large_.kind == LargeKind::kOwn || large_.kind == LargeKind::kSink;
-  if (straight) {
+  if (is_landing()) {
     if (!batch_.TakesFrame()) return 0;
-    const size_t ahead = large_.left > kInPlaceBytesMax ? kReadAheadBytes : kReceiveBytesMax;
+    const Large& large = landing_->large;
+    const size_t ahead = large.left > kInPlaceBytesMax ? kReadAheadBytes : kReceiveBytesMax;
     MutableByteSpan room = batch_.Room(ahead);
-    vectors[0] = {large_.target, large_.left};
+    vectors[0] = {large.target, large.left};
     received_at_ = room.data();
-    offered_bytes_ = large_.left + room.size();
+    offered_bytes_ = static_cast<uint32_t>(large.left + room.size());
     if (room.empty()) return 1;
     vectors[1] = {room.data(), room.size()};
     return 2;
@@ -229,7 +229,7 @@ size_t FramedStream::GatherReceive(iovec* vectors, size_t) {
   // Room is never less than a partial frame and its rest: see kRoomBytesMin and kInPlaceBytesMax.
   if (partial_bytes_ > 0) std::memcpy(room.data(), partial_.get(), partial_bytes_);
   vectors[0] = {room.data() + partial_bytes_, room.size() - partial_bytes_};
-  offered_bytes_ = room.size() - partial_bytes_;
+  offered_bytes_ = static_cast<uint32_t>(room.size() - partial_bytes_);
   return 1;
 }
 
@@ -244,14 +244,14 @@ void FramedStream::OnReceived(size_t bytes) {
 }
 
 Result<void> FramedStream::TakeBytes(size_t bytes) {
-  if (large_.kind == LargeKind::kOwn || large_.kind == LargeKind::kSink) {
-    const size_t taken = std::min(bytes, large_.left);
+  if (is_landing()) {
+    const size_t taken = std::min(bytes, landing_->large.left);
     Result<void> advanced = AdvanceLarge(taken);
     if (!advanced) return advanced;
     if (bytes == taken) return {};
     return Parse(received_at_, bytes - taken);
   }
-  const size_t size = std::exchange(partial_bytes_, 0) + bytes;
+  const size_t size = std::exchange(partial_bytes_, 0u) + bytes;
   partial_.reset();
   return Parse(received_at_, size);
 }
@@ -269,16 +269,18 @@ Result<void> FramedStream::ParseFrames(uint8_t* bytes, size_t size, size_t& kept
   const uint8_t* end = bytes + size;
   while (next < end) {
     const size_t here = static_cast<size_t>(end - next);
-    if (large_.kind == LargeKind::kDiscard) {
-      const size_t taken = std::min(here, large_.left);
-      large_.crc = Crc32cExtend(large_.crc, {next, taken});
-      large_.left -= taken;
+    if (large_kind() == LargeKind::kDiscard) {
+      Large& large = landing_->large;
+      const size_t taken = std::min(here, large.left);
+      large.crc = Crc32cExtend(large.crc, {next, taken});
+      large.left -= taken;
       next += taken;
-      if (large_.left > 0) break;
-      if (large_.crc != large_.header.payload_crc) {
+      if (large.left > 0) break;
+      if (large.crc != large.header.payload_crc) {
         return Error::Of(ErrorCode::FRAME_PAYLOAD_CHECKSUM);
       }
-      large_ = Large{};
+      large = Large{};
+      DropEmptyLanding();
       continue;
     }
     size_t wanted = kFrameHeaderBytes;
@@ -322,47 +324,62 @@ Result<void> FramedStream::ParseFrames(uint8_t* bytes, size_t size, size_t& kept
     }
     // The beginning of a small frame: it waits outside the inbox, which others use meanwhile.
     partial_ = std::make_unique_for_overwrite<uint8_t[]>(here);
-    partial_bytes_ = here;
+    partial_bytes_ = static_cast<uint32_t>(here);
     std::memcpy(partial_.get(), next, here);
     break;
   }
   return {};
 }
 
+FramedStream::Landing& FramedStream::MakeLanding() {
+  if (landing_ == nullptr) landing_ = std::make_unique<Landing>();
+  return *landing_;
+}
+
+void FramedStream::DropEmptyLanding() {
+  if (large_kind() == LargeKind::kNone && landing_ != nullptr && landing_->sinks.empty()) {
+    landing_.reset();
+  }
+}
+
 Result<void> FramedStream::BeginLarge(const FrameHeader& header, LargeKind kind, ByteSpan here) {
-  large_.kind = kind;
-  large_.header = header;
-  large_.left = header.payload_bytes;
-  large_.crc = 0;
+  Large& large = MakeLanding().large;
+  large.kind = kind;
+  large.header = header;
+  large.left = header.payload_bytes;
+  large.crc = 0;
   if (kind == LargeKind::kSink) {
     Sink& sink = *FindSink(header.stream_id);
     const MutableByteSpan room = sink.target.subspan(sink.landed_bytes);
     if (header.payload_bytes > room.size()) {
-      large_ = Large{};
+      large = Large{};
       return Error::Of(ErrorCode::SINK_OVERFLOW);
     }
-    large_.target = room.data();
+    large.target = room.data();
   } else {
-    large_.target = user_.OnLargeBegin(header.payload_bytes);
-    if (large_.target == nullptr) {
-      large_ = Large{};
+    large.target = user_.OnLargeBegin(header.payload_bytes);
+    if (large.target == nullptr) {
+      large = Large{};
       return Error::Of(ErrorCode::POOL_EXHAUSTED);
     }
   }
-  if (!here.empty()) std::memcpy(large_.target, here.data(), here.size());
+  if (!here.empty()) std::memcpy(large.target, here.data(), here.size());
   return AdvanceLarge(here.size());
 }
 
 Result<void> FramedStream::AdvanceLarge(size_t bytes) {
-  large_.crc = Crc32cExtend(large_.crc, {large_.target, bytes});
-  large_.target += bytes;
-  large_.left -= bytes;
-  return large_.left == 0 ? FinishLarge() : Result<void>();
+  Large& large = landing_->large;
+  large.crc = Crc32cExtend(large.crc, {large.target, bytes});
+  large.target += bytes;
+  large.left -= bytes;
+  return large.left == 0 ? FinishLarge() : Result<void>();
 }
 
 Result<void> FramedStream::FinishLarge() {
-  if (large_.crc != large_.header.payload_crc) return Error::Of(ErrorCode::FRAME_PAYLOAD_CHECKSUM);
-  const Large done = std::exchange(large_, Large{});
+  Large& large = landing_->large;
+  if (large.crc != large.header.payload_crc) return Error::Of(ErrorCode::FRAME_PAYLOAD_CHECKSUM);
+  const Large done = std::exchange(large, Large{});
+  DropEmptyLanding();
   if (done.kind == LargeKind::kOwn) {
     AddFrame(done.header, EventKind::kLargeFrame, user_.OnLargeDone());
     return {};
@@ -394,7 +411,8 @@ void FramedStream::AddFrame(const FrameHeader& header, EventKind kind, uint32_t 
 // Sinks. A connection has a handful at a time: as many as shards are under way.
 
 FramedStream::Sink* FramedStream::FindSink(uint32_t stream_id) {
-  for (Sink& sink : sinks_) {
+  if (landing_ == nullptr) return nullptr;
+  for (Sink& sink : landing_->sinks) {
     if (sink.stream_id == stream_id) return &sink;
   }
   return nullptr;
@@ -402,7 +420,7 @@ FramedStream::Sink* FramedStream::FindSink(uint32_t stream_id) {
 
 bool FramedStream::SetSink(uint32_t stream_id, MutableByteSpan target) {
   if (stream_id == 0 || FindSink(stream_id) != nullptr) return false;
-  Sink& sink = sinks_.emplace_back();
+  Sink& sink = MakeLanding().sinks.emplace_back();
   sink.stream_id = stream_id;
   sink.target = target;
   return true;
@@ -411,17 +429,20 @@ bool FramedStream::SetSink(uint32_t stream_id, MutableByteSpan target) {
 bool FramedStream::ClearSink(uint32_t stream_id) {
   Sink* sink = FindSink(stream_id);
   if (sink == nullptr) return false;
-  if (large_.kind == LargeKind::kSink && large_.header.stream_id == stream_id) {
-    large_.kind = LargeKind::kDiscard;
-    large_.target = nullptr;
+  auto& [large, sinks] = *landing_;
+  if (large.kind == LargeKind::kSink && large.header.stream_id == stream_id) {
+    large.kind = LargeKind::kDiscard;
+    large.target = nullptr;
   }
-  *sink = sinks_.back();
-  sinks_.pop_back();
+  *sink = sinks.back();
+  sinks.pop_back();
+  DropEmptyLanding();
   return true;
 }
 
 void FramedStream::ReportSinks() {
-  for (Sink& sink : sinks_) {
+  if (landing_ == nullptr) return;
+  for (Sink& sink : landing_->sinks) {
     if (sink.reported_bytes < sink.landed_bytes) ReportSink(sink);
   }
 }
@@ -477,7 +498,7 @@ void FramedStream::OnEnd(int32_t result) {
     Fail(send_failure_);
     return;
   }
-  const bool inside_frame = partial_bytes_ > 0 || large_.kind != LargeKind::kNone;
+  const bool inside_frame = partial_bytes_ > 0 || large_kind() != LargeKind::kNone;
   if (result == 0 && inside_frame) result = Error::Of(ErrorCode::FRAME_TRUNCATED).result();
   if (result < 0) {
     Fail(result);
@@ -509,11 +530,10 @@ void FramedStream::Release() {
   if (shared_ != nullptr) shared_->Close();
   queue_.Clear();
   SetUnsent(false);
-  if (large_.kind == LargeKind::kOwn) user_.OnLargeDropped();
-  large_ = Large{};
+  if (large_kind() == LargeKind::kOwn) user_.OnLargeDropped();
+  landing_.reset();
   partial_.reset();
   partial_bytes_ = 0;
-  sinks_.clear();
   Unlink();
 }
 

@@ -121,6 +121,12 @@ class FramedStream final : public Flushable, private StreamUser, private WriteQu
     uint32_t crc = 0;  // Of what came so far.
   };
 
+  // What only payloads need that do not fit in the inbox, or that have a sink.
+  struct Landing {
+    Large large;
+    std::vector<Sink> sinks;
+  };
+
   size_t GatherReceive(iovec* vectors, size_t max) override;
   void OnReceived(size_t bytes) override;
   size_t GatherSend(iovec* vectors, size_t max) override;
@@ -140,6 +146,16 @@ class FramedStream final : public Flushable, private StreamUser, private WriteQu
   // Counts `bytes` that lie at the large payload's target; ends it when it is whole.
   Result<void> AdvanceLarge(size_t bytes);
   Result<void> FinishLarge();
+  LargeKind large_kind() const {
+    return landing_ == nullptr ? LargeKind::kNone : landing_->large.kind;
+  }
+  // Whether the next bytes go straight into a large payload.
+  bool is_landing() const {
+    return large_kind() == LargeKind::kOwn || large_kind() == LargeKind::kSink;
+  }
+  Landing& MakeLanding();
+  // Lets go of it when it holds nothing.
+  void DropEmptyLanding();
   Sink* FindSink(uint32_t stream_id);
   void ReportSink(Sink& sink);
   void ReportSinks();
@@ -163,26 +179,26 @@ class FramedStream final : public Flushable, private StreamUser, private WriteQu
   WriteQueue queue_;
 
   SequenceCheck sequence_;
-  Large large_;
+  uint32_t partial_bytes_ = 0;
   // The beginning of a small frame whose rest has not come. Its own allocation, just as long as
   // needed: an idle connection holds none, and a peer that dribbles costs what it sent.
   std::unique_ptr<uint8_t[]> partial_;
-  size_t partial_bytes_ = 0;
-  size_t offered_bytes_ = 0;        // Room that the receive under way was given.
+  // There while there is a sink or a large payload is on its way: an idle connection has none.
+  std::unique_ptr<Landing> landing_;
   uint8_t* received_at_ = nullptr;  // Where the inbox part of the receive under way begins.
-  std::vector<Sink> sinks_;
 
   std::unique_ptr<SharedStream> shared_;
   // How many of the queued bytes still go through the socket, once SWITCH is among them.
   size_t before_switch_bytes_ = 0;
+
+  uint32_t offered_bytes_ = 0;   // Room that the receive under way was given.
+  uint32_t sent_this_turn_ = 0;  // In bytes; may pass the most of a turn by one send.
+  // Nothing can be sent any more, for this reason; what has come is still read.
+  int32_t send_failure_ = 0;
   bool sends_shared_ = false;     // SWITCH is queued.
   bool receives_shared_ = false;  // SWITCH has come.
-
-  size_t sent_this_turn_ = 0;
   bool above_high_mark_ = false;
   bool is_unsent_ = false;  // As the loop counts it.
-  int32_t send_failure_ =
-      0;  // Nothing can be sent any more, for this reason; what has come is still read.
   bool paused_ = true;
   bool shutting_down_ = false;
   bool peer_ended_ = false;

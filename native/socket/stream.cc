@@ -73,7 +73,8 @@ Result<void> Stream::Connect(const Address& address) {
   Result<void> attached = Attach(fd);
   if (!attached) return attached;
   // Also when connect succeeded at once: the answer comes by the same way, in a later turn.
-  loop_.driver().Submit(slot_, connect_);
+  connect_ = std::make_unique<ConnectOnce>(*this);
+  loop_.driver().Submit(slot_, *connect_);
   return {};
 }
 
@@ -123,7 +124,7 @@ void Stream::Close() {
   // Those whose completion waits to be reaped have left the slot already: cancel each by name.
   loop_.driver().Cancel(receive_);
   loop_.driver().Cancel(send_);
-  loop_.driver().Cancel(connect_);
+  if (connect_ != nullptr) loop_.driver().Cancel(*connect_);
   loop_.driver().Detach(slot_);
   close(std::exchange(fd_, -1));
   connected_ = false;
@@ -135,7 +136,7 @@ void Stream::SetKeepsAlive(bool keeps_alive) {
 
 size_t Stream::Receive::Gather(iovec* vectors, size_t max) {
   if (!stream_.expects_end_) return stream_.user_.GatherReceive(vectors, max);
-  vectors[0] = {&stray_, sizeof(stray_)};
+  vectors[0] = {&stream_.stray_, sizeof(stream_.stray_)};
   return 1;
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include "base/result.h"
 #include "io/operation.h"
@@ -36,8 +37,7 @@ class StreamUser {
 // One connected byte stream over TCP or a Unix socket. Owns its descriptor. Thread: loop.
 class Stream {
  public:
-  Stream(Loop& loop, StreamUser& user)
-      : loop_(loop), user_(user), receive_(*this), send_(*this), connect_(*this) {}
+  Stream(Loop& loop, StreamUser& user) : loop_(loop), user_(user), receive_(*this), send_(*this) {}
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
   ~Stream() { Close(); }
@@ -80,7 +80,6 @@ class Stream {
 
    private:
     Stream& stream_;
-    uint8_t stray_ = 0;  // Where a byte goes that may not come.
   };
   class SendOnce final : public Operation {
    public:
@@ -109,12 +108,13 @@ class Stream {
   StreamUser& user_;
   Receive receive_;
   SendOnce send_;
-  ConnectOnce connect_;
+  std::unique_ptr<ConnectOnce> connect_;  // Of the side that connects.
   int fd_ = -1;
   uint32_t slot_ = 0;
   bool connected_ = false;
   bool expects_end_ = false;
   bool keeps_unsent_short_ = false;
+  uint8_t stray_ = 0;  // Where a byte goes that may not come.
 };
 
 }  // namespace paipai

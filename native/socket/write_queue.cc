@@ -50,24 +50,40 @@ bool WriteQueue::AppendFrames(MutableByteSpan frames) {
     SealFrame(header, next_sequence_++, Crc32c({header + kFrameHeaderBytes, payload_bytes}));
     offset += kFrameHeaderBytes + payload_bytes;
   }
+  const bool was_empty = empty();
   queued_bytes_ += frames.size();
-  if (head_ < whole_.size()) {
-    Whole& last = whole_.back();
+  if (was_empty) {
+    first_ = frames;
+    return true;
+  }
+  if (lanes_ == nullptr && first_.data() + first_.size() == frames.data()) {
+    first_ = {first_.data(), first_.size() + frames.size()};
+    return true;
+  }
+  Lanes& lanes = MakeLanes();
+  if (lanes.head < lanes.whole.size()) {
+    Whole& last = lanes.whole.back();
     if (last.borrowed && last.data + last.size == frames.data()) {
       last.size += frames.size();
       return true;
     }
   }
-  Whole& added = whole_.emplace_back();
+  Whole& added = lanes.whole.emplace_back();
   added.data = frames.data();
   added.size = frames.size();
   added.borrowed = true;
   return true;
 }
 
+WriteQueue::Lanes& WriteQueue::MakeLanes() {
+  if (lanes_ == nullptr) lanes_ = std::make_unique<Lanes>();
+  return *lanes_;
+}
+
 void WriteQueue::AppendLargeFrame(const uint8_t* header, ByteSpan payload, uint32_t token) {
-  PP_ASSERT(head_ == whole_.size() || !whole_.back().borrowed);
-  Whole& whole = whole_.emplace_back();
+  Lanes& lanes = MakeLanes();
+  PP_ASSERT(first_.empty() && (lanes.head == lanes.whole.size() || !lanes.whole.back().borrowed));
+  Whole& whole = lanes.whole.emplace_back();
   std::memcpy(whole.header, header, kFrameHeaderBytes);
   SealFrame(whole.header, next_sequence_++, Crc32c(payload));
   whole.header_left = kFrameHeaderBytes;
@@ -79,15 +95,17 @@ void WriteQueue::AppendLargeFrame(const uint8_t* header, ByteSpan payload, uint3
 
 void WriteQueue::AppendBulk(uint32_t stream_id, ByteSpan bytes, uint32_t token) {
   PP_ASSERT(!bytes.empty());
-  bulk_.push_back({stream_id, bytes.data(), bytes.size(), token, 0});
+  MakeLanes().bulk.push_back({stream_id, bytes.data(), bytes.size(), token, 0});
   const size_t chunks = (bytes.size() + chunk_bytes_max_ - 1) / chunk_bytes_max_;
   queued_bytes_ += bytes.size() + chunks * kFrameHeaderBytes;
 }
 
 void WriteQueue::PrepareChunks() {
-  while (chunks_.size() - chunk_head_ < kChunksAhead && bulk_head_ < bulk_.size()) {
-    Bulk& bulk = bulk_[bulk_head_];
-    Chunk& chunk = chunks_.emplace_back();
+  Lanes& lanes = *lanes_;
+  while (lanes.chunks.size() - lanes.chunk_head < kChunksAhead &&
+         lanes.bulk_head < lanes.bulk.size()) {
+    Bulk& bulk = lanes.bulk[lanes.bulk_head];
+    Chunk& chunk = lanes.chunks.emplace_back();
     chunk.data = bulk.data;
     chunk.size = static_cast<uint32_t>(std::min<size_t>(bulk.size, chunk_bytes_max_));
     chunk.payload_crc = Crc32c({chunk.data, chunk.size});
@@ -102,9 +120,9 @@ void WriteQueue::PrepareChunks() {
     bulk.crc = Crc32cCombine(bulk.crc, chunk.payload_crc, chunk.size);
     chunk.bulk_crc = bulk.crc;
     chunk.token = bulk.size == 0 ? bulk.token : 0;
-    if (bulk.size == 0) ++bulk_head_;
+    if (bulk.size == 0) ++lanes.bulk_head;
   }
-  Compact(bulk_, bulk_head_);
+  Compact(lanes.bulk, lanes.bulk_head);
 }
 
 size_t WriteQueue::GatherChunk(const Chunk& chunk, size_t skip, iovec* vectors) const {
@@ -116,13 +134,19 @@ size_t WriteQueue::GatherChunk(const Chunk& chunk, size_t skip, iovec* vectors) 
 }
 
 size_t WriteQueue::Gather(iovec* vectors, size_t max) {
-  // First of all: it moves the headers that the vectors point to.
-  PrepareChunks();
   size_t count = 0;
-  size_t chunk = chunk_head_;
-  if (chunk_sent_ > 0) count += GatherChunk(chunks_[chunk++], chunk_sent_, vectors);
-  for (size_t i = head_; i < whole_.size(); ++i) {
-    const Whole& whole = whole_[i];
+  if (!first_.empty()) {
+    vectors[count++] = {const_cast<uint8_t*>(first_.data()), first_.size()};
+  }
+  if (lanes_ == nullptr) return count;
+  // Before anything points to headers: it moves them.
+  PrepareChunks();
+  Lanes& lanes = *lanes_;
+  size_t chunk = lanes.chunk_head;
+  if (lanes.chunk_sent > 0)
+    count += GatherChunk(lanes.chunks[chunk++], lanes.chunk_sent, vectors + count);
+  for (size_t i = lanes.head; i < lanes.whole.size(); ++i) {
+    const Whole& whole = lanes.whole[i];
     if (count + 2 > max) return count;
     if (whole.header_left > 0) {
       const uint8_t* rest = whole.header + kFrameHeaderBytes - whole.header_left;
@@ -132,9 +156,9 @@ size_t WriteQueue::Gather(iovec* vectors, size_t max) {
   }
   if (count + 2 * kChunksAhead > max) return count;
   uint32_t sequence = next_sequence_;
-  for (; chunk < chunks_.size(); ++chunk) {
-    SealFrame(chunks_[chunk].header, sequence++, chunks_[chunk].payload_crc);
-    count += GatherChunk(chunks_[chunk], 0, vectors + count);
+  for (; chunk < lanes.chunks.size(); ++chunk) {
+    SealFrame(lanes.chunks[chunk].header, sequence++, lanes.chunks[chunk].payload_crc);
+    count += GatherChunk(lanes.chunks[chunk], 0, vectors + count);
   }
   return count;
 }
@@ -142,23 +166,36 @@ size_t WriteQueue::Gather(iovec* vectors, size_t max) {
 void WriteQueue::Advance(size_t bytes) {
   PP_ASSERT(bytes <= queued_bytes_);
   queued_bytes_ -= bytes;
-  const auto advance_chunk = [this, &bytes] {
-    const Chunk& chunk = chunks_[chunk_head_];
-    const size_t left = kFrameHeaderBytes + chunk.size - chunk_sent_;
-    const size_t taken = std::min(left, bytes);
-    if (chunk_sent_ == 0 && taken > 0) ++next_sequence_;
-    chunk_sent_ += taken;
-    bytes -= taken;
-    if (taken < left) return;
-    const uint32_t token = chunk.token;
-    const uint32_t crc = chunk.bulk_crc;
-    chunk_sent_ = 0;
-    ++chunk_head_;
-    if (token != 0) user_.OnSentToken(token, crc);
-  };
-  if (chunk_sent_ > 0) advance_chunk();
-  while (bytes > 0 && head_ < whole_.size()) {
-    Whole& whole = whole_[head_];
+  const size_t of_first = std::min(first_.size(), bytes);
+  first_ = first_.subspan(of_first);
+  bytes -= of_first;
+  if (lanes_ == nullptr) return;
+  if (lanes_->chunk_sent > 0) AdvanceChunk(bytes);
+  AdvanceWhole(bytes);
+  while (bytes > 0) AdvanceChunk(bytes);
+  Compact(lanes_->whole, lanes_->head);
+  Compact(lanes_->chunks, lanes_->chunk_head);
+  if (lanes_->empty()) lanes_.reset();
+}
+
+void WriteQueue::AdvanceChunk(size_t& bytes) {
+  const Chunk& chunk = lanes_->chunks[lanes_->chunk_head];
+  const size_t left = kFrameHeaderBytes + chunk.size - lanes_->chunk_sent;
+  const size_t taken = std::min(left, bytes);
+  if (lanes_->chunk_sent == 0 && taken > 0) ++next_sequence_;
+  lanes_->chunk_sent += taken;
+  bytes -= taken;
+  if (taken < left) return;
+  const uint32_t token = chunk.token;
+  const uint32_t crc = chunk.bulk_crc;
+  lanes_->chunk_sent = 0;
+  ++lanes_->chunk_head;
+  if (token != 0) user_.OnSentToken(token, crc);
+}
+
+void WriteQueue::AdvanceWhole(size_t& bytes) {
+  while (bytes > 0 && lanes_->head < lanes_->whole.size()) {
+    Whole& whole = lanes_->whole[lanes_->head];
     const size_t header_taken = std::min<size_t>(whole.header_left, bytes);
     whole.header_left -= static_cast<uint32_t>(header_taken);
     bytes -= header_taken;
@@ -169,23 +206,23 @@ void WriteQueue::Advance(size_t bytes) {
     if (whole.size > 0) break;
     const uint32_t token = whole.token;
     whole.block.Release();
-    ++head_;
+    ++lanes_->head;
     if (token != 0) user_.OnSentToken(token, 0);
   }
-  while (bytes > 0) advance_chunk();
-  Compact(whole_, head_);
-  Compact(chunks_, chunk_head_);
 }
 
 bool WriteQueue::Settle() {
+  if (empty()) return true;
+  std::vector<Whole>& lane = MakeLanes().whole;
   // Borrowed elements are the newest, so what is copied can be rebuilt in place, block by block.
-  size_t first = whole_.size();
-  while (first > head_ && whole_[first - 1].borrowed) --first;
-  if (first == whole_.size()) return true;
-  std::vector<Whole> borrowed(
-      std::make_move_iterator(whole_.begin() + static_cast<ptrdiff_t>(first)),
-      std::make_move_iterator(whole_.end()));
-  whole_.resize(first);
+  size_t kept = lane.size();
+  while (kept > lanes_->head && lane[kept - 1].borrowed) --kept;
+  if (first_.empty() && kept == lane.size()) return true;
+  std::vector<Whole> borrowed(std::make_move_iterator(lane.begin() + static_cast<ptrdiff_t>(kept)),
+                              std::make_move_iterator(lane.end()));
+  lane.resize(kept);
+  // Nothing but borrowed elements lies behind it.
+  if (!AppendCopy(std::exchange(first_, {}))) return false;
   for (const Whole& whole : borrowed) {
     if (!AppendCopy({whole.data, whole.size})) return false;
   }
@@ -193,17 +230,18 @@ bool WriteQueue::Settle() {
 }
 
 bool WriteQueue::AppendCopy(ByteSpan bytes) {
+  std::vector<Whole>& lane = lanes_->whole;
   while (!bytes.empty()) {
-    const bool joins = head_ < whole_.size() && whole_.back().block &&
-                       whole_.back().block.room() > 0 && whole_.back().token == 0;
+    const bool joins = lanes_->head < lane.size() && lane.back().block &&
+                       lane.back().block.room() > 0 && lane.back().token == 0;
     if (!joins) {
       Buffer block = pool_.Acquire();
       if (!block) return false;
-      Whole& added = whole_.emplace_back();
+      Whole& added = lane.emplace_back();
       added.data = block.begin();
       added.block = std::move(block);
     }
-    Whole& last = whole_.back();
+    Whole& last = lane.back();
     const size_t taken = last.block.Append(bytes.data(), bytes.size());
     last.size += taken;
     bytes = bytes.subspan(taken);
@@ -212,11 +250,8 @@ bool WriteQueue::AppendCopy(ByteSpan bytes) {
 }
 
 void WriteQueue::Clear() {
-  whole_.clear();
-  chunks_.clear();
-  bulk_.clear();
-  head_ = chunk_head_ = bulk_head_ = 0;
-  chunk_sent_ = 0;
+  first_ = {};
+  lanes_.reset();
   queued_bytes_ = 0;
 }
 

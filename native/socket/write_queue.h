@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "base/bytes.h"
@@ -57,10 +58,8 @@ class WriteQueue {
   // block left.
   bool Settle();
 
-  bool empty() const {
-    return head_ == whole_.size() && chunk_head_ == chunks_.size() && bulk_head_ == bulk_.size();
-  }
-  bool has_bulk() const { return chunk_head_ < chunks_.size() || bulk_head_ < bulk_.size(); }
+  bool empty() const { return first_.empty() && lanes_ == nullptr; }
+  bool has_bulk() const { return lanes_ != nullptr && lanes_->has_bulk(); }
   // Bytes still to be sent, headers included.
   size_t queued_bytes() const { return queued_bytes_; }
   // Lets go of everything; no OnSentToken follows.
@@ -95,23 +94,37 @@ class WriteQueue {
     uint32_t bulk_crc;  // Of that bulk up to here.
   };
 
+  struct Lanes {
+    bool empty() const { return head == whole.size() && !has_bulk(); }
+    bool has_bulk() const { return chunk_head < chunks.size() || bulk_head < bulk.size(); }
+
+    // Vectors with a head: a std::deque holds half a KiB from the start.
+    std::vector<Whole> whole;
+    size_t head = 0;
+    std::vector<Chunk> chunks;
+    size_t chunk_head = 0;
+    size_t chunk_sent = 0;  // Bytes of the first chunk, header included, that have left.
+    std::vector<Bulk> bulk;
+    size_t bulk_head = 0;
+  };
+
+  Lanes& MakeLanes();
   bool AppendCopy(ByteSpan bytes);
   void PrepareChunks();
   size_t GatherChunk(const Chunk& chunk, size_t skip, iovec* vectors) const;
+  void AdvanceChunk(size_t& bytes);
+  void AdvanceWhole(size_t& bytes);
 
   BufferPool& pool_;
   User& user_;
   const uint32_t chunk_bytes_max_;
   uint32_t next_sequence_ = 0;
   size_t queued_bytes_ = 0;
-  // Vectors with a head: std::deque would hold half a KiB for each idle connection.
-  std::vector<Whole> whole_;
-  size_t head_ = 0;
-  std::vector<Chunk> chunks_;
-  size_t chunk_head_ = 0;
-  size_t chunk_sent_ = 0;  // Bytes of the first chunk, header included, that have left.
-  std::vector<Bulk> bulk_;
-  size_t bulk_head_ = 0;
+  // Frames that came when nothing was queued, borrowed: ahead of all in the lanes. Mostly they are
+  // all there is, and gone before they are settled.
+  ByteSpan first_;
+  // There while something is in them, so that an idle connection has none.
+  std::unique_ptr<Lanes> lanes_;
 };
 
 }  // namespace paipai
