@@ -7,7 +7,7 @@ import { FrameType } from '../wire/frame.js';
 import { Expiring } from './deadlines.js';
 import { aborted, deadlinePassed, peerClosed, protocolError } from './failures.js';
 import { type Chained, IdTable } from './id-table.js';
-import type { IdSequence } from './ids.js';
+import { hasUsed, idAfter } from './ids.js';
 import type { Link } from './link.js';
 import { keepPayload, noBytes, ownPayload, viewPayload } from './payload.js';
 import type { OnAnswer, RequestOptions } from './types.js';
@@ -113,13 +113,11 @@ function rethrow(thrown: unknown): never {
 /** The requests this side makes. */
 export class Calls {
   readonly #link: Link;
-  readonly #ids: IdSequence;
   readonly #pending = new IdTable<PendingCall>();
   #free: FastCall | null = null;
 
-  constructor(link: Link, ids: IdSequence) {
+  constructor(link: Link) {
     this.#link = link;
-    this.#ids = ids;
   }
 
   get count(): number {
@@ -192,7 +190,7 @@ export class Calls {
 
   #begin(call: PendingCall, method: string, bytes: Uint8Array, deadlineMs: number): void {
     const link = this.#link;
-    const id = this.#ids.next;
+    const id = idAfter(link.lastOwnId);
     const nameIndex = link.nameIndex('method', method);
     link.sendFrame(
       FrameType.request,
@@ -201,7 +199,7 @@ export class Calls {
       deadlineArgument(deadlineMs),
       ownPayload(bytes),
     );
-    this.#ids.accept(id);
+    link.lastOwnId = id | 0;
     call.id = id;
     call.method = method;
     call.deadlineMs = deadlineMs;
@@ -250,7 +248,7 @@ export class Calls {
   #finish(id: number): PendingCall | null {
     const call = this.#pending.take(id);
     if (call !== null) this.#release(call);
-    else if (!this.#ids.hasUsed(id))
+    else if (!hasUsed(this.#link.lastOwnId, id))
       throw protocolError(`an answer to request ${id}, which was never made`);
     return call;
   }

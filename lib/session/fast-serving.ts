@@ -48,7 +48,7 @@ export class FastServing {
   take(frame: FrameView, name: IncomingName, handler: FastHandler): void {
     const isRequest = frame.type === FrameType.request;
     const batch = this.#batchFor(handler, isRequest, frame, name);
-    if (isRequest) this.#serving.acceptId(frame.streamId);
+    if (isRequest) this.#link.acceptPeerId('request', frame.streamId);
     batch.push(frame.start, frame.end, frame.streamId, frame.argument);
     this.#flushIfLent(frame);
   }
@@ -64,7 +64,7 @@ export class FastServing {
       const id = readU32(bytes, at);
       const start = at + severalItemBytes;
       const end = start + readU32(bytes, at + 4);
-      if (isRequests) this.#serving.acceptId(id);
+      if (isRequests) this.#link.acceptPeerId('request', id);
       else if (id !== 0) throw protocolError(`a message for stream ${id}`);
       batch.push(start, end, id, argument);
       payloadBytes += end - start;

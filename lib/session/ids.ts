@@ -1,38 +1,35 @@
 /**
  * Ids of requests and streams: odd from 1 by the side that connected, even from 2 by the side that listened, increasing.
  * A busy connection uses up 2^31 of them within an hour, so "increasing" is meant modulo 2^32: a step forward is one of less than half the circle.
+ *
+ * A session knows the last id of each side, as an int32, which V8 holds without allocating; its lowest bit says whose it is.
  */
 const halfCircle = 0x8000_0000;
 
 export type Role = 'connect' | 'listen';
 
-/** The ids one side gives out, or, seen from the other side, has given out. */
-export class IdSequence {
-  readonly #lowBit: 0 | 1;
-  /** The highest id so far; before the first, the one that the first follows. As an int32, which V8 holds without allocating. */
-  #last: number;
+/** Before the first id of `role`: the one that the first follows. */
+export function idBeforeFirst(role: Role): number {
+  return role === 'connect' ? -1 : 0;
+}
 
-  constructor(role: Role) {
-    this.#lowBit = role === 'connect' ? 1 : 0;
-    this.#last = role === 'connect' ? -1 : 0;
-  }
+/** The id that comes next. */
+export function idAfter(last: number): number {
+  const id = (last + 2) >>> 0;
+  return id === 0 ? 2 : id;
+}
 
-  /** The id that comes next; `accept` it once it is in use. */
-  get next(): number {
-    const id = (this.#last + 2) >>> 0;
-    return id === 0 ? 2 : id;
-  }
+/** Whether the side whose last id is `last` may use `id` now. */
+export function mayFollow(last: number, id: number): boolean {
+  const step = (id - last) >>> 0;
+  return id !== 0 && isOfOneSide(last, id) && step !== 0 && step < halfCircle;
+}
 
-  /** Notes that `id` is in use. False: it breaks the rules. */
-  accept(id: number): boolean {
-    const step = (id - this.#last) >>> 0;
-    if (id === 0 || (id & 1) !== this.#lowBit || step === 0 || step >= halfCircle) return false;
-    this.#last = id | 0;
-    return true;
-  }
+/** Whether `id` belongs to the side whose last id is `last`, and has been in use. */
+export function hasUsed(last: number, id: number): boolean {
+  return id !== 0 && isOfOneSide(last, id) && (last - id) >>> 0 < halfCircle;
+}
 
-  /** Whether `id` belongs to this side and has been in use. */
-  hasUsed(id: number): boolean {
-    return id !== 0 && (id & 1) === this.#lowBit && (this.#last - id) >>> 0 < halfCircle;
-  }
+function isOfOneSide(last: number, id: number): boolean {
+  return ((last ^ id) & 1) === 0;
 }

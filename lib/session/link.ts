@@ -5,8 +5,8 @@ import { bulkChunkBytes, copyBytesMax } from '../transport/limits.js';
 import { FrameType, frameHeaderBytes } from '../wire/frame.js';
 import { gatheredBytesMax } from '../wire/several.js';
 import type { Deadlines } from './deadlines.js';
-import { encodeFailure, sessionClosed } from './failures.js';
-import type { Role } from './ids.js';
+import { encodeFailure, protocolError, sessionClosed } from './failures.js';
+import { idBeforeFirst, mayFollow, type Role } from './ids.js';
 import { OutgoingNames } from './names.js';
 import { ownPayload } from './payload.js';
 import type { Settings } from './settings.js';
@@ -36,6 +36,9 @@ export class Link {
   bytesSent = 0;
   bytesReceived = 0;
   handlerFailures = 0;
+  /** Of requests and streams that each side has made; see `ids.ts`. */
+  lastOwnId: number;
+  lastPeerId: number;
   protected readonly setting: SessionSetting;
   #names: OutgoingNames | null = null;
   #bulkBytes = 0;
@@ -43,6 +46,9 @@ export class Link {
   constructor(channel: FrameChannel, setting: SessionSetting) {
     this.channel = channel;
     this.setting = setting;
+    const isConnector = setting.role === 'connect';
+    this.lastOwnId = idBeforeFirst(isConnector ? 'connect' : 'listen');
+    this.lastPeerId = idBeforeFirst(isConnector ? 'listen' : 'connect');
   }
 
   get settings(): Settings {
@@ -56,6 +62,14 @@ export class Link {
   /** Whether new work is taken. */
   get open(): boolean {
     return this.phase === 'open';
+  }
+
+  /** The peer has made a request or a stream. @throws PaipaiError PAIPAI_ERR_PROTOCOL */
+  acceptPeerId(kind: 'request' | 'stream', id: number): void {
+    if (!mayFollow(this.lastPeerId, id)) {
+      throw protocolError(`${kind} ${id} does not follow the ids before it`);
+    }
+    this.lastPeerId = id | 0;
   }
 
   /** A request or a stream is over while no new work is taken. */

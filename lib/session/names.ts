@@ -44,41 +44,66 @@ export interface IncomingName {
   readonly topic: FastHandler | null;
 }
 
-/** So many names are kept for good; more than that are no names of a service but somebody's payload. */
-const bookedMax = 1_024;
+/** Names by the index under which the peer introduced them; 0 is none. Not changed while `NameBook` has it. */
+export type NameList = (IncomingName | undefined)[];
 
-/** The names that the peers of one service use: most use the same, so each is there once, not once a connection. */
+export const noNames: NameList = [undefined];
+
+/** So many names, and lists, are kept for good; more than that are no names of a service but somebody's payload. */
+const bookedMax = 1_024;
+/** No list above this is kept. */
+const listMax = 64;
+
+/**
+ * The names that the peers of one service use. Most use the same, and introduce them in the same order, so each name and each
+ * list is there once, not once a connection.
+ */
 export class NameBook {
   readonly #service: FastService | undefined;
-  readonly #booked = new Map<string, IncomingName>();
+  readonly #names = new Map<string, IncomingName>();
+  /** Lists by the one that they continue, and the name with which they do. */
+  readonly #lists = new Map<NameList, Map<IncomingName, NameList>>();
+  #listCount = 0;
 
   constructor(service: FastService | undefined) {
     this.#service = service;
   }
 
   nameOf(text: string): IncomingName {
-    const booked = this.#booked.get(text);
-    if (booked !== undefined) return booked;
+    const known = this.#names.get(text);
+    if (known !== undefined) return known;
     const name = {
       text,
       method: this.#service?.methods.get(text) ?? null,
       topic: this.#service?.topics.get(text) ?? null,
     };
-    if (this.#booked.size < bookedMax) this.#booked.set(text, name);
+    if (this.#names.size < bookedMax) this.#names.set(text, name);
     return name;
+  }
+
+  /** `names` with `name` at `index`: a list that others have too, or one of its own. */
+  listWith(names: NameList, index: number, name: IncomingName): NameList {
+    const isShared = names === noNames || this.#lists.has(names);
+    if (!isShared) {
+      names[index] = name;
+      return names;
+    }
+    const known = index === names.length ? this.#lists.get(names)?.get(name) : undefined;
+    if (known !== undefined) return known;
+    const longer = names.slice();
+    longer[index] = name;
+    if (index === names.length && index < listMax && this.#listCount < bookedMax) {
+      this.#listCount++;
+      const continued = this.#lists.get(names) ?? new Map<IncomingName, NameList>();
+      this.#lists.set(names, continued.set(name, longer));
+      this.#lists.set(longer, new Map());
+    }
+    return longer;
   }
 }
 
-/** Names by the index under which the peer introduced them; 0 is none. */
-export type IncomingNames = (IncomingName | undefined)[];
-
-export const noNames: IncomingNames = [undefined];
-
-/** Up to this many are copied to a place just as long; room for more would cost each idle connection more than they do. */
-const exactMax = 16;
-
 /** `names` with that of a NAME frame. @throws PaipaiError PAIPAI_ERR_PROTOCOL */
-export function introduce(names: IncomingNames, frame: FrameView, book: NameBook): IncomingNames {
+export function introduce(names: NameList, frame: FrameView, book: NameBook): NameList {
   const index = frame.name;
   const byteCount = frame.end - frame.start;
   if (index === 0) throw protocolError('a name was introduced under index 0');
@@ -90,15 +115,11 @@ export function introduce(names: IncomingNames, frame: FrameView, book: NameBook
   }
   const text = decodeText(frame.bytes, frame.start, frame.end);
   if (text === undefined) throw protocolError('a name is not UTF-8');
-  const name = book.nameOf(text);
-  if (index === names.length && index <= exactMax) return names.concat(name);
-  const longer = names.length <= exactMax ? names.slice() : names;
-  longer[index] = name;
-  return longer;
+  return book.listWith(names, index, book.nameOf(text));
 }
 
 /** @throws PaipaiError PAIPAI_ERR_PROTOCOL when `index` was not introduced. */
-export function nameAt(names: IncomingNames, index: number): IncomingName {
+export function nameAt(names: NameList, index: number): IncomingName {
   const name = names[index];
   if (name === undefined) throw protocolError(`name ${index} was never introduced`);
   return name;

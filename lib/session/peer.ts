@@ -16,10 +16,9 @@ import { Alarm } from './deadlines.js';
 import { peerClosed, protocolError } from './failures.js';
 import { areForNames, FastServing, isForNames } from './fast-serving.js';
 import { Heartbeat } from './heartbeat.js';
-import { IdSequence } from './ids.js';
 import { lingerMs } from './linger.js';
 import { Link, type SessionSetting } from './link.js';
-import { type IncomingNames, introduce, nameAt, noNames } from './names.js';
+import { introduce, type NameList, nameAt, noNames } from './names.js';
 import { keepPayload, noBytes, ownPayload, viewPayload } from './payload.js';
 import { Serving } from './serving.js';
 import { Streams } from './streams.js';
@@ -78,9 +77,7 @@ interface DrainWaiter {
 export class SessionPeer extends Link implements Peer, FrameReceiver {
   readonly remoteNodeId: string;
   holder: unknown;
-  #names: IncomingNames = noNames;
-  #madeOwnIds: IdSequence | null = null;
-  #madePeerIds: IdSequence | null = null;
+  #names: NameList = noNames;
   #madeCalls: Calls | null = null;
   #madeServing: Serving | null = null;
   #madeStreams: Streams | null = null;
@@ -97,28 +94,18 @@ export class SessionPeer extends Link implements Peer, FrameReceiver {
     this.#heartbeat = heartbeat === null ? null : new Heartbeat(this, heartbeat);
   }
 
-  get #ownIds(): IdSequence {
-    this.#madeOwnIds ??= new IdSequence(this.setting.role);
-    return this.#madeOwnIds;
-  }
-
-  get #peerIds(): IdSequence {
-    this.#madePeerIds ??= new IdSequence(this.setting.role === 'connect' ? 'listen' : 'connect');
-    return this.#madePeerIds;
-  }
-
   get #calls(): Calls {
-    this.#madeCalls ??= new Calls(this, this.#ownIds);
+    this.#madeCalls ??= new Calls(this);
     return this.#madeCalls;
   }
 
   get #serving(): Serving {
-    this.#madeServing ??= new Serving(this, this.#peerIds);
+    this.#madeServing ??= new Serving(this);
     return this.#madeServing;
   }
 
   get #streams(): Streams {
-    this.#madeStreams ??= new Streams(this, this.#ownIds, this.#peerIds);
+    this.#madeStreams ??= new Streams(this);
     return this.#madeStreams;
   }
 

@@ -7,7 +7,7 @@ import { FrameType } from '../wire/frame.js';
 import { Expiring } from './deadlines.js';
 import { deadlinePassed, peerClosed, protocolError, sessionClosed } from './failures.js';
 import { type Chained, IdTable } from './id-table.js';
-import type { IdSequence } from './ids.js';
+import { hasUsed } from './ids.js';
 import type { Link, Session } from './link.js';
 import { keepPayload, noBytes, ownPayload } from './payload.js';
 import type { DeferredAnswer, IncomingRequest, Peer } from './types.js';
@@ -82,25 +82,17 @@ class ServedRequest extends Expiring implements IncomingRequest, Chained<ServedR
 /** The requests the peer makes. */
 export class Serving {
   readonly #link: Session;
-  readonly #ids: IdSequence;
-  /** Those whose handler has returned a promise. */
-  readonly #inFlight = new IdTable<ServedRequest>();
+  /** Those whose handler has returned a promise; made with the first. */
+  #inFlight: IdTable<ServedRequest> | null = null;
   /** Of their payloads. */
   #payloadBytes = 0;
 
-  constructor(link: Session, ids: IdSequence) {
+  constructor(link: Session) {
     this.#link = link;
-    this.#ids = ids;
   }
 
   get count(): number {
-    return this.#inFlight.size;
-  }
-
-  /** @throws PaipaiError PAIPAI_ERR_PROTOCOL */
-  acceptId(id: number): void {
-    if (!this.#ids.accept(id))
-      throw protocolError(`request ${id} does not follow the ids before it`);
+    return this.#inFlight?.size ?? 0;
   }
 
   // `BatchAnswers`.
@@ -140,7 +132,7 @@ export class Serving {
 
   onRequest(frame: FrameView, method: string): void {
     const id = frame.streamId;
-    this.acceptId(id);
+    this.#link.acceptPeerId('request', id);
     const refusal = this.#refusalOf(method, frame.end - frame.start);
     if (refusal !== null) {
       this.#link.checkFlood();
@@ -154,9 +146,9 @@ export class Serving {
   }
 
   onCancel(frame: FrameView): void {
-    const request = this.#inFlight.get(frame.streamId);
+    const request = this.#inFlight?.get(frame.streamId) ?? null;
     if (request === null) {
-      if (this.#ids.hasUsed(frame.streamId)) return;
+      if (hasUsed(this.#link.lastPeerId, frame.streamId)) return;
       throw protocolError(`request ${frame.streamId} was cancelled but never made`);
     }
     request.abandon(
@@ -171,7 +163,7 @@ export class Serving {
 
   /** The connection is over; handlers hear of it through their signals. */
   abandonAll(cause: Error | null): void {
-    for (const request of this.#inFlight.takeAll()) {
+    for (const request of this.#inFlight?.takeAll() ?? []) {
       const tried = `request '${request.method}'`;
       request.abandon(peerClosed(this.#link.channel.remoteAddress, tried, cause));
     }
@@ -180,7 +172,7 @@ export class Serving {
   /** Why no further request may begin; also of those that a fast handler would put off. */
   countRefusal(method: string): PaipaiError | null {
     const { requestsInFlightMax } = this.#link.settings;
-    if (this.#inFlight.size < requestsInFlightMax) return null;
+    if (this.count < requestsInFlightMax) return null;
     return new PaipaiError(
       'PAIPAI_ERR_OVERLOADED',
       `request '${method}': ${requestsInFlightMax} requests of this connection are being served already`,
@@ -200,7 +192,7 @@ export class Serving {
     const tooMany = this.countRefusal(method);
     if (tooMany !== null) return tooMany;
     // One alone is taken whatever its length, which the frame limit bounds.
-    if (this.#inFlight.size > 0 && this.#payloadBytes + payloadBytes > inFlightBytesMax) {
+    if (this.count > 0 && this.#payloadBytes + payloadBytes > inFlightBytesMax) {
       return new PaipaiError(
         'PAIPAI_ERR_OVERLOADED',
         `request '${method}': requests of ${this.#payloadBytes} bytes are being served for this connection, and with it they would pass ${inFlightBytesMax}`,
@@ -230,6 +222,7 @@ export class Serving {
 
   /** Never rejects: `#fail` sends or drops whatever went wrong. */
   async #serveLater(request: ServedRequest, result: unknown): Promise<void> {
+    this.#inFlight ??= new IdTable();
     this.#inFlight.add(request);
     // Kept, because a handler may transfer the payload away, which leaves it with no length.
     const payloadBytes = request.payload.length;

@@ -6,7 +6,7 @@ import { FrameType, metadataBytesMax } from '../wire/frame.js';
 import { deadlineArgument } from './calls.js';
 import { CreditBudget } from './credit.js';
 import { aborted, asPaipaiError, peerClosed, protocolError, sessionClosed } from './failures.js';
-import type { IdSequence } from './ids.js';
+import { hasUsed, idAfter } from './ids.js';
 import type { Session } from './link.js';
 import { keepPayload, noBytes, viewPayload } from './payload.js';
 import { checkMetadata, SessionStream, type StreamKeeper } from './stream.js';
@@ -17,8 +17,6 @@ const creditBytesMax = 0x7fff_ffff;
 /** The streams of one connection, whoever opened them. */
 export class Streams implements StreamKeeper {
   readonly #link: Session;
-  readonly #ownIds: IdSequence;
-  readonly #peerIds: IdSequence;
   readonly #budget: CreditBudget;
   readonly #streams = new Map<number, SessionStream>();
   /** Those of the peer whose `onStream` has not settled; one that is over still counts then. */
@@ -26,10 +24,8 @@ export class Streams implements StreamKeeper {
   #ownCount = 0;
   #peerCount = 0;
 
-  constructor(link: Session, ownIds: IdSequence, peerIds: IdSequence) {
+  constructor(link: Session) {
     this.#link = link;
-    this.#ownIds = ownIds;
-    this.#peerIds = peerIds;
     // Each side may open `streamsMax`.
     this.#budget = new CreditBudget(link.settings.inFlightBytesMax, 2 * link.settings.streamsMax);
   }
@@ -52,10 +48,10 @@ export class Streams implements StreamKeeper {
     const signal = checkSignal('signal', options?.signal);
     if (signal?.aborted) throw aborted(tried, signal);
     if (this.#ownCount >= link.settings.streamsMax) throw this.#overloaded(method);
-    const id = this.#ownIds.next;
+    const id = idAfter(link.lastOwnId);
     const nameIndex = link.nameIndex('method', method);
     link.sendFrame(FrameType.streamOpen, nameIndex, id, deadlineArgument(deadlineMs), bytes);
-    this.#ownIds.accept(id);
+    link.lastOwnId = id | 0;
     this.#ownCount++;
     const stream = this.#add(id, method, bytes, deadlineMs);
     if (signal !== undefined) stream.listen(signal);
@@ -64,8 +60,7 @@ export class Streams implements StreamKeeper {
 
   onOpen(frame: FrameView, method: string): void {
     const id = frame.streamId;
-    if (!this.#peerIds.accept(id))
-      throw protocolError(`stream ${id} does not follow the ids before it`);
+    this.#link.acceptPeerId('stream', id);
     checkLength('metadata', frame);
     const refusal = this.#refusalOf(method);
     if (refusal !== null) {
@@ -115,7 +110,7 @@ export class Streams implements StreamKeeper {
 
   onOver(stream: SessionStream): void {
     this.#streams.delete(stream.id);
-    if (!this.#peerIds.hasUsed(stream.id)) this.#ownCount--;
+    if (!hasUsed(this.#link.lastPeerId, stream.id)) this.#ownCount--;
     else if (!this.#served.has(stream)) this.#peerCount--;
     if (!this.#link.open) this.#link.onDone();
   }
@@ -142,7 +137,8 @@ export class Streams implements StreamKeeper {
   /** The stream of this id; undefined for one that is over. @throws PaipaiError PAIPAI_ERR_PROTOCOL */
   #find(id: number): SessionStream | undefined {
     const stream = this.#streams.get(id);
-    if (stream === undefined && !this.#ownIds.hasUsed(id) && !this.#peerIds.hasUsed(id)) {
+    const { lastOwnId, lastPeerId } = this.#link;
+    if (stream === undefined && !hasUsed(lastOwnId, id) && !hasUsed(lastPeerId, id)) {
       throw protocolError(`a frame for stream ${id}, which was never opened`);
     }
     return stream;

@@ -1,7 +1,36 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type Chained, IdTable } from '../../../dist/session/id-table.js';
-import { IdSequence } from '../../../dist/session/ids.js';
+import {
+  hasUsed,
+  idAfter,
+  idBeforeFirst,
+  mayFollow,
+  type Role,
+} from '../../../dist/session/ids.js';
+
+/** The ids of one side, as a session keeps them. */
+class IdSequence {
+  #last: number;
+
+  constructor(role: Role) {
+    this.#last = idBeforeFirst(role);
+  }
+
+  get next(): number {
+    return idAfter(this.#last);
+  }
+
+  accept(id: number): boolean {
+    if (!mayFollow(this.#last, id)) return false;
+    this.#last = id | 0;
+    return true;
+  }
+
+  hasUsed(id: number): boolean {
+    return hasUsed(this.#last, id);
+  }
+}
 
 describe('ids', () => {
   test('the side that connected counts 1, 3, 5, the other 2, 4, 6', () => {

@@ -42,12 +42,20 @@ describe('names that the peer introduces', () => {
       topics: new Map(),
       peerOf: () => null,
     });
-    const [one, other] = [1, 2].map(() => introduce(noNames, frameOf(1, 'echo'), book)[1]);
-    expect(other).toBe(one);
-    expect(one).toEqual({ text: 'echo', method: echo, topic: null });
+    const introduceBoth = () =>
+      introduce(introduce(noNames, frameOf(1, 'echo'), book), frameOf(2, 'b'), book);
+    const names = introduceBoth();
+    expect(introduceBoth()).toBe(names);
+    expect(nameAt(names, 1)).toEqual({ text: 'echo', method: echo, topic: null });
+    const more = introduce(names, frameOf(9, 'gap'), book);
+    introduce(more, frameOf(10, 'own'), book);
+    expect(names).toHaveLength(3);
+    expect(introduceBoth()).toBe(names);
     const last = 2_000;
     for (let i = 0; i < last; i++) introduce(noNames, frameOf(1, `${i}`), book);
-    // Beyond a bound each connection keeps its own.
+    // Beyond a bound each connection has its own.
+    const lists = [1, 2].map(() => introduce(noNames, frameOf(1, `${last}`), book));
+    expect(lists[0]).not.toBe(lists[1]);
     expect(book.nameOf(`${last - 1}`)).not.toBe(book.nameOf(`${last - 1}`));
     expect(book.nameOf('0')).toBe(book.nameOf('0'));
   });
