@@ -1,5 +1,6 @@
 import { createInterface } from 'node:readline';
-import { setFlagsFromString } from 'node:v8';
+import { setTimeout } from 'node:timers/promises';
+import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { Allocations } from './allocations.js';
 import type { Facts, Settings } from './types.js';
@@ -11,7 +12,7 @@ import type { Facts, Settings } from './types.js';
  * - at its start a program says `{ "event": "ready" }`, a server with its `address`; a client is connected then and
  *   has its data in memory
  * - `run` (client): does the work; `seconds`, `cpuSeconds` and what else was measured
- * - `usage` (server): `cpuSeconds` since it was ready; with `--idle 1` also `residentBytes`,
+ * - `usage` (server): `cpuSeconds` since it was ready; with `--idle 1` also `residentBytes`, once it has been at rest,
  *   with `--count-allocations 1` `allocatedBytes` since it was asked before; the latter also in `run`
  * - `verify`: what the contents were, such as `sentChecksum` and `storedChecksum`; not measured
  * - `end`, or the end of input: ends
@@ -94,15 +95,34 @@ class Usage {
     return {
       cpuSeconds: cpu,
       ...(allocatedBytes !== undefined && { allocatedBytes }),
-      ...(this.#settings.idle === '1' && { residentBytes: residentBytes() }),
+      ...(this.#settings.idle === '1' && { residentBytes: await residentBytes() }),
     };
   }
 }
 
-/** Bytes of memory, after what is not used any more has been given back. */
-function residentBytes(): number {
+/**
+ * What V8 took for young objects in a burst of allocation, up to 32 MiB, it gives back with a collection that follows some seconds
+ * with little of it. A server that has just accepted ten thousand connections is not at rest before that.
+ */
+const restingYoungBytes = 1.5 * 1024 * 1024;
+const restSeconds = 5;
+const restsLeast = 2;
+const restsMax = 8;
+
+function youngBytes(): number {
+  const young = getHeapSpaceStatistics().find((space) => space.space_name === 'new_space');
+  return young?.physical_space_size ?? 0;
+}
+
+/** Bytes of memory of a process at rest. */
+async function residentBytes(): Promise<number> {
   setFlagsFromString('--expose-gc');
-  (runInNewContext('gc') as () => void)();
+  const collect = runInNewContext('gc') as () => void;
+  collect();
+  for (let i = 0; i < restsLeast || (i < restsMax && youngBytes() > restingYoungBytes); i++) {
+    await setTimeout(restSeconds * 1e3);
+    collect();
+  }
   return process.memoryUsage.rss();
 }
 
