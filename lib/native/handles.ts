@@ -51,14 +51,17 @@ const ioNames = { epoll: 'epoll', uring: 'io_uring' };
 /** An index in the low bits of a number of the addon; a generation stands above it. `HandleTable` of the addon is the same. */
 const indexMask = (1 << 19) - 1;
 
-/** Things by the numbers of the addon. */
+/** Things by the numbers of the addon: what a Map takes for each would be much beside an idle connection. */
 class NumberTable<T> {
   readonly #numbers: number[] = [];
   readonly #things: (T | undefined)[] = [];
+  /** Those whose index the addon has given away before it could tell that they are gone. */
+  readonly #displaced = new Map<number, T>();
 
   get(number: number): T | undefined {
     const index = number & indexMask;
-    return this.#numbers[index] === number ? this.#things[index] : undefined;
+    if (this.#numbers[index] === number) return this.#things[index];
+    return this.#displaced.size === 0 ? undefined : this.#displaced.get(number);
   }
 
   set(number: number, thing: T): void {
@@ -68,12 +71,19 @@ class NumberTable<T> {
       this.#numbers.push(0);
       this.#things.push(undefined);
     }
+    const before = this.#things[index];
+    const numberBefore = this.#numbers[index];
+    if (before !== undefined && numberBefore !== undefined && numberBefore !== number) {
+      this.#displaced.set(numberBefore, before);
+    }
     this.#numbers[index] = number;
     this.#things[index] = thing;
   }
 
   delete(number: number): void {
-    if (this.get(number) !== undefined) this.#things[number & indexMask] = undefined;
+    const index = number & indexMask;
+    if (this.#numbers[index] === number) this.#things[index] = undefined;
+    else this.#displaced.delete(number);
   }
 }
 
