@@ -17,7 +17,7 @@ test.each([
   expect(result.engine).toBe(engine);
   // Fewer where there are fewer descriptors to be had.
   expect(result.connections).toBeGreaterThan(900);
-  expect(result.kibPerConnection).toBeLessThan(16);
+  expect(result.kibPerConnection).toBeLessThan(24);
   expect(result.cpuPercent).toBeLessThan(50);
   expect(result.requestMs).toBeLessThan(1_000);
 });
