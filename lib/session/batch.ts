@@ -1,5 +1,6 @@
 import { invalidArgument } from '../base/check.js';
 import { PaipaiError } from '../base/errors.js';
+import { padded, severalItemBytes } from '../wire/several.js';
 import type { DeferredAnswer, MessageBatch, RequestBatch } from './types.js';
 
 /** Where the answers of a batch go. */
@@ -106,6 +107,37 @@ export class Batch implements MessageBatch, RequestBatch {
     this.#isSettled[index] = 0;
     this.#unsettled++;
     this.length = index + 1;
+  }
+
+  /** The payloads of a frame of several (`view` from `at` to `frameEnd`), checked to be one. Returns how many bytes they have together. */
+  pushSeveral(view: DataView, at: number, frameEnd: number, deadline: number): number {
+    let index = this.length;
+    while (index + (frameEnd - at) / severalItemBytes > this.#starts.length) this.#grow();
+    const starts = this.#starts;
+    const ends = this.#ends;
+    const ids = this.#ids;
+    const before = index;
+    let payloadBytes = 0;
+    while (at < frameEnd) {
+      const start = at + severalItemBytes;
+      const count = view.getUint32(at + 4, true);
+      ids[index] = view.getUint32(at, true);
+      starts[index] = start;
+      ends[index] = start + count;
+      payloadBytes += count;
+      at = start + padded(count);
+      index++;
+    }
+    this.#deadlines.fill(deadline, before, index);
+    this.#isSettled.fill(0, before, index);
+    this.#unsettled += index - before;
+    this.length = index;
+    return payloadBytes;
+  }
+
+  /** The id under which the peer has sent payload `index`. */
+  id(index: number): number {
+    return this.#ids[index] as number;
   }
 
   /** Fails every request that has neither an answer nor a promise of one. */
