@@ -23,6 +23,9 @@ constexpr int kPollsMax = 8;
 // Of what JS queues in a turn the first so many bytes leave at once, for the other side to begin
 // with; later ones in larger pieces.
 constexpr uint32_t kFirstFlushBytes = 3072;
+// The same while the loop spins: who is awake anyway needs no early call, and pieces of one size
+// keep both sides at work.
+constexpr uint32_t kFirstFlushBytesSpinning = 4608;
 
 // Of what is queued in one call for many, as much leaves together.
 constexpr size_t kManyFlushBytes = size_t{64} << 10;
@@ -184,9 +187,14 @@ void EnvState::OnReady(uint32_t slot, bool readable, bool writable) {
   }
 }
 
+void EnvState::SetFlushMark() {
+  if (control_data_ == nullptr) return;
+  control_data_[2] = spins_.empty() ? kFirstFlushBytes : kFirstFlushBytesSpinning;
+}
+
 bool EnvState::OnBeforeWait() {
   Flush();
-  if (control_data_ != nullptr) control_data_[2] = kFirstFlushBytes;
+  SetFlushMark();
   return more_to_send_ || batch_.has_events();
 }
 
@@ -205,7 +213,7 @@ bool EnvState::OnAfterWait() {
   OnPoll();
   Deliver();
   Flush();
-  if (control_data_ != nullptr) control_data_[2] = kFirstFlushBytes;
+  SetFlushMark();
   retired_.clear();
   return more_to_send_ || batch_.has_events();
 }

@@ -156,6 +156,8 @@ class EnvState final : private LoopHostUser {
   void Deliver();
   // Queues the frames of the outbox with their connections; they stay borrowed from it until
   // settled.
+  // A turn begins: what JS queues in it leaves early above this many bytes.
+  void SetFlushMark();
   void TakeOutbox(std::vector<FramedStream*>& borrowers);
   static void OnCleanup(napi_async_cleanup_hook_handle handle, void* state);
 
