@@ -80,9 +80,12 @@ export async function connect(
   return connectOver(envFor(options), address, options);
 }
 
+/** One for all: peers that share a clock share the timer of their deadlines. */
+const realEnv = createRealEnv();
+
 function envFor(options: TransportOptions<unknown>): NetworkEnv {
   const { engine, io } = checkEngine(options);
-  return { ...createRealEnv(), network: selectEngine(engine, io).network };
+  return { ...realEnv, network: selectEngine(engine, io).network };
 }
 
 interface Transport {

@@ -2,7 +2,7 @@ import { checkSignal } from '../base/check.js';
 import { toError } from '../base/errors.js';
 import { parseAddress } from '../transport/address.js';
 import type { ChannelOptions, NetworkEnv } from '../transport/frame-channel.js';
-import { Deadlines } from './deadlines.js';
+import { deadlinesOf } from './deadlines.js';
 import { aborted } from './failures.js';
 import { Handshake } from './handshake.js';
 import type { SessionSetting } from './link.js';
@@ -26,7 +26,7 @@ export async function connectPeer(
   const target = parseAddress(address);
   const signal = checkSignal('signal', options.signal);
   const channel = await env.network.connect(target, channelOptionsOf(options));
-  const deadlines = new Deadlines(env);
+  const deadlines = deadlinesOf(env);
   return new Promise((resolve, reject) => {
     const onAbort = (): void => {
       // Only a signal that was set can fire.

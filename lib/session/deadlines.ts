@@ -1,4 +1,4 @@
-import type { Env, Timer } from '../base/env.js';
+import type { Clock, Env, Timer } from '../base/env.js';
 
 /**
  * Something with a deadline: one link of a bucket's ring, so that leaving the ring costs two writes and no search.
@@ -168,6 +168,18 @@ export class Deadlines {
       (entry as Expiring).onDeadline();
     }
   }
+}
+
+const shared = new WeakMap<Clock, Deadlines>();
+
+/** The same for all who live by the same clock: of a thousand connections each would start timers of its own. */
+export function deadlinesOf(env: Env): Deadlines {
+  let deadlines = shared.get(env.clock);
+  if (deadlines === undefined) {
+    deadlines = new Deadlines(env);
+    shared.set(env.clock, deadlines);
+  }
+  return deadlines;
 }
 
 /** Puts the links from `first` to `last` at the end of the ring of `bucket`. */

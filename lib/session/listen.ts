@@ -4,7 +4,7 @@ import { PaipaiError, toError } from '../base/errors.js';
 import { formatAddress, isLocalAddress, parseAddress } from '../transport/address.js';
 import type { FrameChannel, FrameListener, NetworkEnv } from '../transport/frame-channel.js';
 import { channelOptionsOf } from './connect.js';
-import { Deadlines } from './deadlines.js';
+import { deadlinesOf } from './deadlines.js';
 import { Handshake } from './handshake.js';
 import type { SessionSetting } from './link.js';
 import { SessionPeer } from './peer.js';
@@ -63,7 +63,7 @@ class Acceptor implements PeerListener {
     this.#onPeer = onPeer;
     this.#setting = {
       settings,
-      deadlines: new Deadlines(env),
+      deadlines: deadlinesOf(env),
       role: 'listen',
       onGone: (session) => void this.peers.delete(session),
     };

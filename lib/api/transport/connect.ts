@@ -1,5 +1,5 @@
 import { connectPeer } from '../../session/connect.js';
-import { Deadlines } from '../../session/deadlines.js';
+import { deadlinesOf } from '../../session/deadlines.js';
 import type { SessionOptions } from '../../session/types.js';
 import type { NetworkEnv } from '../../transport/frame-channel.js';
 import { checkConnectOptions } from './options.js';
@@ -31,7 +31,7 @@ export async function connectOver(
   };
   if (backoff !== null) {
     const { queuedRequestsMax, queuedBytesMax } = settings;
-    const waiting = new WaitingRequests(new Deadlines(env), queuedRequestsMax, queuedBytesMax);
+    const waiting = new WaitingRequests(deadlinesOf(env), queuedRequestsMax, queuedBytesMax);
     const redial = new Redial(env, backoff, dial, (error) => peer.giveUp(error));
     peer.reconnectBy({ redial, waiting, failFast, deadlineMs });
   }

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Alarm, Deadlines, Expiring } from '../../../dist/session/deadlines.js';
+import { Alarm, Deadlines, deadlinesOf, Expiring } from '../../../dist/session/deadlines.js';
 import { ManualTime } from '../../support/test-env.js';
 
 class Noted extends Expiring {
@@ -198,4 +198,10 @@ describe('deadlines', () => {
     expect(short.firedMs).toHaveLength(1);
     expect(long.firedMs).toEqual([]);
   });
+});
+
+test('who shares a clock shares the timer, and nobody else', () => {
+  const env = new ManualTime().env();
+  expect(deadlinesOf({ ...env })).toBe(deadlinesOf(env));
+  expect(deadlinesOf(new ManualTime().env())).not.toBe(deadlinesOf(env));
 });
