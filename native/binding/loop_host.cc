@@ -18,7 +18,9 @@ constexpr int kPollsPerYield = 4;
 // as long as a message. libuv's own set knows our sockets too.
 constexpr int kMemoryPollsPerClock = 16;
 constexpr uint64_t kMemoryHotNs = 100'000;
-constexpr uint64_t kMemoryLookNs = 40'000;
+constexpr uint64_t kMemoryLookNs = 200'000;
+// How long memory that goes on bringing messages keeps libuv from its turn, asleep otherwise.
+constexpr uint64_t kMemoryTurnNs = 40'000;
 constexpr uint64_t kMemoryYieldNs = 5'000;
 // How often libuv's own descriptors are looked at: other sockets, the thread pool, other threads.
 // A look costs what an empty poll does.
@@ -195,7 +197,7 @@ void LoopHost::PrepareSleep() {
   while (uv_backend_timeout(loop_) != 0) {
     if (!user_.OnSleep()) return;
     const uint64_t now = uv_hrtime();
-    if (until_ns == 0) until_ns = now + kMemoryLookNs;
+    if (until_ns == 0) until_ns = now + kMemoryTurnNs;
     if (now >= until_ns) {
       SkipNextWait();
       return;
