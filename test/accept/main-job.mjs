@@ -167,8 +167,8 @@ async function benchTransfer(full) {
     await mustRun('npm', [...benchArguments(full), '--out', file], { timeoutMs: 1_800_000 });
     const { peers } = JSON.parse(readFileSync(file, 'utf8'));
     const of = (name) => peers.find(({ peer }) => peer === name);
-    const gain = of('paipainet').ratioTo.net.median;
-    const care = of('net').ratioTo.c.median;
+    const gain = of('paipainet').ratios.throughput.net.median;
+    const care = of('net').ratios.throughput.c.median;
     const rates = peers.map(
       ({ peer, metrics }) => `${peer} ${metrics.throughput.median.toFixed(2)} GB/s`,
     );
