@@ -15,7 +15,7 @@ own sockets, and with plain C where a compiler is there. All do the same work in
 
   --vs NAMES     rivals, separated by commas: net, c, zeromq, ws, grpc (default: all that can run here)
   --rounds N     measured rounds (default 3)
-  --path NAME    tcp (loopback, the default) or unix
+  --path NAME    tcp (loopback, the default), unix, or shm (the rivals then stay with tcp)
   --counts       also counts system calls (with strace) and heap bytes a message
   --json         also writes bench-results/DATE-CASE.json, and tables and a chart beside it
   --out FILE     also writes the same to FILE, and to .md and .svg beside it
