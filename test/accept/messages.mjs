@@ -1,6 +1,6 @@
 // The message transport: what it promises when processes, wires and limits fail, on every path.
 
-import { cpSync, readFileSync } from 'node:fs';
+import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import { mustRun, root, run, sanitizers, testCount, withFolder } from './support.mjs';
 
@@ -136,15 +136,41 @@ function tests(promise, ...files) {
   };
 }
 
-/** Whether the engine has a second driver, whose refusal and whose choice could be tried. */
-function hasUring() {
-  return readFileSync(join(root, 'native/sources.txt'), 'utf8').includes('uring');
+/** All tests, or those of them that wait for sockets most. */
+function suiteArguments(full) {
+  const few = [
+    'contract/frame-channel-native',
+    'contract/transport-tcp',
+    'contract/transport-shm',
+    'lifetime',
+  ];
+  return ['vitest', 'run', ...(full ? [] : few.map((name) => `test/${name}`))];
 }
 
-const uringPromises = [
-  'the suite passes with io_uring refused by the system',
-  'the suite passes with each driver forced',
-];
+async function suiteWithoutUring(full) {
+  const doctor = [
+    'test/support/without-uring.py',
+    process.execPath,
+    'dist/cli/main.js',
+    'doctor',
+    '--json',
+  ];
+  const { uring } = JSON.parse(await mustRun('python3', doctor));
+  if (uring.works) return { pass: false, figure: 'io_uring works although it should be refused' };
+  const args = ['test/support/without-uring.py', 'npx', ...suiteArguments(full)];
+  return { pass: true, figure: `${testCount(await mustRun('python3', args))}; ${uring.reason}` };
+}
+
+async function suiteOnEachDriver(full) {
+  const doctor = await mustRun(process.execPath, ['dist/cli/main.js', 'doctor', '--json']);
+  const { uring } = JSON.parse(doctor);
+  const figures = uring.works ? [] : [`io_uring cannot be forced here: ${uring.reason}`];
+  for (const io of uring.works ? ['epoll', 'uring'] : ['epoll']) {
+    const env = { ...process.env, PAIPAINET_IO: io };
+    figures.push(`${io}: ${testCount(await mustRun('npx', suiteArguments(full), { env }))}`);
+  }
+  return { pass: true, figure: figures.join('; ') };
+}
 
 export const checks = [
   tests(
@@ -206,13 +232,14 @@ export const checks = [
       figure: (await mustRun(process.execPath, ['test/model/run.mjs'])).trim(),
     }),
   },
-  ...uringPromises.map((promise) => ({
-    promise,
-    ...(hasUring()
-      ? {
-          command: 'none',
-          run: () => ({ pass: false, figure: 'there is an io_uring driver, but no check of this' }),
-        }
-      : { absent: 'there is no io_uring driver; epoll is the only one' }),
-  })),
+  {
+    promise: 'the suite passes with io_uring refused by the system',
+    command: 'python3 test/support/without-uring.py npx vitest run',
+    run: suiteWithoutUring,
+  },
+  {
+    promise: 'the suite passes with each driver forced',
+    command: 'PAIPAINET_IO=epoll npx vitest run; PAIPAINET_IO=uring npx vitest run',
+    run: suiteOnEachDriver,
+  },
 ];
