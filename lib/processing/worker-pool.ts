@@ -1,7 +1,8 @@
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { type Deferred, deferred } from '../base/deferred.js';
 import type { Env, Timer } from '../base/env.js';
 import { PaipaiError, toError } from '../base/errors.js';
+import { startThread } from '../base/start-thread.js';
 import type {
   FromWorker,
   HandlerInfo,
@@ -166,7 +167,7 @@ export class WorkerPool {
     const { entry, workerData, heapMiBMax = 1_024, env } = this.#options;
     let worker: Worker;
     try {
-      worker = new Worker(entry, {
+      worker = startThread(entry, {
         workerData,
         resourceLimits: { maxOldGenerationSizeMb: heapMiBMax },
       });

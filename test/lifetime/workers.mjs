@@ -13,6 +13,7 @@ import { Data, Net, Node } from 'paipainet';
 
 const atOnce = 4;
 const transferBytes = 64 * 1024 * 1024;
+const laterMs = 100;
 
 const [role, argument, address] = process.argv.slice(2);
 if (!isMainThread) await transferWithoutEnd();
@@ -81,6 +82,8 @@ async function terminateInFlight(address, index) {
     throw error;
   });
   await Promise.race([once(worker, 'message'), failed]);
+  // Each a little later, so that the threads that it starts in its turn are met at every stage.
+  await new Promise((resolve) => setTimeout(resolve, (index * 7) % laterMs));
   failed.catch(() => {});
   await worker.terminate();
 }
