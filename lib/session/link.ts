@@ -93,17 +93,13 @@ export class Link {
 
   /** The answer to request `streamId`: `bytes` from `start` to `end`, which are borrowed for the call. */
   sendAnswer(streamId: number, bytes: Uint8Array, start: number, end: number): void {
-    const isCopied = end - start <= copyBytesMax;
-    if (isCopied) this.channel.send(FrameType.response, 0, 0, streamId, 0, bytes, start, end);
-    else
-      this.channel.send(
-        FrameType.response,
-        0,
-        0,
-        streamId,
-        0,
-        new Uint8Array(bytes.subarray(start, end)),
-      );
+    const { channel } = this;
+    if (end - start <= copyBytesMax) {
+      channel.send(FrameType.response, 0, 0, streamId, 0, bytes, start, end);
+    } else {
+      const own = new Uint8Array(bytes.subarray(start, end));
+      channel.send(FrameType.response, 0, 0, streamId, 0, own);
+    }
     this.framesSent++;
     this.bytesSent += frameHeaderBytes + end - start;
   }

@@ -62,8 +62,8 @@ Result<void> Connection::EnterDoor(std::string_view name, ByteSpan token) {
 }
 
 Result<void> Connection::TakeFromDoor(ByteSpan token) {
-  const std::unique_ptr<SharedDoor> door = std::move(MakeHeld().door);
-  if (door == nullptr) return Error::Of(ErrorCode::INVALID_STATE);
+  if (held_ == nullptr || held_->door == nullptr) return Error::Of(ErrorCode::INVALID_STATE);
+  const std::unique_ptr<SharedDoor> door = std::move(held_->door);
   Result<SharedPair> pair = door->Take(token);
   if (!pair) return pair.error();
   Result<void> set = stream_.SetSharedPair(std::move(*pair));

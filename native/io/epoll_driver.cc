@@ -16,20 +16,12 @@ bool WouldBlock(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
 }  // namespace
 
 Result<uint32_t> EpollDriver::Attach(int fd) {
-  uint32_t index;
-  if (free_slots_.empty()) {
-    index = static_cast<uint32_t>(slots_.size());
-    slots_.emplace_back();
-  } else {
-    index = free_slots_.back();
-    free_slots_.pop_back();
-  }
+  const uint32_t index = slots_.Take();
   const int opened = host_.Open(index, fd);
   if (opened < 0) {
-    free_slots_.push_back(index);
+    slots_.Free(index);
     return Error::System(-opened);
   }
-  slots_[index] = Slot{};
   slots_[index].fd = fd;
   return index;
 }
@@ -41,8 +33,7 @@ void EpollDriver::Detach(uint32_t index) {
   if (slot.writing != nullptr) Cancel(*slot.writing);
   // Operations that are done but not reaped have left the slot; their owners cancel them by name.
   host_.Close(index);
-  slots_[index] = Slot{};
-  free_slots_.push_back(index);
+  slots_.Free(index);
 }
 
 void EpollDriver::Submit(uint32_t index, Operation& operation) {

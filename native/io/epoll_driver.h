@@ -2,10 +2,10 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 #include "io/hosted_driver.h"
 #include "io/readiness_host.h"
+#include "io/slot_table.h"
 
 namespace paipai {
 
@@ -43,8 +43,7 @@ class EpollDriver final : public HostedDriver {
   void RunWriting(uint32_t index);
 
   ReadinessHost& host_;
-  std::vector<Slot> slots_;
-  std::vector<uint32_t> free_slots_;
+  SlotTable<Slot> slots_;
 };
 
 }  // namespace paipai

@@ -51,15 +51,7 @@ UringDriver::UringDriver(ReadinessHost& host, std::unique_ptr<UringRing> ring)
       transfers_(std::make_unique_for_overwrite<Transfer[]>(kTransfersMax)) {}
 
 Result<uint32_t> UringDriver::Attach(int fd) {
-  uint32_t index;
-  if (free_slots_.empty()) {
-    index = static_cast<uint32_t>(slots_.size());
-    slots_.emplace_back();
-  } else {
-    index = free_slots_.back();
-    free_slots_.pop_back();
-  }
-  slots_[index] = Slot{};
+  const uint32_t index = slots_.Take();
   slots_[index].fd = fd;
   return index;
 }
@@ -79,8 +71,7 @@ void UringDriver::Detach(uint32_t index) {
     Enter(Purpose::kForEvents, 1);
     TakeCompletions();
   }
-  slots_[index] = Slot{};
-  free_slots_.push_back(index);
+  slots_.Free(index);
 }
 
 void UringDriver::Submit(uint32_t index, Operation& operation) {

@@ -10,6 +10,7 @@
 
 #include "io/hosted_driver.h"
 #include "io/readiness_host.h"
+#include "io/slot_table.h"
 #include "io/uring_ring.h"
 
 namespace paipai {
@@ -93,8 +94,7 @@ class UringDriver final : public HostedDriver {
 
   ReadinessHost& host_;
   const std::unique_ptr<UringRing> ring_;
-  std::vector<Slot> slots_;
-  std::vector<uint32_t> free_slots_;
+  SlotTable<Slot> slots_;
   std::vector<uint32_t> sends_;    // Slots whose send is to be tried; some may have changed since.
   std::vector<uint32_t> ready_;    // Slots that became ready; likewise.
   std::vector<uint32_t> serving_;  // Those of the readiness that the host told last.

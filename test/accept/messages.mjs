@@ -2,6 +2,7 @@
 
 import { cpSync } from 'node:fs';
 import { join } from 'node:path';
+import { whyNoUring } from '../support/uring.mjs';
 import { mustRun, root, run, sanitizers, testCount, withFolder } from './support.mjs';
 
 const slopeMiBPerMinuteMax = 1;
@@ -162,10 +163,9 @@ async function suiteWithoutUring(full) {
 }
 
 async function suiteOnEachDriver(full) {
-  const doctor = await mustRun(process.execPath, ['dist/cli/main.js', 'doctor', '--json']);
-  const { uring } = JSON.parse(doctor);
-  const figures = uring.works ? [] : [`io_uring cannot be forced here: ${uring.reason}`];
-  for (const io of uring.works ? ['epoll', 'uring'] : ['epoll']) {
+  const refusal = whyNoUring();
+  const figures = refusal === '' ? [] : [`io_uring cannot be forced here: ${refusal}`];
+  for (const io of refusal === '' ? ['epoll', 'uring'] : ['epoll']) {
     const env = { ...process.env, PAIPAINET_IO: io };
     figures.push(`${io}: ${testCount(await mustRun('npx', suiteArguments(full), { env }))}`);
   }

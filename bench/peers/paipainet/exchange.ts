@@ -11,6 +11,7 @@ import {
   takingServer,
 } from '../../support/exchange.js';
 import { play } from '../../support/program.js';
+import { echoService } from './echo.js';
 import { addressFor, engineOf, isFast, pathOf, waitingOf } from './settings.js';
 
 await play({
@@ -21,25 +22,7 @@ await play({
       engine: engineOf(settings),
       path: pathOf(settings),
       waiting: waitingOf(settings),
-      fast: {
-        methods: {
-          fastEcho(batch) {
-            const { bytes, length } = batch;
-            for (let i = 0; i < length; i++) {
-              const start = batch.start(i);
-              const end = batch.end(i);
-              taken.addRange(bytes, start, end, payloadBytes);
-              batch.replyRange(i, start, end);
-            }
-          },
-        },
-      },
-      methods: {
-        echo(payload) {
-          taken.addBytes(payload, payloadBytes);
-          return payload;
-        },
-      },
+      ...echoService(taken, payloadBytes),
     });
     return takingServer(listener.address, taken, () => listener.close());
   },

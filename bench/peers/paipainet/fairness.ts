@@ -4,6 +4,7 @@ import { fillContent, messageBytesOf, Tally } from '../../support/content.js';
 import { Latencies, type Percentiles } from '../../support/latencies.js';
 import { play, setting, warmUpSeconds } from '../../support/program.js';
 import type { Settings } from '../../support/types.js';
+import { echoService } from './echo.js';
 import { addressFor, engineOf, isFast, pathOf } from './settings.js';
 
 /** What one write hands over; the same bytes each time. */
@@ -29,25 +30,7 @@ await play({
     const listener = await listen(addressFor(settings), {
       engine: engineOf(settings),
       path: pathOf(settings),
-      fast: {
-        methods: {
-          fastEcho(batch) {
-            const { bytes, length } = batch;
-            for (let i = 0; i < length; i++) {
-              const start = batch.start(i);
-              const end = batch.end(i);
-              taken.addRange(bytes, start, end, payloadBytes);
-              batch.replyRange(i, start, end);
-            }
-          },
-        },
-      },
-      methods: {
-        echo(payload) {
-          taken.addBytes(payload, payloadBytes);
-          return payload;
-        },
-      },
+      ...echoService(taken, payloadBytes),
       async onStream(stream) {
         if (isIterated(settings)) {
           streamedBytes = await lengthOf(stream);

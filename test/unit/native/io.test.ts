@@ -2,16 +2,15 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
-import { loadNative } from '../../../dist/native/load.js';
 import { selectEngine } from '../../../dist/node/select-network.js';
+import { whyNoUring } from '../../support/uring.mjs';
 
 const run = promisify(execFile);
 const child = fileURLToPath(new URL('io-child.mjs', import.meta.url));
 const withoutUring = fileURLToPath(new URL('../../support/without-uring.py', import.meta.url));
 
-const native = loadNative();
-const uring = native.ok ? native.binding.probeUring() : { works: false, reason: native.reason };
-const why = uring.works ? '' : ` (left out: ${uring.reason})`;
+const refusal = whyNoUring();
+const leftOut = refusal === '' ? '' : ` (left out: ${refusal})`;
 
 /** `wrapper` runs the process that asks for `choices`; the variable is `PAIPAINET_IO`. */
 async function ask(
@@ -35,11 +34,14 @@ describe('what serves the sockets', () => {
     });
   });
 
-  test.skipIf(why)(`is io_uring when the option or the variable asks for it${why}`, async () => {
-    const io = { driver: 'uring', reason: expect.stringContaining('io_uring works here') };
-    expect(await ask(['uring', 'auto'])).toEqual({ outcomes: ['hello', 'hello'], info: io });
-    expect(await ask(['auto'], { variable: 'uring' })).toEqual({ outcomes: ['hello'], info: io });
-  });
+  test.skipIf(refusal)(
+    `is io_uring when the option or the variable asks for it${leftOut}`,
+    async () => {
+      const io = { driver: 'uring', reason: expect.stringContaining('io_uring works here') };
+      expect(await ask(['uring', 'auto'])).toEqual({ outcomes: ['hello', 'hello'], info: io });
+      expect(await ask(['auto'], { variable: 'uring' })).toEqual({ outcomes: ['hello'], info: io });
+    },
+  );
 
   test('is decided by the first call of a thread', async () => {
     const { outcomes } = (await ask(['epoll', 'uring', 'auto'])) as { outcomes: unknown[] };
