@@ -6,21 +6,24 @@ function microseconds(name: string, fact: string): Metric {
 }
 
 /**
- * Small requests one at a time, first alone, then beside a stream of bytes on the same connection until all of it has come. The
- * figure is how many times longer the slow ones take then.
+ * Small requests one at a time, first alone, then beside streams of bytes on the same connection, one after the other. The figure is
+ * how many times longer the slow ones take then.
  */
 export const fairness: Case = {
   name: 'fairness',
   program: 'fairness',
-  question: 'How much longer does a small request take beside a large stream on its connection?',
+  question: 'How much longer does a small request take beside large streams on its connection?',
   settings: {
     'message-bytes': { fallback: '64', help: 'payload of a request, a multiple of 4' },
-    'stream-bytes': { fallback: String(2 ** 30), help: 'bytes of the stream' },
+    'stream-bytes': { fallback: String(2 ** 30), help: 'bytes of a stream' },
     reading: {
       fallback: 'into',
       help: 'into: the stream lands in memory; iterate: chunk by chunk',
     },
-    seconds: { fallback: '1', help: 'how long the requests have the connection to themselves' },
+    seconds: {
+      fallback: '1',
+      help: 'how long the requests are alone, and how long beside streams',
+    },
     surface: { fallback: 'fast', help: 'of paipainet: promises or fast' },
     engine: { fallback: 'native', help: 'of paipainet: native or js' },
   },

@@ -32,9 +32,11 @@ inline constexpr size_t kDescriptorsMax = kInboxBytes / 32;
 inline constexpr size_t kReceiveBytesMax = size_t{64} << 10;
 // What one connection receives in one turn, about, before what has come is told: for so long a
 // request waits behind the data of a stream.
-inline constexpr size_t kReceiveBytesPerTurn = size_t{256} << 10;
+inline constexpr size_t kReceiveBytesPerTurn = size_t{128} << 10;
 // Payloads above this are assembled in memory of their own, not in the inbox.
 inline constexpr size_t kInPlaceBytesMax = size_t{16} << 10;
+// Memory of large payloads that were looked at and given back, kept for the next ones.
+inline constexpr size_t kSpareBytesMax = size_t{16} << 20;
 // What a receive straight into a large payload may read beyond its end: the next header and a
 // little more, which is then copied. Small, because those bytes are copied twice; not 0, because
 // the header would cost a call of its own.

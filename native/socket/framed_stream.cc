@@ -16,7 +16,7 @@ namespace paipai {
 namespace {
 
 // What one connection may send in one turn: for so long nothing that comes is looked at.
-constexpr size_t kSendBytesPerTurn = size_t{256} << 10;
+constexpr size_t kSendBytesPerTurn = size_t{128} << 10;
 // How bulk is cut: a whole frame waits for the rest of one such chunk, at most. The wire allows
 // twice as much, which is no faster.
 constexpr uint32_t kBulkChunkBytes = uint32_t{128} << 10;
