@@ -14,6 +14,7 @@ export const bulk: Case = {
     bytes: { fallback: String(2 ** 31), help: 'how much is sent, in whole messages' },
     'message-bytes': { fallback: String(2 ** 20), help: 'of one message, a multiple of 8' },
     'kept-messages': { fallback: '8', help: 'messages that each side has in memory' },
+    surface: { fallback: 'fast', help: 'of paipainet: promises or fast' },
     ...engineSetting,
   },
   memoryBytes: () => 0,

@@ -21,11 +21,14 @@ export class BulkReceiver {
     this.#messageBytes = setting(settings, 'message-bytes', 2 ** 20);
   }
 
-  take(message: Uint8Array): void {
+  /** Returns the message that is kept no more. */
+  take(message: Uint8Array): Uint8Array | undefined {
     if (message.length !== this.#messageBytes) throw new RangeError(`${message.length} bytes came`);
+    const replaced = this.#kept[this.#next];
     this.#kept[this.#next] = message;
     this.#next = (this.#next + 1) % this.#keptMax;
     this.storedBytes += message.length;
+    return replaced;
   }
 
   role(address: string, close: () => void | Promise<void>): ServerRole {

@@ -31,6 +31,8 @@ export interface NativeBinding {
   sendBulk(connection: number, streamId: number, bytes: Uint8Array, token: number): number;
   setSink(connection: number, streamId: number, target: Uint8Array): number;
   clearSink(connection: number, streamId: number): void;
+  /** Takes the memory of a large payload back, to receive another in: nobody must look at it any more. */
+  reuse(buffer: ArrayBuffer): void;
   /** Longest payload taken from now on. */
   limitReceived(connection: number, frameBytesMax: number): void;
   /** Without what lies in the outbox. */

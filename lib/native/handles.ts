@@ -241,6 +241,10 @@ export class NativeCore {
     this.#binding.clearSink(connection, streamId);
   }
 
+  reuse(buffer: ArrayBuffer): void {
+    this.#binding.reuse(buffer);
+  }
+
   limitReceived(connection: number, frameBytesMax: number): void {
     this.#binding.limitReceived(connection, frameBytesMax);
   }
@@ -405,7 +409,7 @@ export class NativeCore {
       const offset = words[at + 5]!;
       const length = words[at + 6]!;
       frame.owned = kind === EventKind.largeFrame;
-      frame.bytes = frame.owned ? new Uint8Array(large![offset]!) : this.#inbox;
+      frame.bytes = frame.owned ? new Uint8Array(large![offset]!, 0, length) : this.#inbox;
       frame.start = frame.owned ? 0 : offset;
       frame.end = frame.start + length;
       if (frame.type < FrameType.requests) events.onFrame(frame);

@@ -1,7 +1,8 @@
 import { invalidArgument } from '../base/check.js';
 import { PaipaiError } from '../base/errors.js';
 import { padded, severalItemBytes } from '../wire/several.js';
-import type { DeferredAnswer, MessageBatch, RequestBatch } from './types.js';
+import { noBytes } from './payload.js';
+import type { DeferredAnswer, Lease, MessageBatch, RequestBatch } from './types.js';
 
 /** Where the answers of a batch go. */
 export interface BatchAnswers {
@@ -11,7 +12,33 @@ export interface BatchAnswers {
   defer(id: number, method: string, deadlineMs: number): DeferredAnswer;
 }
 
-const nothing = new Uint8Array(0);
+/** Where the memory of a payload goes that nobody looks at any more. */
+export interface PayloadMemory {
+  reuse?(bytes: Uint8Array): void;
+}
+
+class PayloadLease implements Lease {
+  bytes: Uint8Array;
+  /** Null: the bytes are a copy, or released. */
+  #memory: PayloadMemory | null;
+
+  constructor(bytes: Uint8Array, memory: PayloadMemory | null) {
+    this.bytes = bytes;
+    this.#memory = memory;
+  }
+
+  release(): void {
+    const { bytes } = this;
+    const memory = this.#memory;
+    this.bytes = noBytes;
+    this.#memory = null;
+    memory?.reuse?.(bytes);
+  }
+
+  [Symbol.dispose](): void {
+    this.release();
+  }
+}
 
 /** As many as there were batches under way at once, so that a connection without one holds none. */
 const spares: Batch[] = [];
@@ -46,8 +73,11 @@ export class Batch implements MessageBatch, RequestBatch {
   peer: unknown = null;
   name = '';
   length = 0;
-  bytes: Uint8Array = nothing;
+  bytes: Uint8Array = noBytes;
   #answers: BatchAnswers = nobody;
+  /** Of `bytes`, where they are the one payload of the batch and nobody else's. */
+  #memory: PayloadMemory | null = null;
+  #lease: PayloadLease | null = null;
   #unsettled = 0;
   #starts = new Int32Array(64);
   #ends = new Int32Array(64);
@@ -65,7 +95,7 @@ export class Batch implements MessageBatch, RequestBatch {
     return index < this.length && at !== undefined ? at : this.#outside(index);
   }
 
-  reply(index: number, bytes: Uint8Array = nothing): void {
+  reply(index: number, bytes: Uint8Array = noBytes): void {
     this.#answers.reply(this.#settle(index), bytes);
   }
 
@@ -90,7 +120,22 @@ export class Batch implements MessageBatch, RequestBatch {
     return this.#answers.defer(id, this.name, deadlineMs === 0 ? Infinity : deadlineMs);
   }
 
+  lease(index: number): Lease {
+    const start = this.start(index);
+    const { bytes } = this;
+    if (this.#memory === null) {
+      return new PayloadLease(Uint8Array.prototype.slice.call(bytes, start, this.end(index)), null);
+    }
+    this.#lease ??= new PayloadLease(bytes, this.#memory);
+    return this.#lease;
+  }
+
   // For the session.
+
+  /** `bytes` are the one payload of this batch; unless it is leased, `memory` gets them back. */
+  own(memory: PayloadMemory): void {
+    this.#memory = memory;
+  }
 
   open(peer: unknown, answers: BatchAnswers): void {
     this.peer = peer;
@@ -152,9 +197,12 @@ export class Batch implements MessageBatch, RequestBatch {
   }
 
   clear(): void {
+    if (this.#memory !== null && this.#lease === null) this.#memory.reuse?.(this.bytes);
+    this.#memory = null;
+    this.#lease = null;
     this.#unsettled = 0;
     this.length = 0;
-    this.bytes = nothing;
+    this.bytes = noBytes;
     this.peer = null;
     this.#answers = nobody;
   }

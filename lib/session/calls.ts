@@ -1,6 +1,7 @@
 import { checkBytes, checkDuration, checkSignal, invalidArgument } from '../base/check.js';
 import { codeNumbers } from '../base/codes.js';
 import { PaipaiError } from '../base/errors.js';
+import { throwLater } from '../base/throw-later.js';
 import type { FrameView } from '../transport/frame-channel.js';
 import { decodeError } from '../wire/error-payload.js';
 import { FrameType } from '../wire/frame.js';
@@ -28,7 +29,8 @@ abstract class PendingCall extends Expiring implements Chained<PendingCall> {
     this.#calls = calls;
   }
 
-  abstract answer(frame: FrameView): void;
+  /** Whether the bytes of the frame may be looked at afterwards. */
+  abstract answer(frame: FrameView): boolean;
   abstract fail(error: Error): void;
   /** It is over, and in no table or ring any more. */
   release(): void {}
@@ -54,8 +56,9 @@ class PromisedCall extends PendingCall {
     this.#reject = reject;
   }
 
-  override answer(frame: FrameView): void {
+  override answer(frame: FrameView): boolean {
     this.#resolve(keepPayload(frame));
+    return true;
   }
 
   override fail(error: Error): void {
@@ -84,8 +87,9 @@ class FastCall extends PendingCall {
   onAnswer: OnAnswer = unset;
   nextFree: FastCall | null = null;
 
-  override answer(frame: FrameView): void {
+  override answer(frame: FrameView): boolean {
     this.#call(null, frame.bytes, frame.start, frame.end);
+    return false;
   }
 
   override fail(error: Error): void {
@@ -98,17 +102,12 @@ class FastCall extends PendingCall {
     try {
       onAnswer(error, bytes, start, end);
     } catch (thrown) {
-      // Not the session's affair: it surfaces as an uncaught exception.
-      process.nextTick(rethrow, thrown);
+      throwLater(thrown);
     }
   }
 }
 
 function unset(): void {}
-
-function rethrow(thrown: unknown): never {
-  throw thrown;
-}
 
 /** The requests this side makes. */
 export class Calls {
@@ -208,11 +207,14 @@ export class Calls {
   }
 
   onResponse(frame: FrameView): void {
+    const { owned, bytes } = frame;
     const call = this.#finish(frame.streamId);
+    let isKept = false;
     if (call !== null) {
-      call.answer(frame);
+      isKept = call.answer(frame);
       this.#recycle(call);
     }
+    if (owned && !isKept) this.#link.channel.reuse?.(bytes);
     if (!this.#link.open) this.#link.onDone();
   }
 

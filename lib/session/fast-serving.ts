@@ -118,6 +118,7 @@ export class FastServing {
     }
     const batch = acquireBatch(this.#service.peerOf(this.#link), this.#serving);
     batch.bytes = frame.bytes;
+    if (frame.owned) batch.own(this.#link.channel);
     batch.name = name.text;
     this.#batch = batch;
     this.#handler = handler;

@@ -1,5 +1,6 @@
 import { debuglog } from 'node:util';
 import { PaipaiError } from '../base/errors.js';
+import { throwLater } from '../base/throw-later.js';
 import type { FrameChannel, OnBulkSent } from '../transport/frame-channel.js';
 import { bulkChunkBytes, copyBytesMax } from '../transport/limits.js';
 import { FrameType, frameHeaderBytes } from '../wire/frame.js';
@@ -10,7 +11,7 @@ import { idBeforeFirst, mayFollow, type Role } from './ids.js';
 import { OutgoingNames } from './names.js';
 import { ownPayload } from './payload.js';
 import type { Settings } from './settings.js';
-import type { Peer } from './types.js';
+import type { OnSent, Peer } from './types.js';
 
 const log = debuglog('paipainet');
 
@@ -102,6 +103,26 @@ export class Link {
     }
     this.framesSent++;
     this.bytesSent += frameHeaderBytes + end - start;
+  }
+
+  /** A message whose payload is referenced until `onSent`. @throws PaipaiError PAIPAI_ERR_FRAME_TOO_LARGE, and then nothing was sent. */
+  sendMessageByReference(name: number, payload: Uint8Array, onSent: OnSent): void {
+    const { channel } = this;
+    const told = (error: Error | null): void => {
+      try {
+        onSent(error);
+      } catch (thrown) {
+        throwLater(thrown);
+      }
+    };
+    if (payload.length > copyBytesMax && channel.sendByReference !== undefined) {
+      channel.sendByReference(FrameType.message, name, 0, 0, payload, told);
+      this.framesSent++;
+      this.bytesSent += frameHeaderBytes + payload.length;
+      return;
+    }
+    this.sendFrame(FrameType.message, name, 0, 0, ownPayload(payload));
+    process.nextTick(told, null);
   }
 
   /** Messages of one topic, all of `payloadBytes`, one behind the other in `payloads`; counted as each would be alone. */

@@ -25,6 +25,7 @@ import { Streams } from './streams.js';
 import type {
   FastService,
   OnAnswer,
+  OnSent,
   Peer,
   PeerStats,
   PeerStream,
@@ -169,6 +170,15 @@ export class SessionPeer extends Link implements Peer, FrameReceiver {
     this.checkRoom('message', topic, bytes.length);
     const nameIndex = this.nameIndex('topic', topic);
     this.sendFrame(FrameType.message, nameIndex, 0, 0, ownPayload(bytes));
+    return this.#isBelowHighMark();
+  }
+
+  sendByReference(topic: string, payload: Uint8Array, onSent: OnSent): boolean {
+    if (!this.open) this.checkOpen(`message '${topic}'`);
+    const bytes = checkBytes('payload', payload);
+    if (typeof onSent !== 'function') throw invalidArgument('onSent', 'a function', onSent);
+    this.checkRoom('message', topic, bytes.length);
+    this.sendMessageByReference(this.nameIndex('topic', topic), bytes, onSent);
     return this.#isBelowHighMark();
   }
 

@@ -46,6 +46,16 @@ export interface MessageBatch {
   readonly bytes: Uint8Array;
   start(index: number): number;
   end(index: number): number;
+  /** Payload `index` for after the call. A large one is not copied, and its memory takes another payload once it is released. */
+  lease(index: number): Lease;
+}
+
+/** A payload that stays as it is until it is given back; one that is forgotten instead is garbage like any other. */
+export interface Lease extends Disposable {
+  /** Empty after `release`. */
+  readonly bytes: Uint8Array;
+  /** Views of the bytes that are kept beyond it see what comes next. Once; again is nothing. */
+  release(): void;
 }
 
 /** Each request wants one of the three, once; one that gets none fails with PAIPAI_ERR_REMOTE. */
@@ -71,6 +81,9 @@ export interface FastService {
   readonly topics: ReadonlyMap<string, (batch: MessageBatch) => void>;
   peerOf(peer: Peer): unknown;
 }
+
+/** The bytes are yours again: with the system (null), or never to be sent. */
+export type OnSent = (error: Error | null) => void;
 
 /** The answer lies in `bytes` from `start` to `end`, borrowed for this call; with an error it is empty. */
 export type OnAnswer = (error: Error | null, bytes: Uint8Array, start: number, end: number) => void;
@@ -113,6 +126,11 @@ export interface Peer extends AsyncDisposable {
   requestFast(method: string, payload: Uint8Array, onAnswer: OnAnswer, deadlineMs?: number): void;
   /** One way, in order with requests. False: queued, but above the high mark; wait for `drained()`. Throws when closed, or above `queuedBytesMax`. */
   send(topic: string, payload?: Uint8Array): boolean;
+  /**
+   * `send` without a copy: leave the payload unchanged until `onSent`, which is called once, in a later turn. What it throws is an
+   * uncaught exception.
+   */
+  sendByReference(topic: string, payload: Uint8Array, onSent: OnSent): boolean;
   /**
    * `send` for many payloads of one length, which lie one behind the other in `payloads`: at most 1 MiB of them. All are queued or
    * none; the bytes are copied in the call.

@@ -18,7 +18,7 @@ export interface FrameView {
   bytes: Uint8Array;
   start: number;
   end: number;
-  /** The payload sits alone in memory of its own; the receiver may keep it without a copy. */
+  /** The payload is all of `bytes`, which nobody else refers to; the receiver may keep it without a copy. */
   owned: boolean;
 }
 
@@ -94,6 +94,25 @@ export interface FrameChannel {
     start?: number,
     end?: number,
   ): void;
+
+  /**
+   * `send` of one frame with a payload above `copyBytesMax`, which is referenced until `onSent` is called as by `sendBulk`. Missing where
+   * a copy costs no more.
+   */
+  sendByReference?(
+    type: number,
+    name: number,
+    streamId: number,
+    argument: number,
+    bytes: Uint8Array,
+    onSent: OnBulkSent,
+  ): void;
+
+  /**
+   * Takes back the `bytes` of an owned frame, to receive another in: nobody must look at them any more. Also when the channel is closed.
+   * Missing where that saves nothing.
+   */
+  reuse?(bytes: Uint8Array): void;
 
   /**
    * Queues messages of topic `name`, all of `payloadBytes`, at most `gatheredBytesMax`, one behind the other in `payloads`, which are

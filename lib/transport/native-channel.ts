@@ -131,6 +131,28 @@ export class NativeChannel implements FrameChannel, ConnectionEvents {
     this.#noteInOutbox(frameHeaderBytes + payloadBytes);
   }
 
+  sendByReference(
+    type: number,
+    name: number,
+    streamId: number,
+    argument: number,
+    bytes: Uint8Array,
+    onSent: OnBulkSent,
+  ): void {
+    checkPayloadBytes(bytes.length, this.#setting.frameBytesMax);
+    if (this.#state !== 'open') {
+      process.nextTick(onSent, closedError(), 0);
+      return;
+    }
+    this.#queuedTurn = -1;
+    const token = this.#hold(onSent);
+    this.#core.sendLarge(this.#connection, type, 0, name, streamId, argument, bytes, token);
+  }
+
+  reuse(bytes: Uint8Array): void {
+    if (bytes.buffer instanceof ArrayBuffer) this.#core.reuse(bytes.buffer);
+  }
+
   sendMany(name: number, payloads: Uint8Array, payloadBytes: number): void {
     if (this.#state !== 'open') return;
     this.#noteInOutbox(this.#core.sendMany(this.#connection, name, payloads, payloadBytes));

@@ -80,6 +80,11 @@ void Connection::CloseDoor() {
 
 uint8_t* Connection::OnLargeBegin(size_t bytes) {
   Napi::HandleScope scope(state_.env());
+  LargeBuffer spare = state_.spares().Take(state_.env(), bytes);
+  if (spare.data != nullptr) {
+    MakeHeld().large = std::move(spare.buffer);
+    return spare.data;
+  }
   napi_value buffer;
   void* data = nullptr;
   if (napi_create_arraybuffer(state_.env(), bytes, &data, &buffer) != napi_ok) return nullptr;

@@ -10,6 +10,7 @@
 
 #include "binding/connection.h"
 #include "binding/loop_host.h"
+#include "binding/spare_buffers.h"
 #include "io/driver_select.h"
 #include "loop/loop.h"
 #include "socket/inbound_batch.h"
@@ -135,6 +136,7 @@ class EnvState final : private LoopHostUser {
 
   // Hands a large payload to the next delivery; returns its number there.
   uint32_t AddLarge(Napi::ObjectReference buffer);
+  SpareBuffers& spares() { return spares_; }
 
  private:
   EnvState(Napi::Env env, IoChoice io);
@@ -150,6 +152,7 @@ class EnvState final : private LoopHostUser {
   bool OnBeforeWait() override;
   bool OnAfterWait() override;
   bool OnPoll() override;
+  bool ExpectsMore() override { return loop_.ExpectsMore(); }
   bool OnSleep() override { return loop_.PrepareSleep(); }
   bool IsAwake() const override { return loop_.has_awake(); }
   void OnClosed() override;
@@ -180,6 +183,7 @@ class EnvState final : private LoopHostUser {
   HandleTable<ListenerHolder> listeners_;
   std::vector<std::unique_ptr<Connection>> retired_;
   std::vector<Napi::ObjectReference> large_;
+  SpareBuffers spares_;
   std::vector<FramedStream*> borrowers_;
   Napi::FunctionReference on_batch_;
   std::unique_ptr<Napi::AsyncContext> async_context_;

@@ -22,6 +22,10 @@ constexpr uint64_t kMemoryLookNs = 200'000;
 // How long memory that goes on bringing messages keeps libuv from its turn, asleep otherwise.
 constexpr uint64_t kMemoryTurnNs = 40'000;
 constexpr uint64_t kMemoryYieldNs = 5'000;
+// How long whoever is in the middle of bulk looks for more of it before it sleeps: to be woken
+// takes as long (with 0, 10, 30, 60 us 4.6, 4.6, 6.0, 7.0 GB/s of messages of 1 MiB, for less CPU
+// each).
+constexpr uint64_t kBulkLookNs = 60'000;
 // How often libuv's own descriptors are looked at: other sockets, the thread pool, other threads.
 // A look costs what an empty poll does.
 constexpr uint64_t kUvLookNs = 20'000;
@@ -195,7 +199,7 @@ void LoopHost::Spin() {
 void LoopHost::PrepareSleep() {
   uint64_t until_ns = 0;
   while (uv_backend_timeout(loop_) != 0) {
-    if (!user_.OnSleep()) return;
+    if (!LookForBulk() && !user_.OnSleep()) return;
     const uint64_t now = uv_hrtime();
     if (until_ns == 0) until_ns = now + kMemoryTurnNs;
     if (now >= until_ns) {
@@ -210,6 +214,16 @@ void LoopHost::PrepareSleep() {
   // libuv says 0 also when it has descriptors to put into its set, and then waits all the same:
   // whoever is awake would miss what comes. Who keeps nothing alive must not do so here.
   if (user_.IsAwake() && uv_loop_alive(loop_) != 0) SkipNextWait();
+}
+
+bool LoopHost::LookForBulk() {
+  if (!user_.ExpectsMore()) return false;
+  const uint64_t until_ns = uv_hrtime() + kBulkLookNs;
+  do {
+    if (user_.OnPoll()) return true;
+    sched_yield();
+  } while (uv_hrtime() < until_ns);
+  return false;
 }
 
 LoopHost::SpinEnd LoopHost::SpinUntilReady(uint64_t turn_at, uint64_t& look_at) {

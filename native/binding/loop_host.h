@@ -21,6 +21,8 @@ class LoopHostUser {
   virtual bool OnAfterWait() = 0;
   // Looks at what is seen without a system call; whether anything came.
   virtual bool OnPoll() = 0;
+  // Whether OnPoll is about to find something.
+  virtual bool ExpectsMore() = 0;
   // The last thing before libuv waits. True: something came, so do not wait.
   virtual bool OnSleep() = 0;
   // Whether OnPoll has anything to look at, which OnSleep would put to sleep.
@@ -83,6 +85,7 @@ class LoopHost final : public ReadinessHost {
   void UpdateSpinSet(Poll& poll);
   // The last thing before libuv waits: goes on at once with what has come by memory meanwhile.
   void PrepareSleep();
+  bool LookForBulk();
   enum class SpinEnd { kReady, kTurn, kSleep };
   // In the place of libuv's wait: takes and delivers what comes, until libuv needs a turn, or it is
   // time to let it wait.

@@ -135,6 +135,12 @@ Napi::Value ClearSink(const Napi::CallbackInfo& info) {
   return Undefined(info);
 }
 
+// reuse(buffer)
+Napi::Value Reuse(const Napi::CallbackInfo& info) {
+  EnvState::Of(info.Env()).spares().Add(info.Env(), info[0]);
+  return Undefined(info);
+}
+
 // limitReceived(connection, frameBytesMax)
 Napi::Value LimitReceived(const Napi::CallbackInfo& info) {
   if (Connection* connection = ConnectionAt(info))
@@ -270,6 +276,7 @@ void ExportSockets(Napi::Env env, Napi::Object exports) {
   ExportFunction(env, exports, "sendBulk", SendBulk);
   ExportFunction(env, exports, "setSink", SetSink);
   ExportFunction(env, exports, "clearSink", ClearSink);
+  ExportFunction(env, exports, "reuse", Reuse);
   ExportFunction(env, exports, "limitReceived", LimitReceived);
   ExportFunction(env, exports, "queuedBytes", QueuedBytes);
   ExportFunction(env, exports, "pause", Pause);

@@ -22,6 +22,7 @@ bool Loop::Poll() {
   // A sentinel as in Flush: who is woken meanwhile comes behind it, and gets its turn in the next.
   class TurnEnd final : public Pollable {
     bool Poll() override { return false; }
+    bool ExpectsMore() const override { return false; }
     bool PrepareSleep() override { return false; }
   } turn_end;
   awake_.PushBack(turn_end);
@@ -33,6 +34,13 @@ bool Loop::Poll() {
   // Another one comes first the next time: the first may fill the inbox.
   if (Pollable* first = awake_.PopFront()) awake_.PushBack(*first);
   return did;
+}
+
+bool Loop::ExpectsMore() {
+  for (Pollable& user : awake_) {
+    if (user.ExpectsMore()) return true;
+  }
+  return false;
 }
 
 bool Loop::PrepareSleep() {

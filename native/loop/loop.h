@@ -25,6 +25,8 @@ class Pollable : public IntrusiveListNode<Pollable> {
  public:
   // Does what there is to do; whether there was anything.
   virtual bool Poll() = 0;
+  // Whether more is about to come, or to be taken: in the middle of bulk.
+  virtual bool ExpectsMore() const = 0;
   // Before the loop waits. True: asleep from here on, until Loop::Wake; false: there is something
   // to do, so do not wait.
   virtual bool PrepareSleep() = 0;
@@ -69,6 +71,8 @@ class Loop {
   bool has_awake() const { return !awake_.empty(); }
   // Polls all that are awake, once; whether any did something.
   bool Poll();
+  // Whether one of the awake does.
+  bool ExpectsMore();
   // Before the host waits: puts to sleep whoever can. True: one had something to do instead.
   bool PrepareSleep();
 

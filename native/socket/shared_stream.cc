@@ -11,6 +11,8 @@ namespace paipai {
 namespace {
 
 constexpr size_t kVectorsMax = 64;
+// Who has received so much since it slept is taken to be in the middle of bulk.
+constexpr size_t kBulkBytes = size_t{64} << 10;
 
 }  // namespace
 
@@ -146,10 +148,15 @@ bool SharedStream::Receive() {
     // No room in this turn: the bytes stay, and so does this one among the awake.
     if (received == 0) return total > 0;
     total += received;
+    received_bytes_ += received;
     if (reader_.ShouldPublish() && reader_.Publish()) Wake();
     user_.OnReceived(received);
   }
   return total > 0;
+}
+
+bool SharedStream::ExpectsMore() const {
+  return waits_for_room_ || (receives_ && received_bytes_ >= kBulkBytes);
 }
 
 bool SharedStream::PrepareSleep() {
@@ -163,6 +170,7 @@ bool SharedStream::PrepareSleep() {
     const Result<bool> is_full = writer_.PrepareSleep();
     if (!is_full || !*is_full) return false;
   }
+  received_bytes_ = 0;
   return true;
 }
 

@@ -45,6 +45,7 @@ class SharedStream final : public Pollable {
 
   // Pollable: called while this end is awake.
   bool Poll() override;
+  bool ExpectsMore() const override;
   bool PrepareSleep() override;
 
  private:
@@ -84,6 +85,7 @@ class SharedStream final : public Pollable {
   RingReader reader_;
   Woken woken_;
   LetGo let_go_;
+  size_t received_bytes_ = 0;  // Since it was last asleep.
   uint32_t slot_ = 0;
   uint32_t link_slot_ = 0;
   End end_ = End::kNone;

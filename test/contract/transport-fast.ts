@@ -2,6 +2,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import type {
   DeferredAnswer,
   FastHandlers,
+  Lease,
   MessageBatch,
   Peer,
   RequestBatch,
@@ -145,6 +146,96 @@ export function fastContract(name: string, setting: Setting): void {
       });
       near.fast.sendMany('a', bytes('onetwosix'), 3);
       expect(text(await near.request('came'))).toBe('one,two,six');
+    });
+
+    test.each([0, 10, 16_384, 16_385, 1_048_576])(
+      'a lease keeps a payload of %i bytes while others come, until it is released',
+      async (count) => {
+        const leases: Lease[] = [];
+        const { near, far } = await transportPair(setting, {
+          far: {
+            fast: {
+              topics: {
+                a(batch) {
+                  for (let i = 0; i < batch.length; i++) leases.push(batch.lease(i));
+                },
+                b() {},
+              },
+            },
+            methods: { came: () => bytes(`${leases.length}`) },
+          },
+        });
+        const payloads = [3, 4, 5].map((seed) => pattern(count).map((byte) => byte ^ seed));
+        for (const payload of payloads) {
+          near.fast.send('a', payload);
+          near.fast.send('b', pattern(count));
+        }
+        expect(text(await near.request('came'))).toBe('3');
+        leases[1]?.release();
+        leases[1]?.release();
+        expect(leases[1]?.bytes.length).toBe(0);
+        for (let i = 0; i < 8; i++) near.fast.send('b', pattern(count));
+        expect(text(await near.request('came'))).toBe('3');
+        far.destroy();
+        for (const i of [0, 2]) {
+          expect(Buffer.compare(leases[i]!.bytes, payloads[i]!)).toBe(0);
+          leases[i]![Symbol.dispose]();
+        }
+      },
+    );
+
+    test.each([0, 10, 16_384, 16_385, 1_048_576, 4_194_304])(
+      'send by reference: %i bytes are told once to be yours again, and come as they were',
+      async (count) => {
+        const came: Uint8Array[] = [];
+        const { near } = await transportPair(setting, {
+          far: {
+            fast: {
+              topics: {
+                a(batch) {
+                  for (let i = 0; i < batch.length; i++)
+                    came.push(batch.bytes.slice(batch.start(i), batch.end(i)));
+                },
+              },
+            },
+            methods: { came: () => bytes(`${came.length}`) },
+          },
+        });
+        const payload = pattern(count);
+        const calls: (Error | null)[] = [];
+        const told = event<void>();
+        near.fast.send('a', bytes('before'));
+        near.fast.send('a', payload, (error) => {
+          calls.push(error);
+          told.fire();
+        });
+        expect(calls).toEqual([]);
+        near.fast.send('a', bytes('after'));
+        await told.promise;
+        payload.fill(0);
+        expect(text(await near.request('came'))).toBe('3');
+        expect([text(came[0]!), text(came[2]!)]).toEqual(['before', 'after']);
+        expect(Buffer.compare(came[1]!, pattern(count))).toBe(0);
+        expect(calls).toEqual([null]);
+      },
+    );
+
+    test('send by reference: what never left is told with the reason', async () => {
+      const { near } = await transportPair(setting, { far: {} });
+      const told = Promise.all(
+        Array.from(
+          { length: 4 },
+          () =>
+            new Promise<Error | null>((resolve) => {
+              near.fast.send('a', new Uint8Array(3 * 1024 * 1024), resolve);
+            }),
+        ),
+      );
+      near.destroy();
+      // The portable engine has copied them.
+      const codes = (await told).map((error) => (error as { code?: string } | null)?.code);
+      const expected = setting.connecting === 'native' ? 'PAIPAI_ERR_CLOSED' : undefined;
+      expect(codes.at(-1)).toBe(expected);
     });
 
     test('the batch knows its peer and its name', async () => {
@@ -324,6 +415,9 @@ export function fastContract(name: string, setting: Setting): void {
         () => near.fast.request('', bytes(''), nothing),
         () => near.fast.request('echo', bytes(''), nothing, 0),
         () => near.fast.request('echo', bytes(''), nothing, Number.NaN),
+        () => near.fast.send('a', 'text' as never, nothing),
+        () => near.fast.send('a', bytes(''), 1 as never),
+        () => near.fast.send('', bytes(''), nothing),
         () => near.fast.sendMany('a', 'text' as never, 1),
         () => near.fast.sendMany('a', bytes('text'), 0),
         () => near.fast.sendMany('a', bytes('text'), 3),
@@ -336,6 +430,7 @@ export function fastContract(name: string, setting: Setting): void {
       await near.close();
       for (const call of [
         () => near.fast.request('echo', bytes(''), nothing),
+        () => near.fast.send('a', bytes('text'), nothing),
         () => near.fast.sendMany('a', bytes('text'), 1),
       ]) {
         expect(codeThrown(call)).toBe('PAIPAI_ERR_CLOSED');

@@ -77,6 +77,50 @@ describe('memory that JS has dropped', () => {
     await collectUntil(() => dropped.deref() === undefined);
   });
 
+  it('is received in again once it is given back, and not before', async () => {
+    const [client, server] = await nativePair(network);
+    const came: Uint8Array[] = [];
+    server.receiver = receiver({ onFrame: ({ bytes }) => void came.push(bytes) });
+    const sizes = [bulkBytes, bulkBytes, bulkBytes - 100, bulkBytes / 2, bulkBytes];
+    const send = async (seed: number): Promise<Uint8Array> => {
+      client.send(FrameType.message, 0, 1, 0, 0, patternBytes(sizes[seed]!, seed));
+      await turnsUntil(() => came.length > seed);
+      expect(crc32c(came[seed]!)).toBe(crc32c(patternBytes(sizes[seed]!, seed)));
+      return came[seed]!;
+    };
+    const first = await send(0);
+    const second = await send(1);
+    expect(second.buffer).not.toBe(first.buffer);
+    server.reuse!(first);
+    const third = await send(2);
+    expect(third.buffer).toBe(first.buffer);
+    expect(crc32c(second)).toBe(crc32c(patternBytes(bulkBytes, 1)));
+    // One of half the size would waste the other half.
+    server.reuse!(third);
+    expect((await send(3)).buffer).not.toBe(third.buffer);
+    // Transferred although it was given back: nobody writes to memory that is elsewhere.
+    const elsewhere = structuredClone(third.buffer, { transfer: [third.buffer as ArrayBuffer] });
+    const before = crc32c(new Uint8Array(elsewhere));
+    await send(4);
+    expect(crc32c(new Uint8Array(elsewhere))).toBe(before);
+  });
+
+  it('is kept for later payloads only up to 16 MiB', async () => {
+    const [client, server] = await nativePair(network);
+    const dropped: WeakRef<ArrayBufferLike>[] = [];
+    server.receiver = receiver({
+      onFrame: ({ bytes }) => void dropped.push(new WeakRef(bytes.buffer)),
+    });
+    for (let i = 0; i < 6; i++)
+      client.send(FrameType.message, 0, 1, 0, 0, patternBytes(bulkBytes, i));
+    await turnsUntil(() => dropped.length === 6);
+    for (const one of dropped) {
+      const buffer = one.deref();
+      if (buffer !== undefined) server.reuse!(new Uint8Array(buffer));
+    }
+    await collectUntil(() => dropped.filter((one) => one.deref() !== undefined).length <= 4);
+  });
+
   it('is let go when the channel ends with everything in flight', async () => {
     const [client, server] = await nativePair(network);
     server.pause();

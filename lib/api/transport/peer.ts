@@ -17,6 +17,7 @@ import { checkRequestOptions } from './options.js';
 import type { Redial } from './redial.js';
 import type {
   FastPeer,
+  OnSent,
   Peer,
   PeerEvents,
   PeerState,
@@ -111,7 +112,10 @@ export class TransportPeer extends LateEmitter<PeerEvents<unknown>> implements P
         session.requestFast(method, payload, onAnswer, deadlineMs);
         if (session.queuedBytes > queueBytesHigh) this.#onPressure();
       },
-      send: (topic, payload) => this.sendBytes(topic, payload),
+      send: (topic, payload, onSent) =>
+        onSent === undefined
+          ? this.sendBytes(topic, payload)
+          : this.#sendByReference(topic, payload, onSent),
       sendMany: (topic, payloads, payloadBytes) => this.#sendMany(topic, payloads, payloadBytes),
     };
     return this.#fast;
@@ -148,6 +152,13 @@ export class TransportPeer extends LateEmitter<PeerEvents<unknown>> implements P
   sendBytes(topic: string, bytes: Uint8Array): boolean {
     if (this.#isBetweenConnections) throw this.#noConnection(`message '${topic}'`);
     const isBelowHighMark = this.#session.send(topic, bytes);
+    if (!isBelowHighMark) this.#onPressure();
+    return isBelowHighMark;
+  }
+
+  #sendByReference(topic: string, payload: Uint8Array, onSent: OnSent): boolean {
+    if (this.#isBetweenConnections) throw this.#noConnection(`message '${topic}'`);
+    const isBelowHighMark = this.#session.sendByReference(topic, payload, onSent);
     if (!isBelowHighMark) this.#onPressure();
     return isBelowHighMark;
   }

@@ -4,6 +4,7 @@ import type { EngineChoice } from '../../node/select-network.js';
 import type {
   HeartbeatOptions,
   OnAnswer,
+  OnSent,
   MessageBatch as SessionMessageBatch,
   RequestBatch as SessionRequestBatch,
   PeerStats as SessionStats,
@@ -13,7 +14,13 @@ import type { ChannelPath, EngineName, PathChoice } from '../../transport/frame-
 
 /** The words of `paipainet/transport`. `Payload` is `Uint8Array`, or `unknown` with the codec 'msgpack'. */
 
-export type { DeferredAnswer, HeartbeatOptions, OnAnswer } from '../../session/types.js';
+export type {
+  DeferredAnswer,
+  HeartbeatOptions,
+  Lease,
+  OnAnswer,
+  OnSent,
+} from '../../session/types.js';
 
 /** A byte stream with credit, both ways; each direction ends on its own. Metadata and trailers are bytes with every codec. */
 export type PeerStream = Omit<SessionStream, 'peer'>;
@@ -59,8 +66,11 @@ export interface FastPeer {
    * @param deadlineMs above 0, or Infinity; default that of the options
    */
   request(method: string, payload: Uint8Array, onAnswer: OnAnswer, deadlineMs?: number): void;
-  /** `Peer.send`. */
-  send(topic: string, payload: Uint8Array): boolean;
+  /**
+   * `Peer.send`. With `onSent` nothing is copied: leave the payload unchanged until it is called, once and in a later turn: null, the bytes
+   * are with the system; an error, they never will be. What it throws is an uncaught exception.
+   */
+  send(topic: string, payload: Uint8Array, onSent?: OnSent): boolean;
   /**
    * `send` for many payloads of `payloadBytes` each, one behind the other in `payloads`, which is at most 1 MiB long and copied in the
    * call. All are queued or, where it throws, none.
