@@ -31,7 +31,7 @@ export interface NativeBinding {
   sendBulk(connection: number, streamId: number, bytes: Uint8Array, token: number): number;
   setSink(connection: number, streamId: number, target: Uint8Array): number;
   clearSink(connection: number, streamId: number): void;
-  /** Takes the memory of a large payload back, to receive another in: nobody must look at it any more. */
+  /** Takes the memory of a large payload back, to receive another in: nobody else has `buffer`. */
   reuse(buffer: ArrayBuffer): void;
   /** Longest payload taken from now on. */
   limitReceived(connection: number, frameBytesMax: number): void;

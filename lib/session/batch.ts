@@ -17,22 +17,42 @@ export interface PayloadMemory {
   reuse?(bytes: Uint8Array): void;
 }
 
-class PayloadLease implements Lease {
-  bytes: Uint8Array;
-  /** Null: the bytes are a copy, or released. */
-  #memory: PayloadMemory | null;
+/** A payload whose memory goes back when the last of its holders lets go. */
+class HeldPayload {
+  readonly bytes: Uint8Array;
+  readonly #memory: PayloadMemory;
+  #holders = 0;
 
-  constructor(bytes: Uint8Array, memory: PayloadMemory | null) {
+  constructor(bytes: Uint8Array, memory: PayloadMemory) {
     this.bytes = bytes;
     this.#memory = memory;
   }
 
+  hold(): this {
+    this.#holders++;
+    return this;
+  }
+
+  letGo(): void {
+    if (--this.#holders === 0) this.#memory.reuse?.(this.bytes);
+  }
+}
+
+class PayloadLease implements Lease {
+  bytes: Uint8Array;
+  /** Null: the bytes are a copy, or released. */
+  #held: HeldPayload | null;
+
+  constructor(bytes: Uint8Array, held: HeldPayload | null) {
+    this.bytes = bytes;
+    this.#held = held;
+  }
+
   release(): void {
-    const { bytes } = this;
-    const memory = this.#memory;
+    const held = this.#held;
     this.bytes = noBytes;
-    this.#memory = null;
-    memory?.reuse?.(bytes);
+    this.#held = null;
+    held?.letGo();
   }
 
   [Symbol.dispose](): void {
@@ -75,9 +95,8 @@ export class Batch implements MessageBatch, RequestBatch {
   length = 0;
   bytes: Uint8Array = noBytes;
   #answers: BatchAnswers = nobody;
-  /** Of `bytes`, where they are the one payload of the batch and nobody else's. */
-  #memory: PayloadMemory | null = null;
-  #lease: PayloadLease | null = null;
+  /** Where `bytes` are the one payload of the batch and nobody else's; the batch is one of its holders. */
+  #held: HeldPayload | null = null;
   #unsettled = 0;
   #starts = new Int32Array(64);
   #ends = new Int32Array(64);
@@ -123,18 +142,15 @@ export class Batch implements MessageBatch, RequestBatch {
   lease(index: number): Lease {
     const start = this.start(index);
     const { bytes } = this;
-    if (this.#memory === null) {
-      return new PayloadLease(Uint8Array.prototype.slice.call(bytes, start, this.end(index)), null);
-    }
-    this.#lease ??= new PayloadLease(bytes, this.#memory);
-    return this.#lease;
+    if (this.#held !== null) return new PayloadLease(bytes, this.#held.hold());
+    return new PayloadLease(Uint8Array.prototype.slice.call(bytes, start, this.end(index)), null);
   }
 
   // For the session.
 
-  /** `bytes` are the one payload of this batch; unless it is leased, `memory` gets them back. */
+  /** `bytes` are the one payload of this batch; when nobody holds them any more, `memory` gets them back. */
   own(memory: PayloadMemory): void {
-    this.#memory = memory;
+    this.#held = new HeldPayload(this.bytes, memory).hold();
   }
 
   open(peer: unknown, answers: BatchAnswers): void {
@@ -197,9 +213,8 @@ export class Batch implements MessageBatch, RequestBatch {
   }
 
   clear(): void {
-    if (this.#memory !== null && this.#lease === null) this.#memory.reuse?.(this.bytes);
-    this.#memory = null;
-    this.#lease = null;
+    this.#held?.letGo();
+    this.#held = null;
     this.#unsettled = 0;
     this.length = 0;
     this.bytes = noBytes;

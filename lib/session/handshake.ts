@@ -232,7 +232,7 @@ export class Handshake implements FrameReceiver {
   #offer(): void {
     const name = this.#random.bytes(doorNameBytes);
     const token = this.#random.bytes(doorTokenBytes);
-    if (this.#memory.open(doorNameOf(name))) {
+    if (this.#memory().open(doorNameOf(name))) {
       this.#doorToken = token;
       const payload = Buffer.concat([name, token]);
       this.#channel.send(FrameType.path, 0, 0, 0, Offer.made, payload);
@@ -255,18 +255,18 @@ export class Handshake implements FrameReceiver {
         throw protocolError('a path out of place');
       }
       // Taken, the other side hears it by our SWITCH; its own comes to the session.
-      if (said === Offer.refused || !this.#memory.take(token)) return this.#stay();
-      this.#memory.moved();
+      if (said === Offer.refused || !this.#memory().take(token)) return this.#stay();
+      this.#memory().moved();
       return this.#begin();
     }
     if (said === Offer.made && this.#doorToken === null) {
       this.#doorToken = new Uint8Array(payload.subarray(doorNameBytes));
       const name = doorNameOf(payload.subarray(0, doorNameBytes));
-      this.#hasEntered = this.#memory.enter(name, this.#doorToken);
+      this.#hasEntered = this.#memory().enter(name, this.#doorToken);
       const answer = this.#hasEntered ? Offer.entered : Offer.refused;
       this.#channel.send(FrameType.path, 0, 0, 0, answer);
     } else if (said === Offer.refused) {
-      this.#memory.drop();
+      this.#memory().drop();
       this.#begin();
     } else {
       throw protocolError('a path out of place');
@@ -275,7 +275,7 @@ export class Handshake implements FrameReceiver {
 
   /** The side that listened has the last word on where it goes on. */
   #stay(): void {
-    this.#memory.drop();
+    this.#memory().drop();
     this.#channel.send(FrameType.path, 0, 0, 0, Offer.refused);
     this.#begin();
   }
@@ -283,11 +283,11 @@ export class Handshake implements FrameReceiver {
   #onSwitch(): void {
     // The side that listens sends the first; what answers it comes to the session.
     if (!this.#hasEntered) throw protocolError('a switch out of place');
-    this.#memory.moved();
+    this.#memory().moved();
     this.#begin();
   }
 
-  get #memory(): SharedMemory {
+  #memory(): SharedMemory {
     // Asked for only where both sides have one.
     return this.#channel.sharedMemory as SharedMemory;
   }
@@ -297,7 +297,7 @@ export class Handshake implements FrameReceiver {
     const peerHello = this.#peerHello as Uint8Array;
     const [first, second] =
       this.#role === 'connect' ? [this.#ownHello, peerHello] : [peerHello, this.#ownHello];
-    const hmac = createHmac('sha256', this.#memory.hostId);
+    const hmac = createHmac('sha256', this.#memory().hostId);
     return hmac.update(role).update(first).update(second).digest();
   }
 

@@ -95,27 +95,27 @@ export class SessionPeer extends Link implements Peer, FrameReceiver {
     this.#heartbeat = heartbeat === null ? null : new Heartbeat(this, heartbeat);
   }
 
-  get #calls(): Calls {
+  #calls(): Calls {
     this.#madeCalls ??= new Calls(this);
     return this.#madeCalls;
   }
 
-  get #serving(): Serving {
+  #serving(): Serving {
     this.#madeServing ??= new Serving(this);
     return this.#madeServing;
   }
 
-  get #streams(): Streams {
+  #streams(): Streams {
     this.#madeStreams ??= new Streams(this);
     return this.#madeStreams;
   }
 
   #fast(service: FastService): FastServing {
-    this.#madeFast ??= new FastServing(this, this.#serving, service, () => this.#flushFast());
+    this.#madeFast ??= new FastServing(this, this.#serving(), service, () => this.#flushFast());
     return this.#madeFast;
   }
 
-  get #ending(): Ending {
+  #ending(): Ending {
     this.#madeEnding ??= new Ending(() => this.#end(null));
     return this.#madeEnding;
   }
@@ -141,10 +141,10 @@ export class SessionPeer extends Link implements Peer, FrameReceiver {
   }
 
   get closed(): Promise<Error | null> {
-    return this.#ending.closed.promise;
+    return this.#ending().closed.promise;
   }
 
-  get #isOver(): boolean {
+  #isOver(): boolean {
     return this.phase === 'over' || this.phase === 'closed';
   }
 
@@ -153,7 +153,7 @@ export class SessionPeer extends Link implements Peer, FrameReceiver {
     const { resolve, reject } = settlers;
     holdSettlers(noSettler, noSettler);
     try {
-      this.#calls.start(method, payload, options, resolve, reject);
+      this.#calls().start(method, payload, options, resolve, reject);
     } catch (error) {
       reject(error);
     }
@@ -161,7 +161,7 @@ export class SessionPeer extends Link implements Peer, FrameReceiver {
   }
 
   requestFast(method: string, payload: Uint8Array, onAnswer: OnAnswer, deadlineMs?: number): void {
-    this.#calls.startFast(method, payload, onAnswer, deadlineMs);
+    this.#calls().startFast(method, payload, onAnswer, deadlineMs);
   }
 
   send(topic: string, payload: Uint8Array = noBytes): boolean {
@@ -205,7 +205,7 @@ export class SessionPeer extends Link implements Peer, FrameReceiver {
 
   async drained(): Promise<void> {
     const { queuedBytes } = this.channel;
-    if (this.#isOver) throw peerClosed(this.remoteAddress, 'drained', this.#ending.reason);
+    if (this.#isOver()) throw peerClosed(this.remoteAddress, 'drained', this.#ending().reason);
     // Between the marks the channel calls only if it was above the high one before.
     if (queuedBytes <= queueBytesLow) return;
     if (queuedBytes <= queueBytesHigh && this.#drainWaiters === null) return;
@@ -216,7 +216,7 @@ export class SessionPeer extends Link implements Peer, FrameReceiver {
   }
 
   openStream(method: string, metadata?: Uint8Array, options?: RequestOptions): PeerStream {
-    return this.#streams.open(method, metadata, options);
+    return this.#streams().open(method, metadata, options);
   }
 
   stats(): PeerStats {
@@ -234,13 +234,13 @@ export class SessionPeer extends Link implements Peer, FrameReceiver {
 
   async close(graceMs: number = graceMsDefault): Promise<void> {
     checkInteger('graceMs', graceMs, 0, 0x7fff_ffff);
-    const ending = this.#ending;
+    const ending = this.#ending();
     if (this.open) {
       this.phase = 'closing';
       ending.graceMs = graceMs;
       this.onDone();
-      if (!this.#isOver && graceMs === 0) this.#end(null);
-      else if (!this.#isOver) this.deadlines.set(ending.alarm, graceMs);
+      if (!this.#isOver() && graceMs === 0) this.#end(null);
+      else if (!this.#isOver()) this.deadlines.set(ending.alarm, graceMs);
     }
     await ending.closed.promise;
   }
@@ -251,7 +251,7 @@ export class SessionPeer extends Link implements Peer, FrameReceiver {
 
   destroy(error?: Error): void {
     if (this.phase === 'closed') return;
-    if (!this.#isOver) this.#ending.reason = error ?? null;
+    if (!this.#isOver()) this.#ending().reason = error ?? null;
     this.#settle();
     this.phase = 'closed';
     this.channel.destroy(error);
@@ -266,7 +266,7 @@ export class SessionPeer extends Link implements Peer, FrameReceiver {
   }
 
   onFrame(frame: FrameView): void {
-    if (this.#isOver) return;
+    if (this.#isOver()) return;
     this.framesReceived++;
     this.bytesReceived += frameHeaderBytes + frame.end - frame.start;
     try {
@@ -279,7 +279,7 @@ export class SessionPeer extends Link implements Peer, FrameReceiver {
 
   onSeveral(frame: FrameView): boolean {
     const { fast } = this.settings.service;
-    if (this.#isOver || fast === undefined || !areForNames(frame)) return this.#isOver;
+    if (this.#isOver() || fast === undefined || !areForNames(frame)) return this.#isOver();
     try {
       const name = nameAt(this.#names, frame.name);
       const handler = frame.type === FrameType.requests ? name.method : name.topic;
@@ -293,9 +293,9 @@ export class SessionPeer extends Link implements Peer, FrameReceiver {
   }
 
   onSink(streamId: number, landedBytes: number, crc32c: number): void {
-    if (this.#isOver) return;
+    if (this.#isOver()) return;
     try {
-      this.#streams.onSink(streamId, landedBytes, crc32c);
+      this.#streams().onSink(streamId, landedBytes, crc32c);
     } catch (error) {
       this.#end(toError(error));
     }
@@ -309,8 +309,8 @@ export class SessionPeer extends Link implements Peer, FrameReceiver {
 
   onClose(error: Error | null): void {
     this.#flushFast();
-    const ending = this.#ending;
-    if (!this.#isOver) {
+    const ending = this.#ending();
+    if (!this.#isOver()) {
       ending.reason = error ?? peerClosed(this.remoteAddress, 'no goodbye was said', null);
       this.#settle();
     }
@@ -326,7 +326,7 @@ export class SessionPeer extends Link implements Peer, FrameReceiver {
   }
 
   override onDone(): void {
-    if (this.#isOver || this.open) return;
+    if (this.#isOver() || this.open) return;
     const { requestsInFlight, streamsOpen } = this.stats();
     if (requestsInFlight + streamsOpen === 0) this.#end(null);
   }
@@ -350,11 +350,11 @@ export class SessionPeer extends Link implements Peer, FrameReceiver {
     }
     this.#madeFast?.flush();
     // What a handler did may have ended all this.
-    return this.#isOver;
+    return this.#isOver();
   }
 
   #flushFast(): void {
-    if (this.#isOver) return;
+    if (this.#isOver()) return;
     try {
       this.#madeFast?.flush();
     } catch (error) {
@@ -366,23 +366,23 @@ export class SessionPeer extends Link implements Peer, FrameReceiver {
     if (frame.flags !== 0) throw protocolError(`a frame with flags ${frame.flags}`);
     switch (frame.type) {
       case FrameType.request:
-        return this.#serving.onRequest(frame, nameAt(this.#names, frame.name).text);
+        return this.#serving().onRequest(frame, nameAt(this.#names, frame.name).text);
       case FrameType.response:
-        return this.#calls.onResponse(frame);
+        return this.#calls().onResponse(frame);
       case FrameType.error:
-        return this.#calls.onError(frame);
+        return this.#calls().onError(frame);
       case FrameType.cancel:
         return this.#onCancel(frame);
       case FrameType.streamOpen:
-        return this.#streams.onOpen(frame, nameAt(this.#names, frame.name).text);
+        return this.#streams().onOpen(frame, nameAt(this.#names, frame.name).text);
       case FrameType.streamData:
-        return this.#streams.onData(frame);
+        return this.#streams().onData(frame);
       case FrameType.streamEnd:
-        return this.#streams.onEnd(frame);
+        return this.#streams().onEnd(frame);
       case FrameType.streamReset:
-        return this.#streams.onReset(frame);
+        return this.#streams().onReset(frame);
       case FrameType.credit:
-        return this.#streams.onCredit(frame);
+        return this.#streams().onCredit(frame);
     }
     if (frame.streamId !== 0) {
       throw protocolError(`a frame of type ${frame.type} for stream ${frame.streamId}`);
@@ -417,7 +417,7 @@ export class SessionPeer extends Link implements Peer, FrameReceiver {
         `request ${frame.streamId} was cancelled with the number ${frame.argument}`,
       );
     }
-    this.#serving.onCancel(frame);
+    this.#serving().onCancel(frame);
   }
 
   #onMessage(frame: FrameView): void {
@@ -447,8 +447,8 @@ export class SessionPeer extends Link implements Peer, FrameReceiver {
 
   /** Says goodbye, with the number of `reason` unless the peer said its own first, and lets the channel run out. */
   #end(reason: Error | null, isAnswer = false): void {
-    if (this.#isOver) return;
-    const ending = this.#ending;
+    if (this.#isOver()) return;
+    const ending = this.#ending();
     ending.reason = reason;
     this.phase = 'closing';
     if (reason === null || isAnswer) this.sendFrame(FrameType.goodbye, 0, 0, 0, noBytes);
@@ -464,11 +464,11 @@ export class SessionPeer extends Link implements Peer, FrameReceiver {
 
   /** Everything in flight ends, once. */
   #settle(): void {
-    if (this.#isOver) return;
+    if (this.#isOver()) return;
     this.phase = 'over';
     this.#heartbeat?.stop();
     this.#madeFast?.stop();
-    const cause = this.#ending.reason;
+    const cause = this.#ending().reason;
     this.#madeCalls?.failAll(cause);
     this.#madeServing?.abandonAll(cause);
     this.#madeStreams?.failAll(cause);

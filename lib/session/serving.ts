@@ -125,7 +125,8 @@ export class Serving {
       get signal() {
         return request.signal;
       },
-      reply: (bytes = noBytes) => resolve(checkBytes('bytes', bytes)),
+      // Copied at once: it leaves later, and the bytes may be borrowed or leased.
+      reply: (bytes = noBytes) => resolve(Uint8Array.from(checkBytes('bytes', bytes))),
       fail: reject,
     };
   }

@@ -46,7 +46,10 @@ export interface MessageBatch {
   readonly bytes: Uint8Array;
   start(index: number): number;
   end(index: number): number;
-  /** Payload `index` for after the call. A large one is not copied, and its memory takes another payload once it is released. */
+  /**
+   * Payload `index` for after the call. Where a large one has memory of its own it is not copied, and that memory takes another payload
+   * once every lease on it is released.
+   */
   lease(index: number): Lease;
 }
 
@@ -54,7 +57,7 @@ export interface MessageBatch {
 export interface Lease extends Disposable {
   /** Empty after `release`. */
   readonly bytes: Uint8Array;
-  /** Views of the bytes that are kept beyond it see what comes next. Once; again is nothing. */
+  /** Do not release what you have returned as an answer. Views of the bytes may be empty from here on. Once; again is nothing. */
   release(): void;
 }
 
@@ -82,7 +85,7 @@ export interface FastService {
   peerOf(peer: Peer): unknown;
 }
 
-/** The bytes are yours again: with the system (null), or never to be sent. */
+/** The bytes are yours again: sent or copied (null), or perhaps never sent. */
 export type OnSent = (error: Error | null) => void;
 
 /** The answer lies in `bytes` from `start` to `end`, borrowed for this call; with an error it is empty. */

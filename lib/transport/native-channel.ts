@@ -84,13 +84,9 @@ export class NativeChannel implements FrameChannel, ConnectionEvents {
     });
   }
 
-  get #core(): NativeCore {
-    return this.#setting.core;
-  }
-
   get queuedBytes(): number {
     if (this.#state === 'closed') return 0;
-    const core = this.#core;
+    const core = this.#setting.core;
     const turn = core.outboxTurn;
     const inOutbox = turn === this.#outboxTurn ? this.#outboxBytes : 0;
     return inOutbox + (turn === this.#queuedTurn ? this.#queuedBytes : this.#askQueuedBytes(turn));
@@ -103,7 +99,7 @@ export class NativeChannel implements FrameChannel, ConnectionEvents {
   set receiver(receiver: FrameReceiver | null) {
     const isFirst = this.#receiver === null && receiver !== null;
     this.#receiver = receiver;
-    if (isFirst && this.#state !== 'closed') this.#core.resume(this.#connection);
+    if (isFirst && this.#state !== 'closed') this.#setting.core.resume(this.#connection);
   }
 
   send(
@@ -119,7 +115,7 @@ export class NativeChannel implements FrameChannel, ConnectionEvents {
     const payloadBytes = end - start;
     checkPayloadBytes(payloadBytes, this.#setting.frameBytesMax);
     if (this.#state !== 'open') return;
-    const core = this.#core;
+    const core = this.#setting.core;
     if (payloadBytes > copyBytesMax) {
       this.#queuedTurn = -1;
       const token = this.#hold(null);
@@ -146,16 +142,16 @@ export class NativeChannel implements FrameChannel, ConnectionEvents {
     }
     this.#queuedTurn = -1;
     const token = this.#hold(onSent);
-    this.#core.sendLarge(this.#connection, type, 0, name, streamId, argument, bytes, token);
+    this.#setting.core.sendLarge(this.#connection, type, 0, name, streamId, argument, bytes, token);
   }
 
   reuse(bytes: Uint8Array): void {
-    if (bytes.buffer instanceof ArrayBuffer) this.#core.reuse(bytes.buffer);
+    this.#setting.core.reuse(bytes);
   }
 
   sendMany(name: number, payloads: Uint8Array, payloadBytes: number): void {
     if (this.#state !== 'open') return;
-    this.#noteInOutbox(this.#core.sendMany(this.#connection, name, payloads, payloadBytes));
+    this.#noteInOutbox(this.#setting.core.sendMany(this.#connection, name, payloads, payloadBytes));
   }
 
   sendBulk(streamId: number, bytes: Uint8Array, onSent: OnBulkSent): void {
@@ -165,62 +161,65 @@ export class NativeChannel implements FrameChannel, ConnectionEvents {
       process.nextTick(onSent, null, 0);
     } else {
       this.#queuedTurn = -1;
-      this.#core.sendBulk(this.#connection, streamId, bytes, this.#hold(onSent));
+      this.#setting.core.sendBulk(this.#connection, streamId, bytes, this.#hold(onSent));
     }
   }
 
   setSink(streamId: number, target: Uint8Array): void {
-    if (this.#state === 'closed' || this.#core.setSink(this.#connection, streamId, target)) return;
+    if (this.#state === 'closed' || this.#setting.core.setSink(this.#connection, streamId, target))
+      return;
     throw new PaipaiError('PAIPAI_ERR_INVALID_STATE', `stream ${streamId} has a sink already`);
   }
 
   clearSink(streamId: number): void {
-    if (this.#state !== 'closed') this.#core.clearSink(this.#connection, streamId);
+    if (this.#state !== 'closed') this.#setting.core.clearSink(this.#connection, streamId);
   }
 
   limitReceived(frameBytesMax: number): void {
     if (this.#state === 'closed') return;
-    this.#core.limitReceived(
+    this.#setting.core.limitReceived(
       this.#connection,
       Math.min(frameBytesMax, this.#setting.frameBytesMax),
     );
   }
 
   afterBatch(callback: () => void): void {
-    this.#core.afterBatch(callback);
+    this.#setting.core.afterBatch(callback);
   }
 
   flush(): void {
-    this.#core.flush();
+    this.#setting.core.flush();
   }
 
   pause(): void {
-    if (this.#state === 'open') this.#core.pause(this.#connection);
+    if (this.#state === 'open') this.#setting.core.pause(this.#connection);
   }
 
   resume(): void {
-    if (this.#state === 'open') this.#core.resume(this.#connection);
+    if (this.#state === 'open') this.#setting.core.resume(this.#connection);
   }
 
   close(): void {
     if (this.#state !== 'open') return;
     this.#state = 'closing';
-    this.#core.shutdown(this.#connection);
+    this.#setting.core.shutdown(this.#connection);
   }
 
   destroy(error?: Error): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
-    this.#core.close(this.#connection);
+    this.#setting.core.close(this.#connection);
     setImmediate(() => this.#finish(error ?? null));
   }
 
   ref(): void {
-    if (this.#state !== 'closed') this.#core.setConnectionKeepsAlive(this.#connection, true);
+    if (this.#state !== 'closed')
+      this.#setting.core.setConnectionKeepsAlive(this.#connection, true);
   }
 
   unref(): void {
-    if (this.#state !== 'closed') this.#core.setConnectionKeepsAlive(this.#connection, false);
+    if (this.#state !== 'closed')
+      this.#setting.core.setConnectionKeepsAlive(this.#connection, false);
   }
 
   // What the core tells.
@@ -258,7 +257,7 @@ export class NativeChannel implements FrameChannel, ConnectionEvents {
   }
 
   #noteInOutbox(bytes: number): void {
-    const turn = this.#core.outboxTurn;
+    const turn = this.#setting.core.outboxTurn;
     if (turn !== this.#outboxTurn) {
       this.#outboxTurn = turn;
       this.#outboxBytes = 0;
@@ -272,8 +271,8 @@ export class NativeChannel implements FrameChannel, ConnectionEvents {
    * turn. What goes by reference makes it ask again.
    */
   #askQueuedBytes(turn: number): number {
-    const queuedBytes = this.#core.queuedBytes(this.#connection);
-    if (queuedBytes === 0 || this.#core.isOutboxInUse) {
+    const queuedBytes = this.#setting.core.queuedBytes(this.#connection);
+    if (queuedBytes === 0 || this.#setting.core.isOutboxInUse) {
       this.#queuedBytes = queuedBytes;
       this.#queuedTurn = turn;
     }

@@ -111,7 +111,9 @@ export class PortableChannel implements FrameChannel {
       return;
     }
     this.#bulks.push({ streamId, bytes, cutBytes: 0, crc32c: 0, onSent });
-    this.#addQueued(bytes.length + frameHeaderBytes * Math.ceil(bytes.length / this.#cutBytesMax));
+    this.#addQueued(
+      bytes.length + frameHeaderBytes * Math.ceil(bytes.length / this.#cutBytesMax()),
+    );
     this.#scheduleFlush();
   }
 
@@ -168,7 +170,7 @@ export class PortableChannel implements FrameChannel {
     this.#socket.unref();
   }
 
-  get #cutBytesMax(): number {
+  #cutBytesMax(): number {
     return Math.min(bulkChunkBytes, this.#frameBytesMax);
   }
 
@@ -194,7 +196,7 @@ export class PortableChannel implements FrameChannel {
     const bulk = this.#bulks[0];
     if (bulk === undefined) return null;
     const start = bulk.cutBytes;
-    bulk.cutBytes = Math.min(bulk.bytes.length, start + this.#cutBytesMax);
+    bulk.cutBytes = Math.min(bulk.bytes.length, start + this.#cutBytesMax());
     const chunk = bulk.bytes.subarray(start, bulk.cutBytes);
     const sum = this.#gatherer.add(FrameType.streamData, 0, 0, bulk.streamId, 0, chunk);
     bulk.crc32c = combineCrc32c(bulk.crc32c, sum, chunk.length);

@@ -80,7 +80,7 @@ void Connection::CloseDoor() {
 
 uint8_t* Connection::OnLargeBegin(size_t bytes) {
   Napi::HandleScope scope(state_.env());
-  LargeBuffer spare = state_.spares().Take(state_.env(), bytes);
+  LargeBuffer spare = state_.spares().Take(bytes);
   if (spare.data != nullptr) {
     MakeHeld().large = std::move(spare.buffer);
     return spare.data;

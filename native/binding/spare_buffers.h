@@ -20,11 +20,12 @@ struct LargeBuffer {
 // receive into it. Thread: JS.
 class SpareBuffers {
  public:
-  // Takes `buffer`, which JS must not look at any more; lets go of it, or of older ones, when there
-  // would be more than kSpareBytesMax.
+  // Takes `buffer`, which JS has nowhere else, so that it cannot be detached; lets go of it, or of
+  // older ones, when there would be more than kSpareBytesMax.
   void Add(napi_env env, napi_value buffer);
-  // One of at least `bytes`, and not much larger; empty when there is none. Wants a handle scope.
-  LargeBuffer Take(napi_env env, size_t bytes);
+  // One of `bytes`, so that no payload lies beside what is left of another; empty when there is
+  // none.
+  LargeBuffer Take(size_t bytes);
 
  private:
   std::vector<LargeBuffer> spares_;  // The oldest first.

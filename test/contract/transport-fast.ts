@@ -184,6 +184,36 @@ export function fastContract(name: string, setting: Setting): void {
       },
     );
 
+    test.each([10, 16_385, 1_048_576])(
+      'two leases on a payload of %i bytes are two, and a deferred answer is a copy',
+      async (count) => {
+        const { near } = await transportPair(setting, {
+          far: {
+            fast: {
+              methods: {
+                twice(batch) {
+                  for (let i = 0; i < batch.length; i++) {
+                    batch.lease(i).release();
+                    const lease = batch.lease(i);
+                    const other = batch.lease(i);
+                    const answer = batch.defer(i);
+                    other.release();
+                    answer.reply(lease.bytes);
+                    lease.release();
+                  }
+                },
+              },
+            },
+          },
+        });
+        const payload = pattern(count);
+        const answers = await Promise.all(
+          Array.from({ length: 10 }, () => ask(near, 'twice', payload)),
+        );
+        for (const answer of answers) expect(Buffer.compare(answer, payload)).toBe(0);
+      },
+    );
+
     test.each([0, 10, 16_384, 16_385, 1_048_576, 4_194_304])(
       'send by reference: %i bytes are told once to be yours again, and come as they were',
       async (count) => {

@@ -107,7 +107,7 @@ export class TransportPeer extends LateEmitter<PeerEvents<unknown>> implements P
   get fast(): FastPeer {
     this.#fast ??= {
       request: (method, payload, onAnswer, deadlineMs) => {
-        if (this.#isBetweenConnections) throw this.#noConnection(`request '${method}'`);
+        if (this.#isBetweenConnections()) throw this.#noConnection(`request '${method}'`);
         const session = this.#session;
         session.requestFast(method, payload, onAnswer, deadlineMs);
         if (session.queuedBytes > queueBytesHigh) this.#onPressure();
@@ -150,28 +150,28 @@ export class TransportPeer extends LateEmitter<PeerEvents<unknown>> implements P
 
   /** `send`, behind the codec. */
   sendBytes(topic: string, bytes: Uint8Array): boolean {
-    if (this.#isBetweenConnections) throw this.#noConnection(`message '${topic}'`);
+    if (this.#isBetweenConnections()) throw this.#noConnection(`message '${topic}'`);
     const isBelowHighMark = this.#session.send(topic, bytes);
     if (!isBelowHighMark) this.#onPressure();
     return isBelowHighMark;
   }
 
   #sendByReference(topic: string, payload: Uint8Array, onSent: OnSent): boolean {
-    if (this.#isBetweenConnections) throw this.#noConnection(`message '${topic}'`);
+    if (this.#isBetweenConnections()) throw this.#noConnection(`message '${topic}'`);
     const isBelowHighMark = this.#session.sendByReference(topic, payload, onSent);
     if (!isBelowHighMark) this.#onPressure();
     return isBelowHighMark;
   }
 
   #sendMany(topic: string, payloads: Uint8Array, payloadBytes: number): boolean {
-    if (this.#isBetweenConnections) throw this.#noConnection(`messages '${topic}'`);
+    if (this.#isBetweenConnections()) throw this.#noConnection(`messages '${topic}'`);
     const isBelowHighMark = this.#session.sendMany(topic, payloads, payloadBytes);
     if (!isBelowHighMark) this.#onPressure();
     return isBelowHighMark;
   }
 
   openStream(method: string, metadata?: Uint8Array, options?: StreamOptions): PeerStream {
-    if (this.#isBetweenConnections) throw this.#noConnection(`stream '${method}'`);
+    if (this.#isBetweenConnections()) throw this.#noConnection(`stream '${method}'`);
     return this.#session.openStream(method, metadata, options);
   }
 
@@ -304,7 +304,7 @@ export class TransportPeer extends LateEmitter<PeerEvents<unknown>> implements P
   }
 
   /** Whether the connection is gone and another will come. */
-  get #isBetweenConnections(): boolean {
+  #isBetweenConnections(): boolean {
     return this.state === 'reconnecting';
   }
 
@@ -314,7 +314,7 @@ export class TransportPeer extends LateEmitter<PeerEvents<unknown>> implements P
     options: RequestOptions | undefined,
   ): Promise<Uint8Array> {
     const reconnection = this.#reconnection;
-    if (reconnection !== null && this.#isBetweenConnections) {
+    if (reconnection !== null && this.#isBetweenConnections()) {
       checkString('method', method, nameBytesMax);
       const signal = checkSignal('signal', options?.signal);
       const asked = options?.deadlineMs ?? reconnection.deadlineMs;

@@ -67,8 +67,9 @@ export interface FastPeer {
    */
   request(method: string, payload: Uint8Array, onAnswer: OnAnswer, deadlineMs?: number): void;
   /**
-   * `Peer.send`. With `onSent` nothing is copied: leave the payload unchanged until it is called, once and in a later turn: null, the bytes
-   * are with the system; an error, they never will be. What it throws is an uncaught exception.
+   * `Peer.send`. With `onSent` a payload above 16 KiB is referenced by the native engine: leave it unchanged until `onSent` is called, once
+   * and in a later turn. Null: the bytes are yours again, sent or copied. An error: yours again too, and they may not have been sent.
+   * What it throws is an uncaught exception.
    */
   send(topic: string, payload: Uint8Array, onSent?: OnSent): boolean;
   /**
