@@ -37,6 +37,25 @@ function ask(peer: Peer, method: string, payload: Uint8Array, deadlineMs?: numbe
   });
 }
 
+/** A pair whose far side keeps copies of the messages of topic `a`, and says how many came. */
+async function collectingPair(setting: Setting): Promise<{ near: Peer; came: Uint8Array[] }> {
+  const came: Uint8Array[] = [];
+  const { near } = await transportPair(setting, {
+    far: {
+      fast: {
+        topics: {
+          a(batch) {
+            for (let i = 0; i < batch.length; i++)
+              came.push(batch.bytes.slice(batch.start(i), batch.end(i)));
+          },
+        },
+      },
+      methods: { came: () => bytes(`${came.length}`) },
+    },
+  });
+  return { near, came };
+}
+
 /** What the surface of callbacks promises, over one pair of engines. */
 export function fastContract(name: string, setting: Setting): void {
   describe(`${name}: the fast surface`, () => {
@@ -108,26 +127,13 @@ export function fastContract(name: string, setting: Setting): void {
       async (payloadBytes) => {
         const count = Math.min(3_000, Math.floor((1024 * 1024) / payloadBytes));
         const sent = pattern(payloadBytes * count);
-        const came: Uint8Array[] = [];
-        const { near } = await transportPair(setting, {
-          far: {
-            fast: {
-              topics: {
-                a(batch) {
-                  for (let i = 0; i < batch.length; i++)
-                    came.push(batch.bytes.slice(batch.start(i), batch.end(i)));
-                },
-              },
-            },
-            methods: { count: () => bytes(`${came.length}`) },
-          },
-        });
+        const { near, came } = await collectingPair(setting);
         near.fast.send('a', bytes('before'));
         near.fast.sendMany('a', sent, payloadBytes);
         near.fast.send('a', bytes('between'));
         near.fast.sendMany('a', new Uint8Array(0), payloadBytes);
         near.fast.sendMany('a', sent.subarray(0, payloadBytes), payloadBytes);
-        expect(text(await near.request('count'))).toBe(`${count + 3}`);
+        expect(text(await near.request('came'))).toBe(`${count + 3}`);
         expect(text(came[0]!)).toBe('before');
         expect(Buffer.compare(Buffer.concat(came.slice(1, count + 1)), sent)).toBe(0);
         expect(text(came[count + 1]!)).toBe('between');
@@ -217,20 +223,7 @@ export function fastContract(name: string, setting: Setting): void {
     test.each([0, 10, 16_384, 16_385, 1_048_576, 4_194_304])(
       'send by reference: %i bytes are told once to be yours again, and come as they were',
       async (count) => {
-        const came: Uint8Array[] = [];
-        const { near } = await transportPair(setting, {
-          far: {
-            fast: {
-              topics: {
-                a(batch) {
-                  for (let i = 0; i < batch.length; i++)
-                    came.push(batch.bytes.slice(batch.start(i), batch.end(i)));
-                },
-              },
-            },
-            methods: { came: () => bytes(`${came.length}`) },
-          },
-        });
+        const { near, came } = await collectingPair(setting);
         const payload = pattern(count);
         const calls: (Error | null)[] = [];
         const told = event<void>();
