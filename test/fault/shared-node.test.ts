@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished, test } from 'vitest';
+import { dropMethod, encodeDropRequest } from '../../dist/cluster/transfer/messages.js';
 import { Data, Net, Node } from '../../dist/index.js';
 import { decodeNodeInfo } from '../../dist/node/node-info.js';
 import { createRealEnv } from '../../dist/node/real-env.js';
@@ -142,4 +143,19 @@ test('puts that send nothing do not take the room of others', async () => {
   await behind.ended;
   for (const end of await Promise.all(ends)) expect(end).toBeInstanceOf(Error);
   expect(await stored(modest)).toEqual({ shards: 2, bytes: 2 * mebibyte });
+});
+
+test('a put that is given up right behind its end, and a drop behind it, leave nothing', async () => {
+  const node = await sharedNode();
+  const peer = await connectTo(node);
+  const content = noise(10_000);
+  const puts = Array.from({ length: 16 }, (_, index) => openPut(peer, index, content));
+  await Promise.all(puts.map((put) => put.write(content)));
+  // All in one turn, so that the node finds them in one batch.
+  for (const put of puts) {
+    put.end();
+    put.reset(new Error('no more'));
+  }
+  await peer.request(dropMethod, encodeDropRequest({ dataId: 'd', version: 0n }));
+  expect(await stored(peer)).toEqual({ shards: 0, bytes: 0 });
 });

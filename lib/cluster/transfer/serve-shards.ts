@@ -59,6 +59,8 @@ async function takeShard(
       );
     }
     const { shardCount: count, offset, totalBytes, last } = header;
+    // The reset may have come right behind the last byte, and the sender's `data.drop` behind it: this runs after both.
+    stream.signal.throwIfAborted();
     reservation.commit({ count, offset, totalBytes, crc32c, last });
     stream.end(encodeConfirmation({ bytes, crc32c }));
   } finally {
