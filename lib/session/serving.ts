@@ -126,7 +126,7 @@ export class Serving {
         return request.signal;
       },
       // Copied at once: it leaves later, and the bytes may be borrowed or leased.
-      reply: (bytes = noBytes) => resolve(Uint8Array.from(checkBytes('bytes', bytes))),
+      reply: (bytes = noBytes) => resolve(new Uint8Array(checkBytes('bytes', bytes))),
       fail: reject,
     };
   }

@@ -115,14 +115,12 @@ export class NativeChannel implements FrameChannel, ConnectionEvents {
     const payloadBytes = end - start;
     checkPayloadBytes(payloadBytes, this.#setting.frameBytesMax);
     if (this.#state !== 'open') return;
-    const core = this.#setting.core;
     if (payloadBytes > copyBytesMax) {
-      this.#queuedTurn = -1;
-      const token = this.#hold(null);
       const payload = payloadBytes === bytes.length ? bytes : bytes.subarray(start, end);
-      core.sendLarge(this.#connection, type, flags, name, streamId, argument, payload, token);
+      this.#sendLarge(type, flags, name, streamId, argument, payload, null);
       return;
     }
+    const { core } = this.#setting;
     core.send(this.#connection, type, flags, name, streamId, argument, bytes, start, end);
     this.#noteInOutbox(frameHeaderBytes + payloadBytes);
   }
@@ -140,9 +138,7 @@ export class NativeChannel implements FrameChannel, ConnectionEvents {
       process.nextTick(onSent, closedError(), 0);
       return;
     }
-    this.#queuedTurn = -1;
-    const token = this.#hold(onSent);
-    this.#setting.core.sendLarge(this.#connection, type, 0, name, streamId, argument, bytes, token);
+    this.#sendLarge(type, 0, name, streamId, argument, bytes, onSent);
   }
 
   reuse(bytes: Uint8Array): void {
@@ -277,6 +273,21 @@ export class NativeChannel implements FrameChannel, ConnectionEvents {
       this.#queuedTurn = turn;
     }
     return queuedBytes;
+  }
+
+  #sendLarge(
+    type: number,
+    flags: number,
+    name: number,
+    streamId: number,
+    argument: number,
+    payload: Uint8Array,
+    onSent: OnBulkSent | null,
+  ): void {
+    this.#queuedTurn = -1;
+    const { core } = this.#setting;
+    const token = this.#hold(onSent);
+    core.sendLarge(this.#connection, type, flags, name, streamId, argument, payload, token);
   }
 
   #hold(onSent: OnBulkSent | null): number {
