@@ -24,6 +24,7 @@ export type {
   FastPeer,
   Handlers,
   HeartbeatOptions,
+  Lane,
   Lease,
   Listener,
   ListenerEvents,
@@ -41,6 +42,7 @@ export type {
   RequestBatch,
   RequestContext,
   RequestOptions,
+  SendOptions,
   StreamOptions,
   TransportOptions,
 } from './transport/types.js';

@@ -29,6 +29,8 @@ export interface NativeBinding {
    */
   sendMany(connection: number, name: number, payloads: Uint8Array, payloadBytes: number): number;
   sendBulk(connection: number, streamId: number, bytes: Uint8Array, token: number): number;
+  /** As `sendLarge`, in the bulk lane; the payload may be empty. */
+  sendBulkFrame(connection: number, header: Uint8Array, payload: Uint8Array, token: number): number;
   setSink(connection: number, streamId: number, target: Uint8Array): number;
   clearSink(connection: number, streamId: number): void;
   /** Takes the memory of a large payload back, to receive another in: nobody else has `buffer`. */

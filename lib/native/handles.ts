@@ -119,7 +119,8 @@ export class NativeCore {
   readonly #results: Int32Array;
   readonly #outbox: Outbox;
   readonly #control: Uint32Array;
-  readonly #largeHeader = new Uint8Array(headerBytes);
+  readonly #headerView = new DataView(new ArrayBuffer(headerBytes));
+  readonly #headerOut = new Uint8Array(this.#headerView.buffer);
   readonly #connections = new NumberTable<ConnectionEvents>();
   readonly #afterBatch: (() => void)[] = [];
   readonly #listeners = new Map<number, ListenerEvents>();
@@ -222,14 +223,24 @@ export class NativeCore {
     payload: Uint8Array,
     token: number,
   ): void {
-    const header = this.#largeHeader;
-    const view = new DataView(header.buffer);
-    writeHeader(view, 0, connection, type, flags, name, streamId, argument, payload.length);
+    const header = this.#header(connection, type, flags, name, streamId, argument, payload.length);
     this.#binding.sendLarge(connection, header, payload, token);
   }
 
   sendBulk(connection: number, streamId: number, bytes: Uint8Array, token: number): void {
     this.#binding.sendBulk(connection, streamId, bytes, token);
+  }
+
+  /** Queues a frame in the bulk lane, whose payload is referenced until `onSent(token)`. */
+  sendBulkFrame(
+    connection: number,
+    type: number,
+    name: number,
+    payload: Uint8Array,
+    token: number,
+  ): void {
+    const header = this.#header(connection, type, 0, name, 0, 0, payload.length);
+    this.#binding.sendBulkFrame(connection, header, payload, token);
   }
 
   /** False when the stream has a sink. A connection that is gone takes none, and its end is about to be told. */
@@ -337,6 +348,21 @@ export class NativeCore {
 
   closeDoor(connection: number): void {
     this.#binding.closeDoor(connection);
+  }
+
+  /** Of the next frame by reference; good until the next call. */
+  #header(
+    connection: number,
+    type: number,
+    flags: number,
+    name: number,
+    streamId: number,
+    argument: number,
+    payloadBytes: number,
+  ): Uint8Array {
+    const view = this.#headerView;
+    writeHeader(view, 0, connection, type, flags, name, streamId, argument, payloadBytes);
+    return this.#headerOut;
   }
 
   #onBatch(count: number, large: ArrayBuffer[] | undefined): void {

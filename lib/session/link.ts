@@ -37,6 +37,8 @@ export class Link {
   bytesSent = 0;
   bytesReceived = 0;
   handlerFailures = 0;
+  /** In the bulk lane, and not with the system yet. */
+  bulkMessages = 0;
   /** Of requests and streams that each side has made; see `ids.ts`. */
   lastOwnId: number;
   lastPeerId: number;
@@ -73,7 +75,7 @@ export class Link {
     this.lastPeerId = id | 0;
   }
 
-  /** A request or a stream is over while no new work is taken. */
+  /** A request, a stream or a message of the bulk lane is over while no new work is taken. */
   onDone(): void {}
 
   /** The heartbeat has heard nothing for too long. */
@@ -157,6 +159,17 @@ export class Link {
       this.#bulkBytes -= bytes.length;
       onSent(error, crc32c);
     });
+  }
+
+  /** A message in the bulk lane; the payload is copied. @throws PaipaiError PAIPAI_ERR_FRAME_TOO_LARGE, and then nothing was sent. */
+  sendBulkMessage(name: number, payload: Uint8Array): void {
+    this.channel.sendBulkFrame(FrameType.message, name, new Uint8Array(payload), () => {
+      this.bulkMessages--;
+      if (!this.open) this.onDone();
+    });
+    this.bulkMessages++;
+    this.framesSent++;
+    this.bytesSent += frameHeaderBytes + payload.length;
   }
 
   /** The index of a method or topic; the first use on this connection introduces it. */

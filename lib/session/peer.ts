@@ -24,6 +24,7 @@ import { Serving } from './serving.js';
 import { Streams } from './streams.js';
 import type {
   FastService,
+  Lane,
   OnAnswer,
   OnSent,
   Peer,
@@ -164,12 +165,13 @@ export class SessionPeer extends Link implements Peer, FrameReceiver {
     this.#calls().startFast(method, payload, onAnswer, deadlineMs);
   }
 
-  send(topic: string, payload: Uint8Array = noBytes): boolean {
+  send(topic: string, payload: Uint8Array = noBytes, lane: Lane = 'first'): boolean {
     if (!this.open) this.checkOpen(`message '${topic}'`);
     const bytes = checkBytes('payload', payload);
     this.checkRoom('message', topic, bytes.length);
     const nameIndex = this.nameIndex('topic', topic);
-    this.sendFrame(FrameType.message, nameIndex, 0, 0, ownPayload(bytes));
+    if (lane === 'bulk') this.sendBulkMessage(nameIndex, bytes);
+    else this.sendFrame(FrameType.message, nameIndex, 0, 0, ownPayload(bytes));
     return this.#isBelowHighMark();
   }
 
@@ -328,7 +330,8 @@ export class SessionPeer extends Link implements Peer, FrameReceiver {
   override onDone(): void {
     if (this.#isOver() || this.open) return;
     const { requestsInFlight, streamsOpen } = this.stats();
-    if (requestsInFlight + streamsOpen === 0) this.#end(null);
+    // The goodbye would overtake them.
+    if (requestsInFlight + streamsOpen + this.bulkMessages === 0) this.#end(null);
   }
 
   override onSilent(): void {

@@ -2,6 +2,9 @@ import type { ChannelOptions, ChannelPath, EngineName } from '../transport/frame
 
 /** What a session is to those above it. `peer.ts` implements it over any frame channel. */
 
+/** What waits for what on one connection: everything in 'bulk' for everything in 'first'. */
+export type Lane = 'first' | 'bulk';
+
 export interface RequestOptions {
   /** Milliseconds until PAIPAI_ERR_DEADLINE; above 0. Default `SessionOptions.deadlineMs`. The other side learns it. */
   deadlineMs?: number;
@@ -127,8 +130,11 @@ export interface Peer extends AsyncDisposable {
    * _BACK_PRESSURE, _OVERLOADED, _FRAME_TOO_LARGE, _INVALID_ARGUMENT. What `onAnswer` throws is an uncaught exception.
    */
   requestFast(method: string, payload: Uint8Array, onAnswer: OnAnswer, deadlineMs?: number): void;
-  /** One way, in order with requests. False: queued, but above the high mark; wait for `drained()`. Throws when closed, or above `queuedBytesMax`. */
-  send(topic: string, payload?: Uint8Array): boolean;
+  /**
+   * One way; with the lane 'first', the default, in order with requests. False: queued, but above the high mark; wait for `drained()`.
+   * Throws when closed, or above `queuedBytesMax`.
+   */
+  send(topic: string, payload?: Uint8Array, lane?: Lane): boolean;
   /**
    * `send` without a copy: leave the payload unchanged until `onSent`, which is called once, in a later turn. What it throws is an
    * uncaught exception.

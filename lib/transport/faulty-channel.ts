@@ -140,6 +140,20 @@ export class FaultyChannel implements FrameChannel {
     }
   }
 
+  sendBulkFrame(type: number, name: number, bytes: Uint8Array, onSent: OnBulkSent): void {
+    checkPayloadBytes(bytes.length, this.#frameBytesMax);
+    if (!this.#isOpen) return this.#inner.sendBulkFrame(type, name, bytes, onSent);
+    const later = (error: Error | null): void => {
+      this.#faults.timers.after(0, () => onSent(error, 0));
+    };
+    this.#spoil(
+      bytes.length,
+      (last) => this.#inner.sendBulkFrame(type, name, bytes, last ? onSent : () => {}),
+      () => later(null),
+      later,
+    );
+  }
+
   setSink(streamId: number, target: Uint8Array): void {
     this.#inner.setSink(streamId, target);
   }

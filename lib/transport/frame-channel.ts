@@ -73,7 +73,7 @@ export interface FrameChannel {
   readonly sharedMemory: SharedMemory | null;
   /** Address of the other side for people, as in `tcp://127.0.0.1:7100`. */
   readonly remoteAddress: string;
-  /** Bytes taken by `send` and `sendBulk` that the system has not taken yet, headers included. */
+  /** Bytes taken to be sent that the system has not taken yet, headers included. */
   readonly queuedBytes: number;
   /** Frames arrive only while a receiver is set; set it in the turn in which the channel is handed over. */
   receiver: FrameReceiver | null;
@@ -122,10 +122,17 @@ export interface FrameChannel {
 
   /**
    * Queues `bytes` as STREAM_DATA frames of at most `bulkChunkBytes` each, behind everything that `send` queues (the bulk lane):
-   * a frame from `send` waits for at most one chunk. The bytes are referenced, not copied, until `onSent` is called:
+   * a frame from `send` waits for at most one of them. The bytes are referenced, not copied, until `onSent` is called:
    * exactly once, with null when the system has taken them all, or with the reason when the channel closed before.
    */
   sendBulk(streamId: number, bytes: Uint8Array, onSent: OnBulkSent): void;
+
+  /**
+   * Queues one frame in the bulk lane, behind what `sendBulk` and this have queued there; it is not cut, so a frame from `send` may wait
+   * for all of it. The payload is referenced, whatever its length, until `onSent` is called as by `sendBulk`.
+   * @throws PaipaiError PAIPAI_ERR_FRAME_TOO_LARGE above the frame limit; `onSent` is not called then.
+   */
+  sendBulkFrame(type: number, name: number, bytes: Uint8Array, onSent: OnBulkSent): void;
 
   /**
    * Payloads of STREAM_DATA frames on `streamId` go straight into `target`, one behind the other, and are reported by `onSink`.

@@ -47,9 +47,12 @@ export function memoryChannelPair(
 }
 
 interface Bulk {
-  readonly streamId: number;
   readonly bytes: Uint8Array;
   sentBytes: number;
+  /** Of STREAM_DATA frames. */
+  readonly streamId: number;
+  /** The one frame that it is; null: STREAM_DATA. */
+  readonly frame: FrameView | null;
   readonly onSent: OnBulkSent;
 }
 
@@ -117,17 +120,7 @@ class MemoryChannel implements FrameChannel {
     const payload = new Uint8Array(payloadOf(bytes, start, end));
     checkPayloadBytes(payload.length, this.#frameBytesMax);
     if (this.#state !== 'open') return;
-    this.#frames.push({
-      type,
-      flags,
-      name,
-      streamId,
-      argument,
-      bytes: payload,
-      start: 0,
-      end: payload.length,
-      owned: true,
-    });
+    this.#frames.push(ownFrame(type, flags, name, streamId, argument, payload));
     this.#queued(frameHeaderBytes + payload.length);
   }
 
@@ -136,7 +129,18 @@ class MemoryChannel implements FrameChannel {
       this.#schedule(() => onSent(closedError(), 0));
       return;
     }
-    this.#bulks.push({ streamId, bytes, sentBytes: 0, onSent });
+    this.#bulks.push({ bytes, sentBytes: 0, streamId, frame: null, onSent });
+    this.#queued(bytes.length);
+  }
+
+  sendBulkFrame(type: number, name: number, bytes: Uint8Array, onSent: OnBulkSent): void {
+    checkPayloadBytes(bytes.length, this.#frameBytesMax);
+    if (this.#state !== 'open') {
+      this.#schedule(() => onSent(closedError(), 0));
+      return;
+    }
+    const frame = ownFrame(type, 0, name, 0, 0, new Uint8Array(bytes));
+    this.#bulks.push({ bytes, sentBytes: 0, streamId: 0, frame, onSent });
     this.#queued(bytes.length);
   }
 
@@ -229,11 +233,14 @@ class MemoryChannel implements FrameChannel {
 
   #sendChunk(): void {
     const bulk = this.#bulks[0]!; // The caller has looked.
+    const { frame } = bulk;
     const start = bulk.sentBytes;
-    const end = Math.min(bulk.bytes.length, start + Math.min(bulkChunkBytes, this.#frameBytesMax));
+    const chunkBytes = frame === null ? Math.min(bulkChunkBytes, this.#frameBytesMax) : Infinity;
+    const end = Math.min(bulk.bytes.length, start + chunkBytes);
     bulk.sentBytes = end;
     this.#queuedBytes -= end - start;
-    if (end > start) this.#peer.#receiveChunk(bulk.streamId, bulk.bytes.subarray(start, end));
+    if (frame !== null) this.#peer.#receive(frame);
+    else if (end > start) this.#peer.#receiveChunk(bulk.streamId, bulk.bytes.subarray(start, end));
     if (end < bulk.bytes.length || this.#bulks[0] !== bulk) return;
     this.#bulks.shift();
     bulk.onSent(null, crc32c(bulk.bytes));
@@ -271,8 +278,7 @@ class MemoryChannel implements FrameChannel {
     if (this.#state === 'closed') return;
     if (this.#sinks.get(streamId) !== null) return this.#land(streamId, chunk);
     const bytes = new Uint8Array(chunk);
-    const frame = { type: FrameType.streamData, flags: 0, name: 0, streamId, argument: 0 };
-    this.#receive({ ...frame, bytes, start: 0, end: bytes.length, owned: true });
+    this.#receive(ownFrame(FrameType.streamData, 0, 0, streamId, 0, bytes));
   }
 
   #land(streamId: number, bytes: Uint8Array): void {
@@ -303,6 +309,27 @@ class MemoryChannel implements FrameChannel {
       this.#receiver?.onClose(error);
     });
   }
+}
+
+function ownFrame(
+  type: number,
+  flags: number,
+  name: number,
+  streamId: number,
+  argument: number,
+  bytes: Uint8Array,
+): FrameView {
+  return {
+    type,
+    flags,
+    name,
+    streamId,
+    argument,
+    bytes,
+    start: 0,
+    end: bytes.length,
+    owned: true,
+  };
 }
 
 function closedError(): PaipaiError {

@@ -161,6 +161,17 @@ export class NativeChannel implements FrameChannel, ConnectionEvents {
     }
   }
 
+  sendBulkFrame(type: number, name: number, bytes: Uint8Array, onSent: OnBulkSent): void {
+    checkPayloadBytes(bytes.length, this.#setting.frameBytesMax);
+    if (this.#state !== 'open') {
+      process.nextTick(onSent, closedError(), 0);
+      return;
+    }
+    this.#queuedTurn = -1;
+    const { core } = this.#setting;
+    core.sendBulkFrame(this.#connection, type, name, bytes, this.#hold(onSent));
+  }
+
   setSink(streamId: number, target: Uint8Array): void {
     if (this.#state === 'closed' || this.#setting.core.setSink(this.#connection, streamId, target))
       return;

@@ -18,8 +18,12 @@ export interface PortableChannelOptions {
 const flushBytes = 64 * 1024;
 
 interface Bulk {
+  /** Of each of its frames. */
+  readonly type: number;
+  readonly name: number;
   readonly streamId: number;
   readonly bytes: Uint8Array;
+  readonly chunkBytesMax: number;
   cutBytes: number;
   /** Of what was cut so far. */
   crc32c: number;
@@ -28,8 +32,8 @@ interface Bulk {
 
 /**
  * Frames over a socket of `node:net`, which was opened with `allowHalfOpen`. The frames of a turn leave in one write, those that come
- * before the system has taken it all in the next. Of the bulk lane one chunk at a time is with the socket, the next is cut when the
- * system has taken it: that is what an urgent frame waits for at most.
+ * before the system has taken it all in the next. Of the bulk lane one chunk at a time is with the socket, or as many short ones as make
+ * one, and the next is cut when the system has taken it: that is what an urgent frame waits for at most.
  */
 export class PortableChannel implements FrameChannel {
   readonly engine = 'js';
@@ -48,9 +52,10 @@ export class PortableChannel implements FrameChannel {
   #isReading = false;
   #queuedBytes = 0;
   #flushScheduled = false;
-  /** The first is the one being cut; it stays until the system has taken its last chunk. */
+  /** What is still to be cut, in order. */
   #bulks: Bulk[] = [];
-  #chunkWithSocket = false;
+  /** Those whose last chunk is with the socket; null: it has nothing of the bulk lane. */
+  #leaving: Bulk[] | null = null;
 
   constructor(socket: Socket, options: PortableChannelOptions) {
     this.#socket = socket;
@@ -110,11 +115,21 @@ export class PortableChannel implements FrameChannel {
       process.nextTick(onSent, this.#reason ?? closedError(), 0);
       return;
     }
-    this.#bulks.push({ streamId, bytes, cutBytes: 0, crc32c: 0, onSent });
-    this.#addQueued(
-      bytes.length + frameHeaderBytes * Math.ceil(bytes.length / this.#cutBytesMax()),
-    );
-    this.#scheduleFlush();
+    if (bytes.length === 0) {
+      process.nextTick(onSent, null, 0);
+      return;
+    }
+    const chunkBytesMax = Math.min(bulkChunkBytes, this.#frameBytesMax);
+    this.#addBulk(FrameType.streamData, 0, streamId, bytes, chunkBytesMax, onSent);
+  }
+
+  sendBulkFrame(type: number, name: number, bytes: Uint8Array, onSent: OnBulkSent): void {
+    checkPayloadBytes(bytes.length, this.#frameBytesMax);
+    if (this.#state !== 'open') {
+      process.nextTick(onSent, this.#reason ?? closedError(), 0);
+      return;
+    }
+    this.#addBulk(type, name, 0, bytes, Infinity, onSent);
   }
 
   setSink(streamId: number, target: Uint8Array): void {
@@ -132,10 +147,10 @@ export class PortableChannel implements FrameChannel {
   flush(): void {
     // What the system does not take yet goes on gathering: each write that waits would hold a buffer of its own, however little is in it.
     if (this.#state === 'closed' || this.#socket.writableLength > 0) return;
-    const bulk = this.#cutChunk();
+    const leaving = this.#gatherBulk();
     const batch = this.#gatherer.take();
-    if (batch !== null) this.#write(batch, bulk);
-    if (this.#state === 'closing' && this.#isAllCut()) this.#socket.end();
+    if (batch !== null) this.#write(batch, leaving);
+    if (this.#state === 'closing' && this.#bulks.length === 0) this.#socket.end();
   }
 
   pause(): void {
@@ -170,8 +185,27 @@ export class PortableChannel implements FrameChannel {
     this.#socket.unref();
   }
 
-  #cutBytesMax(): number {
-    return Math.min(bulkChunkBytes, this.#frameBytesMax);
+  #addBulk(
+    type: number,
+    name: number,
+    streamId: number,
+    bytes: Uint8Array,
+    chunkBytesMax: number,
+    onSent: OnBulkSent,
+  ): void {
+    this.#bulks.push({
+      type,
+      name,
+      streamId,
+      bytes,
+      chunkBytesMax,
+      cutBytes: 0,
+      crc32c: 0,
+      onSent,
+    });
+    const frames = Math.max(1, Math.ceil(bytes.length / chunkBytesMax));
+    this.#addQueued(bytes.length + frameHeaderBytes * frames);
+    this.#scheduleFlush();
   }
 
   #addQueued(byteCount: number): void {
@@ -188,33 +222,35 @@ export class PortableChannel implements FrameChannel {
     });
   }
 
-  /** Gathers the next chunk of the bulk lane behind the urgent frames, unless the socket still has one. */
-  #cutChunk(): Bulk | null {
-    if (this.#chunkWithSocket) return null;
-    while (this.#bulks[0]?.bytes.length === 0)
-      process.nextTick(this.#bulks.shift()!.onSent, null, 0);
-    const bulk = this.#bulks[0];
-    if (bulk === undefined) return null;
-    const start = bulk.cutBytes;
-    bulk.cutBytes = Math.min(bulk.bytes.length, start + this.#cutBytesMax());
-    const chunk = bulk.bytes.subarray(start, bulk.cutBytes);
-    const sum = this.#gatherer.add(FrameType.streamData, 0, 0, bulk.streamId, 0, chunk);
-    bulk.crc32c = combineCrc32c(bulk.crc32c, sum, chunk.length);
-    this.#chunkWithSocket = true;
-    return bulk;
+  /** Gathers chunks of the bulk lane behind the urgent frames, unless the socket still has some. Returns what becomes `#leaving`. */
+  #gatherBulk(): Bulk[] | null {
+    if (this.#leaving !== null || this.#bulks.length === 0) return null;
+    const leaving: Bulk[] = [];
+    this.#leaving = leaving;
+    let room = bulkChunkBytes;
+    for (let bulk = this.#bulks[0]; bulk !== undefined; bulk = this.#bulks[0]) {
+      const start = bulk.cutBytes;
+      const end = Math.min(bulk.bytes.length, start + bulk.chunkBytesMax);
+      if (room < bulkChunkBytes && end - start > room) break;
+      const chunk = bulk.bytes.subarray(start, end);
+      const sum = this.#gatherer.add(bulk.type, 0, bulk.name, bulk.streamId, 0, chunk);
+      bulk.crc32c = combineCrc32c(bulk.crc32c, sum, chunk.length);
+      bulk.cutBytes = end;
+      if (end === bulk.bytes.length) {
+        this.#bulks.shift();
+        leaving.push(bulk);
+      }
+      room -= frameHeaderBytes + chunk.length;
+    }
+    return leaving;
   }
 
-  #isAllCut(): boolean {
-    const [first, ...others] = this.#bulks;
-    return first === undefined || (others.length === 0 && first.cutBytes === first.bytes.length);
-  }
-
-  #write(batch: GatheredBatch, bulk: Bulk | null): void {
+  #write(batch: GatheredBatch, leaving: Bulk[] | null): void {
     const { segments } = batch;
     const last = segments.length - 1;
     const onTaken = (error?: Error | null): void => {
       // After a failure the socket closes, and `#onClose` settles everything.
-      if (error == null) this.#onTaken(batch, bulk);
+      if (error == null) this.#onTaken(batch, leaving);
     };
     if (last === 0) {
       this.#socket.write(segments[0]!, onTaken);
@@ -226,22 +262,17 @@ export class PortableChannel implements FrameChannel {
     this.#socket.uncork();
   }
 
-  #onTaken(batch: GatheredBatch, bulk: Bulk | null): void {
+  #onTaken(batch: GatheredBatch, leaving: Bulk[] | null): void {
     this.#gatherer.release(batch);
     if (this.#isClosed()) return;
     this.#queuedBytes -= batch.byteCount;
-    if (bulk !== null) this.#onChunkTaken(bulk);
+    if (leaving !== null) this.#leaving = null;
+    for (const bulk of leaving ?? []) bulk.onSent(null, bulk.crc32c);
     if (this.#drainMark.moved(this.#queuedBytes) && !this.#isClosed()) this.#receiver?.onDrain();
     // Not at once: a reader as fast as we are would keep the loop from everything else.
     if (this.#bulks.length > 0) setImmediate(() => this.flush());
     const isLast = this.#state === 'closing' && this.#bulks.length === 0;
     if (this.#gatherer.byteCount > 0 || isLast) this.flush();
-  }
-
-  #onChunkTaken(bulk: Bulk): void {
-    this.#chunkWithSocket = false;
-    if (bulk.cutBytes === bulk.bytes.length) this.#bulks.shift();
-    if (bulk.cutBytes === bulk.bytes.length) bulk.onSent(null, bulk.crc32c);
   }
 
   /** The state as it is after callbacks, which may have changed it. */
@@ -270,8 +301,9 @@ export class PortableChannel implements FrameChannel {
 
   #onClose(): void {
     const reason = this.#reason;
-    const bulks = this.#bulks;
+    const bulks = [...(this.#leaving ?? []), ...this.#bulks];
     this.#state = 'closed';
+    this.#leaving = null;
     this.#bulks = [];
     this.#queuedBytes = 0;
     this.#decoder.stop();

@@ -23,17 +23,26 @@ Connection::Held& Connection::MakeHeld() {
   return *held_;
 }
 
-void Connection::SendLarge(const uint8_t* header, Napi::Value bytes, ByteSpan payload,
-                           uint32_t token) {
+void Connection::HoldUntilSent(uint32_t token, Napi::Value bytes) {
   MakeHeld().sending.insert_or_assign(token, Napi::Persistent(bytes.As<Napi::Object>()));
   state_.NoteMessages();
+}
+
+void Connection::SendLarge(const uint8_t* header, Napi::Value bytes, ByteSpan payload,
+                           uint32_t token) {
+  HoldUntilSent(token, bytes);
   stream_.SendLarge(header, payload, token);
 }
 
 void Connection::SendBulk(uint32_t stream_id, Napi::Value bytes, ByteSpan span, uint32_t token) {
-  MakeHeld().sending.insert_or_assign(token, Napi::Persistent(bytes.As<Napi::Object>()));
-  state_.NoteMessages();
+  HoldUntilSent(token, bytes);
   stream_.SendBulk(stream_id, span, token);
+}
+
+void Connection::SendBulkFrame(const uint8_t* header, Napi::Value bytes, ByteSpan payload,
+                               uint32_t token) {
+  HoldUntilSent(token, bytes);
+  stream_.SendBulkFrame(header, payload, token);
 }
 
 bool Connection::SetSink(uint32_t stream_id, Napi::Value target, MutableByteSpan span) {

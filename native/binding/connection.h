@@ -42,6 +42,7 @@ class Connection final : public FramedStreamUser {
 
   void SendLarge(const uint8_t* header, Napi::Value bytes, ByteSpan payload, uint32_t token);
   void SendBulk(uint32_t stream_id, Napi::Value bytes, ByteSpan span, uint32_t token);
+  void SendBulkFrame(const uint8_t* header, Napi::Value bytes, ByteSpan payload, uint32_t token);
   bool SetSink(uint32_t stream_id, Napi::Value target, MutableByteSpan span);
   bool ClearSink(uint32_t stream_id);
 
@@ -68,6 +69,7 @@ class Connection final : public FramedStreamUser {
   void OnSentToken(uint32_t token, uint32_t crc) override;
   void OnClosed() override;
   Held& MakeHeld();
+  void HoldUntilSent(uint32_t token, Napi::Value bytes);
 
   EnvState& state_;
   FramedStream stream_;

@@ -78,20 +78,32 @@ Napi::Value Flush(const Napi::CallbackInfo& info) {
   return Undefined(info);
 }
 
+// Takes what JS queued before, which must go before; null when the connection is gone.
+Connection* FlushedConnectionAt(const Napi::CallbackInfo& info) {
+  EnvState& state = EnvState::Of(info.Env());
+  if (state.FindConnection(Uint32At(info, 0)) != nullptr) state.Flush();
+  return state.FindConnection(Uint32At(info, 0));
+}
+
 // sendLarge(connection, header, payload, token)
 Napi::Value SendLarge(const Napi::CallbackInfo& info) {
-  EnvState& state = EnvState::Of(info.Env());
-  Connection* connection = state.FindConnection(Uint32At(info, 0));
-  if (connection == nullptr) return ResultOf(info, ErrorCode::PEER_CLOSED);
   const MutableByteSpan header = BytesAt(info, 1);
   const MutableByteSpan payload = BytesAt(info, 2);
   if (header.size() != kFrameHeaderBytes || payload.empty())
     return ResultOf(info, ErrorCode::INVALID_ARGUMENT);
-  // What JS queued before must go before.
-  state.Flush();
-  connection = state.FindConnection(Uint32At(info, 0));
+  Connection* connection = FlushedConnectionAt(info);
   if (connection == nullptr) return ResultOf(info, ErrorCode::PEER_CLOSED);
   connection->SendLarge(header.data(), info[2], payload, Uint32At(info, 3));
+  return ResultOf(info, 0);
+}
+
+// sendBulkFrame(connection, header, payload, token)
+Napi::Value SendBulkFrame(const Napi::CallbackInfo& info) {
+  const MutableByteSpan header = BytesAt(info, 1);
+  if (header.size() != kFrameHeaderBytes) return ResultOf(info, ErrorCode::INVALID_ARGUMENT);
+  Connection* connection = FlushedConnectionAt(info);
+  if (connection == nullptr) return ResultOf(info, ErrorCode::PEER_CLOSED);
+  connection->SendBulkFrame(header.data(), info[2], BytesAt(info, 2), Uint32At(info, 3));
   return ResultOf(info, 0);
 }
 
@@ -274,6 +286,7 @@ void ExportSockets(Napi::Env env, Napi::Object exports) {
   ExportFunction(env, exports, "sendLarge", SendLarge);
   ExportFunction(env, exports, "sendMany", SendMany);
   ExportFunction(env, exports, "sendBulk", SendBulk);
+  ExportFunction(env, exports, "sendBulkFrame", SendBulkFrame);
   ExportFunction(env, exports, "setSink", SetSink);
   ExportFunction(env, exports, "clearSink", ClearSink);
   ExportFunction(env, exports, "reuse", Reuse);

@@ -70,6 +70,13 @@ void FramedStream::SendBulk(uint32_t stream_id, ByteSpan bytes, uint32_t token) 
   OnQueued();
 }
 
+void FramedStream::SendBulkFrame(const uint8_t* header, ByteSpan payload, uint32_t token) {
+  if (!stream_.is_open()) return;
+  stream_.KeepUnsentShort();
+  queue_.AppendBulkFrame(header, payload, token);
+  OnQueued();
+}
+
 void FramedStream::OnQueued() {
   if (queue_.queued_bytes() > kHighMarkWithoutOutboxBytes) above_high_mark_ = true;
   SetUnsent(true);

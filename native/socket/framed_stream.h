@@ -57,6 +57,7 @@ class FramedStream final : public Flushable, private StreamUser, private WriteQu
   void SendFrames(MutableByteSpan frames);
   void SendLarge(const uint8_t* header, ByteSpan payload, uint32_t token);
   void SendBulk(uint32_t stream_id, ByteSpan bytes, uint32_t token);
+  void SendBulkFrame(const uint8_t* header, ByteSpan payload, uint32_t token);
   // Copies what was borrowed and not sent.
   void Settle();
   void Flush() override;

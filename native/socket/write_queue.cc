@@ -13,7 +13,8 @@ namespace {
 
 // Chunks made ready ahead: what one send call may take. More would be checked long before it
 // leaves, out of a warm cache.
-constexpr size_t kChunksAhead = 4;
+constexpr size_t kChunksAhead = 16;
+constexpr size_t kChunkBytesAhead = size_t{512} << 10;
 
 void Push(iovec*& next, const uint8_t* data, size_t size) {
   *next++ = {const_cast<uint8_t*>(data),
@@ -95,26 +96,41 @@ void WriteQueue::AppendLargeFrame(const uint8_t* header, ByteSpan payload, uint3
 
 void WriteQueue::AppendBulk(uint32_t stream_id, ByteSpan bytes, uint32_t token) {
   PP_ASSERT(!bytes.empty());
-  MakeLanes().bulk.push_back({stream_id, bytes.data(), bytes.size(), token, 0});
+  FrameHeader header{};
+  header.type = FrameType::kStreamData;
+  header.stream_id = stream_id;
+  MakeLanes().bulk.push_back({header, bytes.data(), bytes.size(), token, chunk_bytes_max_, 0});
   const size_t chunks = (bytes.size() + chunk_bytes_max_ - 1) / chunk_bytes_max_;
   queued_bytes_ += bytes.size() + chunks * kFrameHeaderBytes;
 }
 
+void WriteQueue::AppendBulkFrame(const uint8_t* header, ByteSpan payload, uint32_t token) {
+  Bulk& bulk = MakeLanes().bulk.emplace_back();
+  std::memcpy(&bulk.header, header, kFrameHeaderBytes);
+  bulk.data = payload.data();
+  bulk.size = payload.size();
+  bulk.token = token;
+  bulk.chunk_bytes_max = payload.size();
+  queued_bytes_ += kFrameHeaderBytes + payload.size();
+}
+
 void WriteQueue::PrepareChunks() {
   Lanes& lanes = *lanes_;
-  while (lanes.chunks.size() - lanes.chunk_head < kChunksAhead &&
-         lanes.bulk_head < lanes.bulk.size()) {
+  size_t bytes_ahead = 0;
+  for (size_t i = lanes.chunk_head; i < lanes.chunks.size(); ++i) {
+    bytes_ahead += lanes.chunks[i].size;
+  }
+  while (lanes.bulk_head < lanes.bulk.size() && bytes_ahead < kChunkBytesAhead &&
+         lanes.chunks.size() - lanes.chunk_head < kChunksAhead) {
     Bulk& bulk = lanes.bulk[lanes.bulk_head];
     Chunk& chunk = lanes.chunks.emplace_back();
     chunk.data = bulk.data;
-    chunk.size = static_cast<uint32_t>(std::min<size_t>(bulk.size, chunk_bytes_max_));
+    chunk.size = static_cast<uint32_t>(std::min(bulk.size, bulk.chunk_bytes_max));
     chunk.payload_crc = Crc32c({chunk.data, chunk.size});
-    FrameHeader header{};
-    header.type = FrameType::kStreamData;
-    header.stream_id = bulk.stream_id;
-    header.payload_bytes = chunk.size;
-    header.payload_crc = chunk.payload_crc;
-    WriteFrameHeader(chunk.header, header);
+    bytes_ahead += chunk.size;
+    bulk.header.payload_bytes = chunk.size;
+    bulk.header.payload_crc = chunk.payload_crc;
+    WriteFrameHeader(chunk.header, bulk.header);
     bulk.data += chunk.size;
     bulk.size -= chunk.size;
     bulk.crc = Crc32cCombine(bulk.crc, chunk.payload_crc, chunk.size);
@@ -129,7 +145,7 @@ size_t WriteQueue::GatherChunk(const Chunk& chunk, size_t skip, iovec* vectors) 
   iovec* next = vectors;
   if (skip < kFrameHeaderBytes) Push(next, chunk.header + skip, kFrameHeaderBytes - skip);
   const size_t data_skip = skip > kFrameHeaderBytes ? skip - kFrameHeaderBytes : 0;
-  Push(next, chunk.data + data_skip, chunk.size - data_skip);
+  if (chunk.size > data_skip) Push(next, chunk.data + data_skip, chunk.size - data_skip);
   return static_cast<size_t>(next - vectors);
 }
 
@@ -154,9 +170,8 @@ size_t WriteQueue::Gather(iovec* vectors, size_t max) {
     }
     vectors[count++] = {const_cast<uint8_t*>(whole.data), whole.size};
   }
-  if (count + 2 * kChunksAhead > max) return count;
   uint32_t sequence = next_sequence_;
-  for (; chunk < lanes.chunks.size(); ++chunk) {
+  for (; chunk < lanes.chunks.size() && count + 2 <= max; ++chunk) {
     SealFrame(lanes.chunks[chunk].header, sequence++, lanes.chunks[chunk].payload_crc);
     count += GatherChunk(lanes.chunks[chunk], 0, vectors + count);
   }

@@ -13,12 +13,12 @@
 
 namespace paipai {
 
-// What a connection still has to send, in two lanes. Frames that were queued whole go first; bulk
-// goes behind them and is cut into STREAM_DATA frames only as it leaves, so that a whole frame
-// waits for one chunk at most. Stamps sequence numbers in the order in which frames leave. Thread:
-// loop.
+// What a connection still has to send, in two lanes. The frames of the first go first; bulk goes
+// behind them, first in first out: stream data, cut into STREAM_DATA frames only as they leave, and
+// frames that are never cut. So a frame of the first lane waits for one chunk at most, or for one
+// frame of the bulk lane. Stamps sequence numbers in the order in which frames leave. Thread: loop.
 //
-//   on the wire:  | rest of a chunk begun | whole frames, first in first out | chunk | chunk | ...
+//   on the wire:  | rest of a chunk begun | frames, first in first out | chunk | chunk | ...
 class WriteQueue {
  public:
   class User {
@@ -47,6 +47,9 @@ class WriteQueue {
   // Queues `bytes` as the data of a stream in the bulk lane; referenced until OnSentToken. At least
   // 1 byte.
   void AppendBulk(uint32_t stream_id, ByteSpan bytes, uint32_t token);
+  // Queues one frame in the bulk lane. `header` and `payload` as for AppendLargeFrame, but that the
+  // payload may be empty.
+  void AppendBulkFrame(const uint8_t* header, ByteSpan payload, uint32_t token);
 
   // What goes out next. Valid until something is appended, advanced or settled; and nothing is
   // appended between a Gather whose bytes the kernel took and its Advance, or a whole frame would
@@ -77,14 +80,15 @@ class WriteQueue {
     uint32_t header_left = 0;  // Bytes of it still to be sent.
   };
   struct Bulk {
-    uint32_t stream_id;
+    FrameHeader header;  // Of each of its frames, but for what depends on the payload.
     const uint8_t* data;
     size_t size;
     uint32_t token;
+    size_t chunk_bytes_max;
     uint32_t crc = 0;  // Of what was cut off so far.
   };
-  // A STREAM_DATA frame about to leave. Its payload is checked once; its header again whenever a
-  // whole frame overtook it.
+  // A frame of the bulk lane about to leave. Its payload is checked once; its header again whenever
+  // a frame of the first lane overtook it.
   struct Chunk {
     uint8_t header[kFrameHeaderBytes];
     const uint8_t* data;

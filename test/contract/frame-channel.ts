@@ -285,6 +285,68 @@ export function frameChannelContract(name: string, world: ChannelWorld): void {
       });
     });
 
+    describe('frames of the bulk lane', () => {
+      function sendBulkFrame(channel: FrameChannel, index: number, bytes: Uint8Array) {
+        return new Promise<Error | null>((resolve) =>
+          channel.sendBulkFrame(message, index, bytes, resolve),
+        );
+      }
+
+      test('arrive whole, of every length, in order with bulk', async () => {
+        const { near, farLog } = await pair();
+        const lengths = [0, 1, copyBytesMax, copyBytesMax + 1, chunkBytesMax + 1, 3 * mebibyte, 5];
+        const payloads = lengths.map((length) => counting(length));
+        const sent = payloads.map((payload, i) => sendBulkFrame(near, i + 1, payload));
+        sent.push(sendBulk(near, 9, counting(10)), sendBulkFrame(near, 100, counting(7)));
+        for (const error of await Promise.all(sent)) expect(error).toBeNull();
+        await farLog.frameCount(lengths.length + 2);
+        const told = farLog.frames.map(({ name, payloadBytes }) => [name, payloadBytes]);
+        expect(told).toEqual([...lengths.map((n, i) => [i + 1, n]), [0, 10], [100, 7]]);
+        const sums = farLog.frames.slice(0, payloads.length).map((f) => f.payloadCrc32c);
+        expect(sums).toEqual(payloads.map((payload) => crc32c(payload)));
+      });
+
+      test('10,000 short ones of one turn arrive, and what was sent behind them overtakes most', async () => {
+        const { near, farLog } = await pair();
+        const payload = counting(500);
+        const sent = Array.from({ length: 10_000 }, () => sendBulkFrame(near, 1, payload));
+        near.send(request, 0, 5, 7, 0);
+        for (const error of await Promise.all(sent)) expect(error).toBeNull();
+        await farLog.frameCount(10_001);
+        expect(farLog.frames.findIndex(({ type }) => type === request)).toBeLessThan(1_000);
+        expect(near.queuedBytes).toBe(0);
+      });
+
+      test('come before the end of a channel that is closed behind them', async () => {
+        const { near, farLog } = await pair();
+        const sent = Array.from({ length: 20 }, () => sendBulkFrame(near, 1, counting(mebibyte)));
+        near.close();
+        await farLog.closed();
+        expect(farLog.frames.length).toBe(20);
+        for (const error of await Promise.all(sent)) expect(error).toBeNull();
+      });
+
+      test('settle once when the channel breaks', async () => {
+        const { near, far } = await pair();
+        far.pause();
+        const sent = Array.from({ length: 50 }, () => sendBulkFrame(near, 1, counting(mebibyte)));
+        near.destroy(new Error('enough'));
+        sent.push(sendBulkFrame(near, 1, counting(5)));
+        const errors = await Promise.all(sent);
+        expect(errors.at(-1)).toBeInstanceOf(Error);
+        expect(errors.filter((error) => error !== null).length).toBeGreaterThan(1);
+      });
+
+      test('a byte above the limit is refused to the caller', async () => {
+        const { near } = await pair({ frameBytesMax: 1024 });
+        const refused = () => near.sendBulkFrame(message, 1, new Uint8Array(1025), () => {});
+        expect(refused).toThrowError(
+          expect.objectContaining({ code: 'PAIPAI_ERR_FRAME_TOO_LARGE' }),
+        );
+        expect(near.queuedBytes).toBe(0);
+      });
+    });
+
     describe('sinks', () => {
       test('bytes land in their target with the sum over all of them', async () => {
         const { near, far, farLog } = await pair();

@@ -2,13 +2,16 @@ import { getEventListeners } from 'node:events';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import {
   connect,
+  type Lane,
   type Listener,
   listen,
+  type MessageBatch,
   PaipaiError,
   type Peer,
   type PeerStream,
   type RequestContext,
 } from '../../dist/api/transport.js';
+import { crc32c } from '../../dist/wire/crc32c.js';
 import { engines } from '../support/native-networks.js';
 import { RawPeer } from '../support/raw-peer.js';
 import { bytes, codeOf, codeThrown, event, fired, pattern, text } from '../support/session-pair.js';
@@ -357,6 +360,92 @@ export function transportContract(name: string, setting: Setting): void {
     });
   });
 
+  describe(`${name}: messages of the bulk lane`, () => {
+    const lane = 'bulk';
+
+    test('arrive in their order, and yours are the bytes at once', async () => {
+      const seen: [string, number, number][] = [];
+      const lengths = [0, 1, 16 * kibi, 16 * kibi + 1, mebi, 5 * mebi, 2];
+      const all = event<void>();
+      const { near } = await pair({
+        far: {
+          onMessage: (topic, payload) => {
+            seen.push([topic, payload.length, crc32c(payload)]);
+            if (seen.length === lengths.length) all.fire();
+          },
+        },
+      });
+      const expected = lengths.map((length, i) => {
+        const payload = pattern(length);
+        const sum = crc32c(payload);
+        near.send(`topic ${i}`, payload, { lane });
+        payload.fill(0xee);
+        return [`topic ${i}`, length, sum];
+      });
+      await all.promise;
+      expect(seen).toEqual(expected);
+    });
+
+    test('go to fast topics as well', async () => {
+      const heard = event<void>();
+      let count = 0;
+      const topics = {
+        t: (batch: MessageBatch) => {
+          count += batch.length;
+          if (count === 300) heard.fire();
+        },
+      };
+      const { near } = await pair({ far: { fast: { topics } } });
+      for (let i = 0; i < 300; i++) near.send('t', pattern(i), { lane });
+      await heard.promise;
+    });
+
+    test('are overtaken by requests made behind them', async () => {
+      const events: string[] = [];
+      const all = event<void>();
+      const { near } = await pair({
+        far: {
+          ...echo,
+          onMessage: (topic) => {
+            if (events.push(topic) === 15) all.fire();
+          },
+        },
+      });
+      for (let i = 0; i < 15; i++) near.send('bulk', pattern(mebi), { lane });
+      await near.request('echo', bytes('quick'));
+      expect(events.length).toBeLessThan(15);
+      await all.promise;
+    });
+
+    test('all arrive before the goodbye of a close', async () => {
+      let count = 0;
+      const { near, far } = await pair({ far: { onMessage: () => void count++ } });
+      const closed = once(far, 'close');
+      for (let i = 0; i < 12; i++) near.send('bulk', pattern(mebi), { lane });
+      await near.close(20_000);
+      expect(await closed).toBeNull();
+      expect(count).toBe(12);
+    });
+
+    test('may be broadcast', async () => {
+      const { near, listener } = await pair();
+      const heard = once<string>(near, 'message');
+      expect(listener.broadcast('tick', pattern(mebi), { lane }).queuedCount).toBe(1);
+      expect(await heard).toBe('tick');
+    });
+
+    test('options that say nothing are refused', async () => {
+      const { near, listener } = await pair();
+      for (const options of [{ lane: 'slow' }, { lanes: 'bulk' }, 'bulk', null] as never[]) {
+        const sending = [
+          () => near.send('t', pattern(1), options),
+          () => listener.broadcast('t', pattern(1), options),
+        ];
+        expect(sending.map(codeThrown)).toEqual(sending.map(() => 'PAIPAI_ERR_INVALID_ARGUMENT'));
+      }
+    });
+  });
+
   describe(`${name}: streams`, () => {
     const relay = async (stream: PeerStream): Promise<void> => {
       let byteCount = 0;
@@ -476,11 +565,11 @@ export function transportContract(name: string, setting: Setting): void {
     const far = { queuedBytesMax: 2 * mebi };
 
     /** Sends until the queue is full; how many went in. */
-    const fill = (peer: Peer): number => {
+    const fill = (peer: Peer, lane: Lane): number => {
       const chunk = pattern(64 * kibi);
       for (let count = 0; ; count++) {
         try {
-          peer.send('flood', chunk);
+          peer.send('flood', chunk, { lane });
         } catch (error) {
           expect(error).toMatchObject({ code: 'PAIPAI_ERR_BACK_PRESSURE' });
           return count;
@@ -488,7 +577,8 @@ export function transportContract(name: string, setting: Setting): void {
       }
     };
 
-    test('has a bounded queue, and goes on when it reads again', async () => {
+    const lanes: Lane[] = ['first', 'bulk'];
+    test.each(lanes)('has a bounded queue, and goes on when it reads again: %s', async (lane) => {
       const listener = await listening(setting, far);
       const [raw, peer] = await rawPeer(listener);
       raw.channel.pause();
@@ -496,7 +586,7 @@ export function transportContract(name: string, setting: Setting): void {
       peer.on('pressure', () => events.push('pressure'));
       peer.on('drain', () => events.push('drain'));
       // What the system takes at first makes room again, until its buffers are full too.
-      while (fill(peer) > 0) await new Promise(setImmediate);
+      while (fill(peer, lane) > 0) await new Promise(setImmediate);
       expect(peer.stats().queuedBytes).toBeLessThanOrEqual(2 * mebi);
       expect(peer.stats().queuedBytes).toBeGreaterThan(mebi);
       expect(await codeOf(peer.request('x', pattern(64 * kibi)))).toBe('PAIPAI_ERR_BACK_PRESSURE');
@@ -506,7 +596,7 @@ export function transportContract(name: string, setting: Setting): void {
       await Promise.all([drained, peer.drained()]);
       // One after the other, however often the system made room meanwhile.
       expect(events.join(' ')).toMatch(/^(pressure drain ?)+$/);
-      expect(peer.send('after')).toBe(true);
+      expect(peer.send('after', undefined, { lane })).toBe(true);
     });
 
     test.each(['skip', 'drop'] as const)('does not hold up a broadcast: %s', async (slowPeers) => {

@@ -37,7 +37,7 @@ describe('memory that JS has dropped', () => {
     await collectUntil(() => sent === null && dropped.deref() === undefined);
   });
 
-  it('is sent whole by send with a large payload, and then let go', async () => {
+  it.each(['send', 'sendBulkFrame'])('is sent whole by %s, and then let go', async (how) => {
     const [client, server] = await nativePair(network);
     let sum = 0;
     server.receiver = receiver({
@@ -45,7 +45,8 @@ describe('memory that JS has dropped', () => {
     });
     const dropped = (() => {
       const bytes = patternBytes(bulkBytes, 2);
-      client.send(FrameType.message, 0, 1, 0, 0, bytes);
+      if (how === 'send') client.send(FrameType.message, 0, 1, 0, 0, bytes);
+      else client.sendBulkFrame(FrameType.message, 1, bytes, () => {});
       return new WeakRef(bytes);
     })();
     await collectUntil(() => sum !== 0);

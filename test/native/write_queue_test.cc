@@ -186,6 +186,30 @@ void AWholeFrameWaitsForOneChunkAtMost() {
   }
 }
 
+void AFrameOfTheBulkLaneIsNotCut() {
+  constexpr uint32_t kChunk = 64;
+  BufferPool pool;
+  Tokens tokens;
+  WriteQueue queue(pool, tokens, kChunk);
+  const Bytes bulk(kChunk * 2, 5);
+  const Bytes payload(kChunk * 3, 6);
+  queue.AppendBulk(1, bulk, 1);
+  queue.AppendBulkFrame(UnsealedFrame(FrameType::kMessage, 0, payload).data(), payload, 2);
+  queue.AppendBulkFrame(UnsealedFrame(FrameType::kMessage, 7, {}).data(), {}, 3);
+  CHECK_EQUAL(queue.queued_bytes(), bulk.size() + payload.size() + 4 * kFrameHeaderBytes);
+  CHECK(queue.has_bulk());
+  Bytes urgent = UnsealedFrame(FrameType::kPing, 0, Bytes(8, 1));
+  CHECK(queue.AppendFrames(urgent));
+  Wire wire;
+  SendAll(queue, wire);
+  CHECK_EQUAL(wire.frames.size(), 5);
+  CHECK(wire.frames[0].type == FrameType::kPing);
+  CHECK((wire.frames[3] == Received{FrameType::kMessage, 0, payload}));
+  CHECK((wire.frames[4] == Received{FrameType::kMessage, 7, {}}));
+  CHECK((tokens.sent == std::vector<uint32_t>{1, 2, 3}));
+  CHECK(queue.empty());
+}
+
 void WhatWasBorrowedSurvivesSettle() {
   BufferPool pool;
   Tokens tokens;
@@ -237,6 +261,9 @@ void ALargeFrameTakesNoBlock() {
   CHECK_EQUAL(queue.queued_bytes(), 5 * (payload.size() + kFrameHeaderBytes));
   queue.Clear();
 }
+bool IsBulk(const Received& frame) {
+  return frame.type == FrameType::kStreamData || frame.type == FrameType::kRequest;
+}
 
 // Many random histories: each kind of append, settles, and kernels that take any number of bytes
 // and vectors. Whatever happens, the other end sees 0, 1, 2… with right checksums (FrameDecoder),
@@ -249,8 +276,9 @@ void AnyHistoryDecodes(uint64_t seed) {
   Tokens tokens;
   WriteQueue queue(pool, tokens, chunk_bytes_max);
   Wire wire;
-  std::vector<Received> whole;  // In the order they were queued.
-  Bytes bulk_all;               // All bulk bytes, in order.
+  std::vector<Received> whole;       // In the order they were queued.
+  std::vector<Received> bulk_whole;  // Frames of the bulk lane.
+  Bytes bulk_all;  // All bytes of the bulk lane, those of its frames too, in order.
   struct Tracked {
     uint32_t token;
     bool is_bulk;
@@ -265,7 +293,7 @@ void AnyHistoryDecodes(uint64_t seed) {
   const auto check_tokens = [&] {
     size_t whole_left = 0, bulk_left = 0;
     for (const Received& frame : wire.frames) {
-      if (frame.type == FrameType::kStreamData) {
+      if (IsBulk(frame)) {
         bulk_left += frame.payload.size();
       } else {
         ++whole_left;
@@ -287,7 +315,7 @@ void AnyHistoryDecodes(uint64_t seed) {
   };
 
   for (int step = 0; step < 120; ++step) {
-    switch (random.Below(8)) {
+    switch (random.Below(10)) {
       case 0:
       case 1: {
         auto frames = std::make_unique<Bytes>();
@@ -320,7 +348,17 @@ void AnyHistoryDecodes(uint64_t seed) {
         tracked.push_back({token, true, bulk_all.size()});
         break;
       }
-      case 4:
+      case 4: {
+        kept.push_back(std::make_unique<Bytes>(RandomBytes(random, random.Below(2000))));
+        const uint32_t token = next_token++;
+        const Bytes header = UnsealedFrame(FrameType::kRequest, token, *kept.back());
+        queue.AppendBulkFrame(header.data(), *kept.back(), token);
+        bulk_all.insert(bulk_all.end(), kept.back()->begin(), kept.back()->end());
+        bulk_whole.push_back({FrameType::kRequest, token, *kept.back()});
+        tracked.push_back({token, true, bulk_all.size()});
+        break;
+      }
+      case 5:
         settle();
         break;
       default: {
@@ -337,17 +375,21 @@ void AnyHistoryDecodes(uint64_t seed) {
   CHECK(tracked.empty());
   CHECK_EQUAL(queue.queued_bytes(), 0);
   CHECK_EQUAL(pool.blocks_in_use(), 0);
-  std::vector<Received> whole_received;
+  std::vector<Received> whole_received, bulk_whole_received;
   Bytes bulk_received;
   for (const Received& frame : wire.frames) {
     if (frame.type == FrameType::kStreamData) {
       CHECK(frame.stream_id == 6 && frame.payload.size() <= chunk_bytes_max);
+    }
+    if (frame.type == FrameType::kRequest) bulk_whole_received.push_back(frame);
+    if (IsBulk(frame)) {
       bulk_received.insert(bulk_received.end(), frame.payload.begin(), frame.payload.end());
     } else {
       whole_received.push_back(frame);
     }
   }
   CHECK(whole_received == whole);
+  CHECK(bulk_whole_received == bulk_whole);
   CHECK(bulk_received == bulk_all);
   CHECK(wire.decoder.Finish().has_value());
 }
@@ -388,6 +430,7 @@ int main(int argument_count, char** arguments) {
           {"bulk is cut, its token comes after the last byte",
            BulkIsCutAndItsTokenComesAfterTheLastByte},
           {"a whole frame waits for one chunk at most", AWholeFrameWaitsForOneChunkAtMost},
+          {"a frame of the bulk lane is not cut", AFrameOfTheBulkLaneIsNotCut},
           {"what was borrowed survives settle", WhatWasBorrowedSurvivesSettle},
           {"an exhausted pool is reported", AnExhaustedPoolIsReported},
           {"a large frame takes no block", ALargeFrameTakesNoBlock},

@@ -6,10 +6,17 @@ import type { PeerListener, Peer as SessionPeer } from '../../session/types.js';
 import type { EngineName, NetworkEnv } from '../../transport/frame-channel.js';
 import { nameBytesMax } from '../../wire/frame.js';
 import type { Codec } from './codec.js';
-import { checkListenOptions, type ListenSettings } from './options.js';
+import { checkListenOptions, type ListenSettings, laneOf } from './options.js';
 import { TransportPeer } from './peer.js';
 import { serviceOf } from './service.js';
-import type { BroadcastResult, Listener, ListenerEvents, ListenOptions } from './types.js';
+import type {
+  BroadcastResult,
+  Lane,
+  Listener,
+  ListenerEvents,
+  ListenOptions,
+  SendOptions,
+} from './types.js';
 
 const graceMsDefault = 1_000;
 
@@ -63,16 +70,17 @@ export class TransportListener
     return this.#listener.address;
   }
 
-  broadcast(topic: string, payload?: unknown): BroadcastResult<unknown> {
+  broadcast(topic: string, payload?: unknown, options: SendOptions = {}): BroadcastResult<unknown> {
     if (this.#closing !== null) {
       const message = `broadcast '${topic}': the listener at ${this.address} is closed`;
       throw new PaipaiError('PAIPAI_ERR_CLOSED', message, { address: this.address });
     }
     checkString('topic', topic, nameBytesMax);
+    const lane = laneOf(options);
     const bytes = this.#codec.encode(payload);
     const result: BroadcastResult<unknown> = { queuedCount: 0, aboveHighMark: [], skippedCount: 0 };
     for (const peer of this.peers) {
-      if (peer.state === 'open') this.#sendTo(peer, topic, bytes, result);
+      if (peer.state === 'open') this.#sendTo(peer, topic, bytes, lane, result);
     }
     return result;
   }
@@ -91,10 +99,11 @@ export class TransportListener
     peer: TransportPeer,
     topic: string,
     bytes: Uint8Array,
+    lane: Lane,
     result: BroadcastResult<unknown>,
   ): void {
     try {
-      const isBelowHighMark = peer.sendBytes(topic, bytes);
+      const isBelowHighMark = peer.sendBytes(topic, bytes, lane);
       result.queuedCount++;
       if (!isBelowHighMark) result.aboveHighMark.push(peer);
     } catch (error) {

@@ -19,14 +19,18 @@ import type {
   ConnectOptions,
   FastHandlers,
   HeartbeatOptions,
+  Lane,
   ListenOptions,
   ReconnectOptions,
   RequestOptions,
+  SendOptions,
   TransportOptions,
 } from './types.js';
 
 const mebi = 1024 * 1024;
 const pathChoices: readonly PathChoice[] = ['auto', 'tcp', 'unix'];
+const lanes: readonly Lane[] = ['first', 'bulk'];
+const sendNames: ReadonlySet<string> = new Set<keyof SendOptions>(['lane']);
 const codecNames: readonly CodecName[] = ['bytes', 'msgpack'];
 const queuedBytesMaxDefault = 16 * mebi;
 const deadlineMsDefault = 30_000;
@@ -162,6 +166,14 @@ export function checkRequestOptions(options: unknown): RequestOptions {
   const asked: RequestOptions = options;
   if (asked.failFast !== undefined) checkBoolean('failFast', asked.failFast);
   return asked;
+}
+
+/** @throws PaipaiError PAIPAI_ERR_INVALID_ARGUMENT */
+export function laneOf(options: unknown): Lane {
+  checkObject('options', options);
+  checkNames('options', options, sendNames);
+  const { lane }: SendOptions = options;
+  return checkOneOf('lane', lane ?? 'first', lanes);
 }
 
 function checkTransportOptions(env: Env, options: TransportOptions<unknown>): SessionOptions {

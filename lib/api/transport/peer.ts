@@ -13,10 +13,11 @@ import type { ChannelPath, EngineName } from '../../transport/frame-channel.js';
 import { queueBytesHigh } from '../../transport/limits.js';
 import { nameBytesMax } from '../../wire/frame.js';
 import { type Codec, codecs } from './codec.js';
-import { checkRequestOptions } from './options.js';
+import { checkRequestOptions, laneOf } from './options.js';
 import type { Redial } from './redial.js';
 import type {
   FastPeer,
+  Lane,
   OnSent,
   Peer,
   PeerEvents,
@@ -24,6 +25,7 @@ import type {
   PeerStats,
   PeerStream,
   RequestOptions,
+  SendOptions,
   StreamOptions,
 } from './types.js';
 import type { WaitingRequests } from './waiting-requests.js';
@@ -114,7 +116,7 @@ export class TransportPeer extends LateEmitter<PeerEvents<unknown>> implements P
       },
       send: (topic, payload, onSent) =>
         onSent === undefined
-          ? this.sendBytes(topic, payload)
+          ? this.sendBytes(topic, payload, 'first')
           : this.#sendByReference(topic, payload, onSent),
       sendMany: (topic, payloads, payloadBytes) => this.#sendMany(topic, payloads, payloadBytes),
     };
@@ -144,14 +146,15 @@ export class TransportPeer extends LateEmitter<PeerEvents<unknown>> implements P
     }
   }
 
-  send(topic: string, payload?: unknown): boolean {
-    return this.sendBytes(topic, this.#codec.encode(payload));
+  send(topic: string, payload?: unknown, options?: SendOptions): boolean {
+    const bytes = this.#codec.encode(payload);
+    return this.sendBytes(topic, bytes, options === undefined ? 'first' : laneOf(options));
   }
 
   /** `send`, behind the codec. */
-  sendBytes(topic: string, bytes: Uint8Array): boolean {
+  sendBytes(topic: string, bytes: Uint8Array, lane: Lane): boolean {
     if (this.#isBetweenConnections()) throw this.#noConnection(`message '${topic}'`);
-    const isBelowHighMark = this.#session.send(topic, bytes);
+    const isBelowHighMark = this.#session.send(topic, bytes, lane);
     if (!isBelowHighMark) this.#onPressure();
     return isBelowHighMark;
   }

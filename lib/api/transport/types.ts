@@ -3,6 +3,7 @@ import type { IoChoice } from '../../native/io.js';
 import type { EngineChoice } from '../../node/select-network.js';
 import type {
   HeartbeatOptions,
+  Lane,
   OnAnswer,
   OnSent,
   MessageBatch as SessionMessageBatch,
@@ -17,6 +18,7 @@ import type { ChannelPath, EngineName, PathChoice } from '../../transport/frame-
 export type {
   DeferredAnswer,
   HeartbeatOptions,
+  Lane,
   Lease,
   OnAnswer,
   OnSent,
@@ -203,6 +205,14 @@ export interface RequestOptions {
   failFast?: boolean;
 }
 
+export interface SendOptions {
+  /**
+   * Default 'first', in order with requests. 'bulk': behind all that is in the first lane, in order with the other messages of this lane, and in
+   * turn with streams. The message is not cut, so what comes in the first lane may wait for the rest of one.
+   */
+  lane?: Lane;
+}
+
 export interface StreamOptions {
   /** Default Infinity. */
   deadlineMs?: number;
@@ -261,10 +271,10 @@ export interface Peer<Payload = Uint8Array>
    */
   request(method: string, payload?: Payload, options?: RequestOptions): Promise<Payload>;
   /**
-   * One way, in order with requests; the payload is yours again at once. False: queued, but more than 1 MiB waits; await `drained()`.
+   * One way, in order with requests unless `options` name the other lane; the payload is yours again at once. False: queued, but more than 1 MiB waits; await `drained()`.
    * Throws PAIPAI_ERR_BACK_PRESSURE, _FRAME_TOO_LARGE, _CLOSED, and _PEER_CLOSED while there is no connection.
    */
-  send(topic: string, payload?: Payload): boolean;
+  send(topic: string, payload?: Payload, options?: SendOptions): boolean;
   /** Throws PAIPAI_ERR_OVERLOADED above `streamsMax`, _CLOSED, and _PEER_CLOSED while there is no connection. */
   openStream(method: string, metadata?: Uint8Array, options?: StreamOptions): PeerStream;
   /** Settles when less than 256 KiB waits. Fails with PAIPAI_ERR_PEER_CLOSED when the connection ends. */
@@ -302,7 +312,7 @@ export interface Listener<Payload = Uint8Array>
   readonly engine: EngineName;
   readonly peers: ReadonlySet<Peer<Payload>>;
   /** Sends to every peer, once. Nobody is waited for. Throws PAIPAI_ERR_FRAME_TOO_LARGE, _VALUE, _CLOSED. */
-  broadcast(topic: string, payload?: Payload): BroadcastResult<Payload>;
+  broadcast(topic: string, payload?: Payload, options?: SendOptions): BroadcastResult<Payload>;
   /** Stops accepting, and closes every peer as `Peer.close` does. */
   close(graceMs?: number): Promise<void>;
 }
