@@ -9,13 +9,25 @@ const nothing = new Uint8Array(0);
 /** Buffers that frames are gathered in; one set serves all channels of a network, so that an idle channel holds none. */
 export class GatherBuffers {
   readonly #spare: Uint8Array[] = [];
+  /**
+   * The others serve again until the collector takes them. A long queue leaves in few batches: while the buffers of one waited for the
+   * collector, the next frames would fill new ones, and malloc keeps what is freed between those in use.
+   */
+  readonly #collectable: WeakRef<Uint8Array>[] = [];
 
   acquire(): Uint8Array {
-    return this.#spare.pop() ?? new Uint8Array(Buffer.allocUnsafeSlow(bufferBytes).buffer);
+    const spare = this.#spare.pop();
+    if (spare !== undefined) return spare;
+    while (this.#collectable.length > 0) {
+      const buffer = this.#collectable.pop()!.deref();
+      if (buffer !== undefined) return buffer;
+    }
+    return new Uint8Array(Buffer.allocUnsafeSlow(bufferBytes).buffer);
   }
 
   release(buffer: Uint8Array): void {
     if (this.#spare.length < spareCountMax) this.#spare.push(buffer);
+    else this.#collectable.push(new WeakRef(buffer));
   }
 }
 
