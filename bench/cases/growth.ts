@@ -2,6 +2,7 @@ import type { Metric, Sweep, Trial } from '../support/types.js';
 import { bulk } from './bulk.js';
 import { connections } from './connections.js';
 import { idle } from './idle.js';
+import { opening } from './opening.js';
 
 function metricOf(metrics: readonly Metric[], name: string): (trial: Trial) => number {
   const metric = metrics.find((candidate) => candidate.name === name);
@@ -37,12 +38,12 @@ export const sweeps: readonly Sweep[] = [
   {
     name: 'opening',
     question: 'How long does a connection take to open, from 10 to 10,000?',
-    chosen: idle,
+    chosen: opening,
     setting: 'connections',
     values: [10, 100, 1000, 10_000],
     unit: 'µs',
     digits: 0,
-    cost: metricOf(idle.metrics, 'opening'),
+    cost: metricOf(opening.metrics, 'opening'),
   },
   {
     name: 'memory',

@@ -1,10 +1,6 @@
-import { engineSetting, messageBytesSetting } from '../support/common-settings.js';
-import { descriptorsMax } from '../support/machine.js';
+import { engineSetting, fitConnections, messageBytesSetting } from '../support/common-settings.js';
 import { numbersAgree } from '../support/message-facts.js';
 import type { Case, Trial } from '../support/types.js';
-
-/** Of a process beside its connections. */
-const otherDescriptors = 256;
 
 function openedCount({ run }: Trial): number {
   return Number(run.openedCount);
@@ -23,12 +19,10 @@ export const idle: Case = {
     ...messageBytesSetting,
     connections: { fallback: '10000', help: 'how many; fewer where descriptors are short' },
     idle: { fallback: '1', help: 'has no other value' },
+    rest: { fallback: '1', help: 'has no other value' },
     ...engineSetting,
   },
-  fit(settings) {
-    const most = descriptorsMax() - otherDescriptors;
-    return { ...settings, connections: String(Math.min(Number(settings.connections), most)) };
-  },
+  fit: fitConnections,
   memoryBytes: () => 0,
   metrics: [
     {
@@ -41,13 +35,6 @@ export const idle: Case = {
         const grown = Number(after.residentBytes) - Number(before.residentBytes);
         return grown / openedCount(trial) / 1024;
       },
-    },
-    {
-      name: 'opening',
-      unit: 'µs each',
-      better: 'lower',
-      digits: 0,
-      of: (trial) => (Number(trial.run.seconds) * 1e6) / openedCount(trial),
     },
   ],
   verify: (trial) => numbersAgree(trial, ['taken', 'answered']),

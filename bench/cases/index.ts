@@ -4,6 +4,7 @@ import { bulk } from './bulk.js';
 import { connections } from './connections.js';
 import { fairness } from './fairness.js';
 import { idle } from './idle.js';
+import { opening } from './opening.js';
 import { pingpong } from './pingpong.js';
 import { requests } from './requests.js';
 import { stream } from './stream.js';
@@ -17,6 +18,7 @@ export const cases: readonly Case[] = [
   stream,
   bulk,
   idle,
+  opening,
   beside,
   fairness,
   transfer,

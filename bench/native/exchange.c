@@ -1,5 +1,6 @@
-// The floor of the cases `pingpong`, `requests` and `connections`: messages there and the same ones
-// back, over one or many connections, with one or many under way on each. Both roles:
+// The floor of the cases `pingpong`, `requests`, `connections`, `idle` and `opening`: messages there
+// and the same ones back, over one or many connections, with one or many under way on each. Both
+// roles:
 // `exchange server --path tcp|unix ...`, `exchange client --address ... --connections N
 // --in-flight N --message-bytes N --seconds N`. One thread a side, one system call for all frames
 // that came together and one for all answers to them.
@@ -22,7 +23,7 @@ enum {
   kSamplesMax = 4000000,
 };
 static const double kWarmUpSeconds = 0.5;
-static const double kTouchSeconds = 0.001;  // Each connection carries one message at least.
+static const double kTouchSeconds = 0;  // Each connection carries one message.
 
 struct Connection {
   int fd;  // -1: gone.
@@ -187,12 +188,12 @@ static int RunServer(int argc, char** argv) {
   }
 }
 
-// Exchanges messages on all connections for `seconds`; the number of answers.
+// Exchanges messages on all connections for `seconds`, with 0 one on each; the number of answers.
 static uint64_t ExchangeFor(struct Exchange* exchange, double seconds) {
   uint64_t before = exchange->seen.count;
   uint64_t under_way = 0;
   double end = NowSeconds() + seconds;
-  bool may_begin = true;
+  bool may_begin = seconds > 0;
   exchange->sample_count = 0;
   exchange->last_answer_seconds = NowSeconds();
   for (uint32_t i = 0; i < exchange->connection_count; i++) {

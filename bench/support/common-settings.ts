@@ -1,6 +1,6 @@
 import type { loadNative as LoadNative } from '../../dist/native/load.js';
-import { canPin } from './machine.js';
-import type { Case } from './types.js';
+import { canPin, descriptorsMax } from './machine.js';
+import type { Case, Settings } from './types.js';
 
 /** Settings that several cases have. */
 
@@ -32,3 +32,12 @@ export function surfaceSetting(fallback: 'promises' | 'fast'): Case['settings'] 
 export const engineSetting: Case['settings'] = {
   engine: { fallback: loadNative().ok ? 'native' : 'js', help: 'of paipainet: native or js' },
 };
+
+/** Of a process beside its connections. */
+const otherDescriptors = 256;
+
+/** Fewer connections where descriptors are short. */
+export function fitConnections(settings: Settings): Settings {
+  const most = descriptorsMax() - otherDescriptors;
+  return { ...settings, connections: String(Math.min(Number(settings.connections), most)) };
+}

@@ -5,8 +5,8 @@ import { Latencies } from './latencies.js';
 import { type ClientRole, type ServerRole, setting, warmUpSeconds } from './program.js';
 import type { Settings } from './types.js';
 
-/** So short that each connection carries one message, and hardly more. */
-const touchSeconds = 0.001;
+/** Each connection carries one message. */
+const touchSeconds = 0;
 
 /** What is exchanged: so many requests under way on each of so many connections. */
 export interface ExchangePlan {
@@ -123,12 +123,16 @@ export class ExchangeClient {
     if (this.#underWay === 0) this.#onIdle();
   }
 
-  /** Until `isOver`, `seconds` from now; those requests that are under way then have to be waited for. */
+  /**
+   * Until `isOver`, `seconds` from now, with 0 after the first requests; those that are under way then have to be waited for.
+   */
   startFor(seconds: number): void {
-    this.isOver = false;
-    setTimeout(() => {
-      this.isOver = true;
-    }, seconds * 1e3);
+    this.isOver = seconds === 0;
+    if (seconds > 0) {
+      setTimeout(() => {
+        this.isOver = true;
+      }, seconds * 1e3);
+    }
     this.#latencies?.start();
   }
 

@@ -30,7 +30,7 @@ function settingsAt({ chosen, setting }: Sweep, path: string, value: number): Se
   return chosen.fit?.(settings) ?? settings;
 }
 
-/** Runs the sweep's case at each value, all peers in turn. */
+/** Runs the sweep's case at each value, all peers in turn. The round that is not counted comes once, with the first value. */
 export async function runSweep(
   sweep: Sweep,
   peers: readonly Peer[],
@@ -48,7 +48,8 @@ export async function runSweep(
     const x = Number(settings[sweep.setting]);
     console.error(`${sweep.name}: ${sweep.setting} ${x}`);
     const pins = placement(sweep.chosen, settings);
-    const trials = await runRounds(sweep.chosen, settings, rounds, able, pins);
+    const isWarm = value !== sweep.values[0];
+    const trials = await runRounds(sweep.chosen, settings, rounds, able, pins, isWarm);
     for (const { peer, points } of curves) {
       points.push({ x, spread: spreadOf((trials.get(peer) ?? []).map(sweep.cost)) });
     }

@@ -12,7 +12,7 @@ import type { Facts, Settings } from './types.js';
  * - at its start a program says `{ "event": "ready" }`, a server with its `address`; a client is connected then and
  *   has its data in memory
  * - `run` (client): does the work; `seconds`, `cpuSeconds` and what else was measured
- * - `usage` (server): `cpuSeconds` since it was ready; with `--idle 1` also `residentBytes`, once it has been at rest,
+ * - `usage` (server): `cpuSeconds` since it was ready; with `--rest 1` also `residentBytes`, once it has been at rest,
  *   with `--count-allocations 1` `allocatedBytes` since it was asked before; the latter also in `run`
  * - `verify`: what the contents were, such as `sentChecksum` and `storedChecksum`; not measured
  * - `end`, or the end of input: ends
@@ -95,7 +95,7 @@ class Usage {
     return {
       cpuSeconds: cpu,
       ...(allocatedBytes !== undefined && { allocatedBytes }),
-      ...(this.#settings.idle === '1' && { residentBytes: await residentBytes() }),
+      ...(this.#settings.rest === '1' && { residentBytes: await residentBytes() }),
     };
   }
 }

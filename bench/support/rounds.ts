@@ -64,17 +64,21 @@ export async function checkedTrial(
   }
 }
 
-/** All rounds, interleaved; each begins with another peer. The trials of each peer, in the order of rounds. */
+/**
+ * All rounds, interleaved; each begins with another peer. The trials of each peer, in the order of rounds. With `isWarm` false
+ * one more comes first that is not counted.
+ */
 export async function runRounds(
   chosen: Case,
   settings: Settings,
   rounds: number,
   able: readonly Peer[],
   pins: Pinning,
+  isWarm = false,
 ): Promise<Map<Peer, Trial[]>> {
   const trials = new Map<Peer, Trial[]>(able.map((peer) => [peer, []]));
   const [metric] = chosen.metrics;
-  for (let round = 0; round <= rounds; round++) {
+  for (let round = isWarm ? 1 : 0; round <= rounds; round++) {
     for (let turn = 0; turn < able.length; turn++) {
       const peer = able[(turn + round) % able.length] as Peer; // Inside.
       const trial = await checkedTrial(chosen, settings, peer, pins);
