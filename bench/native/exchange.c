@@ -1,7 +1,6 @@
-// The floor of the cases `pingpong`, `requests`, `connections`, `idle` and `opening`: messages there
-// and the same ones back, over one or many connections, with one or many under way on each. Both
-// roles:
-// `exchange server --path tcp|unix ...`, `exchange client --address ... --connections N
+// The floor of the cases `pingpong`, `requests`, `connections`, `idle` and `opening`: messages
+// there and the same ones back, over one or many connections, with one or many under way on each.
+// Both roles: `exchange server --path tcp|unix ...`, `exchange client --address ... --connections N
 // --in-flight N --message-bytes N --seconds N`. One thread a side, one system call for all frames
 // that came together and one for all answers to them.
 //

@@ -164,6 +164,8 @@ export class NodeProcessing {
     const { callWindow } = this.link;
     if (!(await callWindow.acquire(0, operation.signal))) throw operation.signal.reason;
     try {
+      // Whoever failed meanwhile has reset the streams that there were.
+      operation.throwIfFailed();
       return await this.#exchange(method, metadata, parts);
     } catch (thrown) {
       throw nodeError(this.link, thrown);

@@ -93,6 +93,7 @@ async function processOn(
     const transfer = await work(nodes);
     const busy = nodes.filter((node) => node.shards > 0);
     const { value, perNode } = await gather(busy, handler);
+    operation.throwIfFailed();
     const wallMs = env.clock.nowMs() - startMs;
     const reports = busy.map((node) => ({
       nodeId: node.link.nodeId,

@@ -109,6 +109,7 @@ export async function serveProcess(stream: PeerStream, context: ProcessingContex
       timeMs += merged.timeMs;
       await writePart(stream, merged.part);
     }
+    stream.signal.throwIfAborted();
     if (request.drop) for (const { key } of leases) store.drop(key);
     stream.end(encodeProcessTrailer({ timeMs, merges }));
   } finally {

@@ -2,7 +2,7 @@ import { debuglog } from 'node:util';
 import { PaipaiError } from '../base/errors.js';
 import { throwLater } from '../base/throw-later.js';
 import type { FrameChannel, OnBulkSent } from '../transport/frame-channel.js';
-import { bulkChunkBytes, copyBytesMax } from '../transport/limits.js';
+import { bulkChunkBytes, checkPayloadBytes, copyBytesMax } from '../transport/limits.js';
 import { FrameType, frameHeaderBytes } from '../wire/frame.js';
 import { gatheredBytesMax } from '../wire/several.js';
 import type { Deadlines } from './deadlines.js';
@@ -163,9 +163,11 @@ export class Link {
 
   /** A message in the bulk lane; the payload is copied. @throws PaipaiError PAIPAI_ERR_FRAME_TOO_LARGE, and then nothing was sent. */
   sendBulkMessage(name: number, payload: Uint8Array): void {
-    this.channel.sendBulkFrame(FrameType.message, name, new Uint8Array(payload), () => {
+    checkPayloadBytes(payload.length, this.settings.frameBytesMax);
+    this.channel.sendBulkFrame(FrameType.message, name, new Uint8Array(payload), (error) => {
       this.bulkMessages--;
-      if (!this.open) this.onDone();
+      // A channel that broke says so itself.
+      if (error === null && !this.open) this.onDone();
     });
     this.bulkMessages++;
     this.framesSent++;

@@ -144,7 +144,7 @@ export class FaultyChannel implements FrameChannel {
     checkPayloadBytes(bytes.length, this.#frameBytesMax);
     if (!this.#isOpen) return this.#inner.sendBulkFrame(type, name, bytes, onSent);
     const later = (error: Error | null): void => {
-      this.#faults.timers.after(0, () => onSent(error, 0));
+      this.#faults.timers.after(0, () => onSent(error, error === null ? crc32c(bytes) : 0));
     };
     this.#spoil(
       bytes.length,

@@ -8,8 +8,8 @@ import type { ChannelOptions, PathChoice } from './frame-channel.js';
 export const copyBytesMax: number = 16 * 1024;
 
 /**
- * How bulk is cut, as in `native/socket/framed_stream.cc`: an urgent frame waits for the rest of one such chunk. The wire allows twice as
- * much.
+ * How stream data are cut, as in `native/socket/framed_stream.cc`: an urgent frame waits for the rest of one such chunk. The wire allows
+ * twice as much.
  */
 export const bulkChunkBytes: number = 128 * 1024;
 
@@ -65,9 +65,13 @@ export function abortedError(address: string, signal: AbortSignal): PaipaiError 
 export class DrainMark {
   #wasHigh = false;
 
-  /** Call it with each new length of the queue; true when that is the moment for `onDrain`. */
-  moved(queuedBytes: number): boolean {
+  /** The queue has grown. */
+  raised(queuedBytes: number): void {
     if (queuedBytes > queueBytesHigh) this.#wasHigh = true;
+  }
+
+  /** The queue has shrunk, perhaps some time ago; true when this is the moment for `onDrain`. */
+  lowered(queuedBytes: number): boolean {
     if (!this.#wasHigh || queuedBytes >= queueBytesLow) return false;
     this.#wasHigh = false;
     return true;

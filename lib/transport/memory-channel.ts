@@ -141,7 +141,7 @@ class MemoryChannel implements FrameChannel {
     }
     const frame = ownFrame(type, 0, name, 0, 0, new Uint8Array(bytes));
     this.#bulks.push({ bytes, sentBytes: 0, streamId: 0, frame, onSent });
-    this.#queued(bytes.length);
+    this.#queued(frameHeaderBytes + bytes.length);
   }
 
   setSink(streamId: number, target: Uint8Array): void {
@@ -193,7 +193,7 @@ class MemoryChannel implements FrameChannel {
 
   #queued(byteCount: number): void {
     this.#queuedBytes += byteCount;
-    this.#drainMark.moved(this.#queuedBytes);
+    this.#drainMark.raised(this.#queuedBytes);
     this.#wake();
   }
 
@@ -216,11 +216,12 @@ class MemoryChannel implements FrameChannel {
     this.#frames = [];
     for (const frame of frames) this.#queuedBytes -= frameHeaderBytes + frame.end;
     for (const frame of frames) peer.#receive(frame);
-    for (let chunks = 0; chunks < chunksPerTurn && this.#bulks.length > 0; chunks++)
-      this.#sendChunk();
+    // What a delivery sends in the other lane goes before the next chunk.
+    const mayGoOn = () => this.#frames.length === 0 && this.#bulks.length > 0;
+    for (let chunks = 0; chunks < chunksPerTurn && mayGoOn(); chunks++) this.#sendChunk();
     peer.#sinks.tellAll();
     if (this.#isClosed()) return;
-    if (this.#drainMark.moved(this.#queuedBytes)) this.#receiver?.onDrain();
+    if (this.#drainMark.lowered(this.#queuedBytes)) this.#receiver?.onDrain();
     if (this.#isClosed()) return;
     if (this.#frames.length > 0 || this.#bulks.length > 0) this.#wake();
     else if (this.#state === 'closing') this.#sendEnd();
@@ -239,6 +240,7 @@ class MemoryChannel implements FrameChannel {
     const end = Math.min(bulk.bytes.length, start + chunkBytes);
     bulk.sentBytes = end;
     this.#queuedBytes -= end - start;
+    if (frame !== null) this.#queuedBytes -= frameHeaderBytes;
     if (frame !== null) this.#peer.#receive(frame);
     else if (end > start) this.#peer.#receiveChunk(bulk.streamId, bulk.bytes.subarray(start, end));
     if (end < bulk.bytes.length || this.#bulks[0] !== bulk) return;

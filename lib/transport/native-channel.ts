@@ -9,7 +9,7 @@ import type {
   PathChoice,
 } from './frame-channel.js';
 import { hostIdOf } from './host-id.js';
-import { checkPayloadBytes, copyBytesMax } from './limits.js';
+import { checkPayloadBytes, copyBytesMax, queueBytesHigh } from './limits.js';
 import { NativeSharedMemory } from './native-shared-memory.js';
 
 const noBytes = new Uint8Array(0);
@@ -252,9 +252,11 @@ export class NativeChannel implements FrameChannel, ConnectionEvents {
   }
 
   onDrain(): void {
+    if (this.#state === 'closed') return;
     // An inbox that ran full is delivered before the loop has gone round: what was asked in it may be too high by now.
     this.#queuedTurn = -1;
-    if (this.#state !== 'closed') this.#receiver?.onDrain();
+    // More may have been queued since the addon saw it empty; then another drain comes.
+    if (this.queuedBytes <= queueBytesHigh) this.#receiver?.onDrain();
   }
 
   onClosed(result: number): void {

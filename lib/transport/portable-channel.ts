@@ -33,7 +33,7 @@ interface Bulk {
 /**
  * Frames over a socket of `node:net`, which was opened with `allowHalfOpen`. The frames of a turn leave in one write, those that come
  * before the system has taken it all in the next. Of the bulk lane one chunk at a time is with the socket, or as many short ones as make
- * one, and the next is cut when the system has taken it: that is what an urgent frame waits for at most.
+ * one, and the next is cut when the system has taken it: that, or one frame of the lane that is not cut, is what an urgent frame waits for.
  */
 export class PortableChannel implements FrameChannel {
   readonly engine = 'js';
@@ -210,7 +210,7 @@ export class PortableChannel implements FrameChannel {
 
   #addQueued(byteCount: number): void {
     this.#queuedBytes += byteCount;
-    this.#drainMark.moved(this.#queuedBytes);
+    this.#drainMark.raised(this.#queuedBytes);
   }
 
   #scheduleFlush(): void {
@@ -268,7 +268,7 @@ export class PortableChannel implements FrameChannel {
     this.#queuedBytes -= batch.byteCount;
     if (leaving !== null) this.#leaving = null;
     for (const bulk of leaving ?? []) bulk.onSent(null, bulk.crc32c);
-    if (this.#drainMark.moved(this.#queuedBytes) && !this.#isClosed()) this.#receiver?.onDrain();
+    if (this.#drainMark.lowered(this.#queuedBytes) && !this.#isClosed()) this.#receiver?.onDrain();
     // Not at once: a reader as fast as we are would keep the loop from everything else.
     if (this.#bulks.length > 0) setImmediate(() => this.flush());
     const isLast = this.#state === 'closing' && this.#bulks.length === 0;

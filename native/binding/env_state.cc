@@ -171,11 +171,12 @@ uint32_t EnvState::AddLarge(Napi::ObjectReference buffer) {
   return static_cast<uint32_t>(large_.size() - 1);
 }
 
-void EnvState::OnReady(uint32_t slot, bool readable, bool writable) {
+bool EnvState::OnReady(uint32_t slot, bool readable, bool writable) {
+  bool came = false;
   bool may_have_more = true;
   while (may_have_more) {
     may_have_more = driver_.OnReady(slot, readable, writable);
-    driver_.Reap();
+    if (driver_.Reap() > 0) came = true;
     // A full inbox is delivered now: those whose turn comes later would find no room in it, this
     // time and every time.
     if (batch_.Room(kReceiveBytesMax).empty()) Deliver();
@@ -185,6 +186,7 @@ void EnvState::OnReady(uint32_t slot, bool readable, bool writable) {
     readable = true;
     writable = false;
   }
+  return came;
 }
 
 void EnvState::SetFlushMark() {

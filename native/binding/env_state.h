@@ -128,6 +128,8 @@ class EnvState final : private LoopHostUser {
 
   // Sends what JS put into the outbox and whatever else is queued.
   void Flush();
+  // Whether JS has put anything there since.
+  bool has_outbox() const { return has_memory() && control_data_[0] > 0; }
 
   // One that let the loop spin for `before` microseconds after a message now asks for `after`; 0 is
   // no wish. The longest wish of all is what the loop does.
@@ -148,7 +150,7 @@ class EnvState final : private LoopHostUser {
            outbox_data_ != nullptr && control_data_ != nullptr;
   }
 
-  void OnReady(uint32_t slot, bool readable, bool writable) override;
+  bool OnReady(uint32_t slot, bool readable, bool writable) override;
   bool OnBeforeWait() override;
   bool OnAfterWait() override;
   bool OnPoll() override;

@@ -78,20 +78,18 @@ Napi::Value Flush(const Napi::CallbackInfo& info) {
   return Undefined(info);
 }
 
-// Takes what JS queued before, which must go before; null when the connection is gone.
-Connection* FlushedConnectionAt(const Napi::CallbackInfo& info) {
-  EnvState& state = EnvState::Of(info.Env());
-  if (state.FindConnection(Uint32At(info, 0)) != nullptr) state.Flush();
-  return state.FindConnection(Uint32At(info, 0));
-}
-
 // sendLarge(connection, header, payload, token)
 Napi::Value SendLarge(const Napi::CallbackInfo& info) {
   const MutableByteSpan header = BytesAt(info, 1);
   const MutableByteSpan payload = BytesAt(info, 2);
   if (header.size() != kFrameHeaderBytes || payload.empty())
     return ResultOf(info, ErrorCode::INVALID_ARGUMENT);
-  Connection* connection = FlushedConnectionAt(info);
+  EnvState& state = EnvState::Of(info.Env());
+  Connection* connection = state.FindConnection(Uint32At(info, 0));
+  if (connection == nullptr) return ResultOf(info, ErrorCode::PEER_CLOSED);
+  // What JS queued before must go before.
+  state.Flush();
+  connection = state.FindConnection(Uint32At(info, 0));
   if (connection == nullptr) return ResultOf(info, ErrorCode::PEER_CLOSED);
   connection->SendLarge(header.data(), info[2], payload, Uint32At(info, 3));
   return ResultOf(info, 0);
@@ -101,7 +99,11 @@ Napi::Value SendLarge(const Napi::CallbackInfo& info) {
 Napi::Value SendBulkFrame(const Napi::CallbackInfo& info) {
   const MutableByteSpan header = BytesAt(info, 1);
   if (header.size() != kFrameHeaderBytes) return ResultOf(info, ErrorCode::INVALID_ARGUMENT);
-  Connection* connection = FlushedConnectionAt(info);
+  EnvState& state = EnvState::Of(info.Env());
+  // The name of its topic, if that is new, must go before. Not with each frame: they leave
+  // together.
+  if (state.has_outbox()) state.Flush();
+  Connection* connection = state.FindConnection(Uint32At(info, 0));
   if (connection == nullptr) return ResultOf(info, ErrorCode::PEER_CLOSED);
   connection->SendBulkFrame(header.data(), info[2], BytesAt(info, 2), Uint32At(info, 3));
   return ResultOf(info, 0);

@@ -34,6 +34,39 @@ export function sessionContract(name: string, makeNetworks: () => ContractNetwor
 
   const echo = { onRequest: (request: IncomingRequest) => request.payload };
 
+  describe(`session over ${name}: lanes`, () => {
+    test('a message of the bulk lane brings its topic first, also out of a delivery', async () => {
+      const heard = event<string>();
+      const { near } = await connect({
+        service: {
+          onMessage: (topic) => {
+            if (topic === 'first') near.send('second', bytes('x'), 'bulk');
+            else heard.fire(topic);
+          },
+        },
+      });
+      near.send('first', bytes('y'), 'bulk');
+      expect(await heard.promise).toBe('second');
+    });
+
+    test('drained settles when a stream goes on as the queue runs out', async () => {
+      const { near } = await connect({
+        service: {
+          onStream: async (stream) => {
+            await stream.receiveInto(new Uint8Array(1_000));
+            stream.end();
+          },
+        },
+      });
+      const stream = near.openStream('s');
+      for (let i = 0; i < 12; i++) near.send('m', pattern(mebi));
+      const drained = near.drained();
+      await stream.write(pattern(1_000));
+      stream.end();
+      await Promise.all([drained, stream.ended]);
+    });
+  });
+
   describe(`session over ${name}: requests`, () => {
     test('one request, one answer', async () => {
       const { near } = await connect({ service: echo });

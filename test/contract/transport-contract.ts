@@ -427,6 +427,25 @@ export function transportContract(name: string, setting: Setting): void {
       expect(count).toBe(12);
     });
 
+    test('a connection that breaks while a close waits for them is told as broken', async () => {
+      const { near, far } = await pair({ near: { queuedBytesMax: 1024 * mebi } });
+      const closed = once(near, 'close');
+      for (let i = 0; i < 100; i++) near.send('bulk', pattern(mebi), { lane });
+      const closing = near.close(20_000);
+      far.destroy();
+      await closing;
+      expect(await closed).toMatchObject({ code: 'PAIPAI_ERR_PEER_CLOSED' });
+    });
+
+    test('bring their topic first, also when sent by a handler', async () => {
+      const { near, far } = await pair({
+        near: { topics: { a: () => void near.send('answer', pattern(5), { lane }) } },
+      });
+      const heard = once<string>(far, 'message');
+      for (let i = 0; i < 10; i++) far.send('a', pattern(5), { lane });
+      expect(await heard).toBe('answer');
+    });
+
     test('may be broadcast', async () => {
       const { near, listener } = await pair();
       const heard = once<string>(near, 'message');

@@ -80,3 +80,23 @@ test('an aborted call ends its handlers, whether they listen to their signal or 
   }
   expect((await net.process(data, 'length')).value).toEqual([10]);
 });
+
+test('a call that is aborted at any moment of its beginning ends', async () => {
+  const { net } = await startNet(1, { runAs: 'inline' });
+  const data = new Data('d', 10);
+  net.addData(data);
+  await net.transfer(data);
+  const calls = [
+    (signal: AbortSignal) => net.process(data, 'waitsForSignal', { signal, deadlineMs: 60_000 }),
+    (signal: AbortSignal) => net.read(data, { signal }),
+  ];
+  for (const start of calls) {
+    for (let moment = 0; moment < 40; moment++) {
+      const abort = new AbortController();
+      const code = start(abort.signal).then(String, (error) => error.code);
+      for (let i = 0; i < moment; i++) await null;
+      abort.abort();
+      expect(await code).toBe('PAIPAI_ERR_ABORTED');
+    }
+  }
+});

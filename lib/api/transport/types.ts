@@ -207,8 +207,8 @@ export interface RequestOptions {
 
 export interface SendOptions {
   /**
-   * Default 'first', in order with requests. 'bulk': behind all that is in the first lane, in order with the other messages of this lane, and in
-   * turn with streams. The message is not cut, so what comes in the first lane may wait for the rest of one.
+   * Default 'first', in order with requests. 'bulk': behind all that is in the first lane; in that lane first in, first out, the pieces of
+   * streams included. The message is not cut, so what comes in the first lane may wait for the rest of one.
    */
   lane?: Lane;
 }

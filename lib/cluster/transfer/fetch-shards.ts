@@ -61,6 +61,8 @@ async function fetchShard(
   if (!(await callWindow.acquire(0, operation.signal))) return;
   let stream: PeerStream | undefined;
   try {
+    // Whoever failed meanwhile has reset the streams that there were.
+    operation.throwIfFailed();
     const deadlineMs = operation.remainingMs();
     stream = peer.openStream(getMethod, encodeGetRequest({ dataId, version, index }), {
       deadlineMs,

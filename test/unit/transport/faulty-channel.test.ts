@@ -147,6 +147,19 @@ describe('a faulty channel', () => {
     expect(farLog.frames.length).toBeLessThan(17);
   });
 
+  test('a frame of the bulk lane is lost or doubled as one, and told once', () => {
+    const { time, near, farLog } = spoiled({ lossChance: 0.4, duplicateChance: 0.4 }, 3);
+    const payload = new Uint8Array(3 * bulkChunkBytes);
+    const told: (Error | null)[] = [];
+    for (let i = 0; i < 40; i++) near.sendBulkFrame(message, i, payload, (e) => told.push(e));
+    time.run();
+    expect(told).toEqual(Array.from({ length: 40 }, () => null));
+    const names = farLog.frames.map(({ name }) => name);
+    expect(names.length).toBeGreaterThan(new Set(names).size);
+    expect(new Set(names).size).toBeLessThan(40);
+    expect(farLog.frames.every(({ payloadBytes }) => payloadBytes === payload.length)).toBe(true);
+  });
+
   test('destroy settles what waits for its delay', () => {
     const { time, near, nearLog } = spoiled({ delayMsMax: 1000 });
     const told: (Error | null)[] = [];
