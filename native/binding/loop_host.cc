@@ -13,7 +13,10 @@ namespace {
 
 // Without giving the CPU away two that spin on one CPU wait out each other's time slices, and
 // libuv's thread pool starves.
-constexpr int kPollsPerYield = 4;
+constexpr int kPollsPerYield = 2;
+// While one connection talks it is asked for bytes at once: the set takes a system call of its own
+// to say that there are some. So often in a row.
+constexpr int kTalksMax = 3;
 // While memory brings messages, nothing else is asked more often than this, for a system call takes
 // as long as a message. libuv's own set knows our sockets too.
 constexpr int kMemoryPollsPerClock = 16;
@@ -32,6 +35,7 @@ constexpr uint64_t kUvLookNs = 20'000;
 // libuv gets a turn at least this often, whatever its descriptors say: it puts new ones into its
 // set only then.
 constexpr uint64_t kUvTurnNs = 250'000;
+constexpr uint64_t kMemoryUvTurnNs = 500'000;
 constexpr size_t kReadyMax = 64;
 
 }  // namespace
@@ -138,6 +142,7 @@ void LoopHost::Close(uint32_t slot) {
 void LoopHost::ClosePoll(Poll* poll) {
   poll->is_changed = false;
   poll->has_readable = poll->has_writable = false;
+  if (talking_ == poll) talking_ = nullptr;
   UpdateSpinSet(*poll);
   uv_close(reinterpret_cast<uv_handle_t*>(&poll->handle), [](uv_handle_t* handle) {
     auto* closed = reinterpret_cast<Poll*>(handle);
@@ -183,8 +188,9 @@ void LoopHost::UpdateSpinSet(Poll& poll) {
 void LoopHost::Spin() {
   if (!spin_set_.is_open()) return;
   const uint64_t begun_ns = uv_hrtime();
-  const uint64_t turn_at = begun_ns + kUvTurnNs;
-  uint64_t look_at = begun_ns + kUvLookNs;
+  const bool is_memory_hot = begun_ns < polled_ns_ + kMemoryHotNs;
+  const uint64_t turn_at = begun_ns + (is_memory_hot ? kMemoryUvTurnNs : kUvTurnNs);
+  uint64_t look_at = begun_ns + (is_memory_hot ? kMemoryLookNs : kUvLookNs);
   SpinEnd end;
   while ((end = SpinUntilReady(turn_at, look_at)) == SpinEnd::kReady) {
     // Timers that JS now starts count from now, in milliseconds.
@@ -259,16 +265,27 @@ LoopHost::SpinEnd LoopHost::SpinUntilReady(uint64_t turn_at, uint64_t& look_at) 
         yield_at = now + kMemoryYieldNs;
       }
     } else {
-      if (RunReadyOfSpinSet()) return SpinEnd::kReady;
+      if (RunReady()) return SpinEnd::kReady;
       if (polls % kPollsPerYield == 0) sched_yield();
     }
     now = uv_hrtime();
   }
 }
 
+bool LoopHost::RunReady() {
+  if (talking_ == nullptr || !talking_->has_readable || talks_ == kTalksMax) {
+    talks_ = 0;
+    return RunReadyOfSpinSet();
+  }
+  ++talks_;
+  return user_.OnReady(talking_->slot, true, false);
+}
+
 bool LoopHost::RunReadyOfSpinSet() {
   epoll_event events[kReadyMax];
   const size_t count = spin_set_.Ready(events);
+  // What is said of it below may close it.
+  if (count > 0) talking_ = count == 1 ? static_cast<Poll*>(events[0].data.ptr) : nullptr;
   for (size_t i = 0; i < count; ++i) {
     // Still in memory, even if one before it in this round has closed it: libuv's close callbacks
     // come later in the turn.

@@ -14,7 +14,8 @@ namespace paipai {
 // What the host calls, all on the thread of the loop.
 class LoopHostUser {
  public:
-  virtual void OnReady(uint32_t slot, bool readable, bool writable) = 0;
+  // Runs what waits for `slot`; whether anything came of it.
+  virtual bool OnReady(uint32_t slot, bool readable, bool writable) = 0;
   // Before libuv waits. True: something is left to do, so do not wait.
   virtual bool OnBeforeWait() = 0;
   // After libuv waited and ran the callbacks of what became ready, or spinning did. True: as above.
@@ -92,6 +93,7 @@ class LoopHost final : public ReadinessHost {
   void Spin();
   SpinEnd SpinUntilReady(uint64_t turn_at, uint64_t& look_at);
   // Whether anything was ready.
+  bool RunReady();
   bool RunReadyOfSpinSet();
   bool IsUvReady() const;
   void OnHandleClosed();
@@ -112,6 +114,10 @@ class LoopHost final : public ReadinessHost {
   uint64_t spun_ns_ = 0;      // When spinning last looked at the clock.
   uint64_t polled_ns_ = 0;    // When OnPoll last found something.
   bool had_messages_ = false;
+  // The only one that was ready when the spin set last had any, and how often it was asked itself
+  // since.
+  Poll* talking_ = nullptr;
+  int talks_ = 0;
 };
 
 }  // namespace paipai
