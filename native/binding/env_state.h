@@ -151,6 +151,7 @@ class EnvState final : private LoopHostUser {
   }
 
   bool OnReady(uint32_t slot, bool readable, bool writable) override;
+  bool MayAsk(uint32_t slot) const override { return driver_.MayAsk(slot); }
   bool OnBeforeWait() override;
   bool OnAfterWait() override;
   bool OnPoll() override;

@@ -20,7 +20,7 @@ constexpr int kTalksMax = 3;
 // While memory brings messages, nothing else is asked more often than this, for a system call takes
 // as long as a message. libuv's own set knows our sockets too.
 constexpr int kMemoryPollsPerClock = 16;
-constexpr uint64_t kMemoryHotNs = 100'000;
+constexpr uint64_t kMemoryHotNs = 500'000;
 constexpr uint64_t kMemoryLookNs = 200'000;
 // How long memory that goes on bringing messages keeps libuv from its turn, asleep otherwise.
 constexpr uint64_t kMemoryTurnNs = 40'000;
@@ -35,7 +35,7 @@ constexpr uint64_t kUvLookNs = 20'000;
 // libuv gets a turn at least this often, whatever its descriptors say: it puts new ones into its
 // set only then.
 constexpr uint64_t kUvTurnNs = 250'000;
-constexpr uint64_t kMemoryUvTurnNs = 500'000;
+constexpr uint64_t kMemoryUvTurnNs = 1'000'000;
 constexpr size_t kReadyMax = 64;
 
 }  // namespace
@@ -273,7 +273,7 @@ LoopHost::SpinEnd LoopHost::SpinUntilReady(uint64_t turn_at, uint64_t& look_at) 
 }
 
 bool LoopHost::RunReady() {
-  if (talking_ == nullptr || !talking_->has_readable || talks_ == kTalksMax) {
+  if (talking_ == nullptr || talks_ == kTalksMax || !user_.MayAsk(talking_->slot)) {
     talks_ = 0;
     return RunReadyOfSpinSet();
   }

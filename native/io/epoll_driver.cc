@@ -91,6 +91,11 @@ bool EpollDriver::OnReady(uint32_t index, bool readable, bool writable) {
   return false;
 }
 
+bool EpollDriver::MayAsk(uint32_t index) const {
+  const Operation* reading = slots_[index].reading;
+  return reading != nullptr && reading->kind() == OperationKind::kReceive;
+}
+
 void EpollDriver::UpdateWatch(uint32_t index) {
   Slot& slot = slots_[index];
   const bool readable = slot.reading != nullptr;

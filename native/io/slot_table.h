@@ -27,6 +27,7 @@ class SlotTable {
   }
 
   Slot& operator[](uint32_t index) { return slots_[index]; }
+  const Slot& operator[](uint32_t index) const { return slots_[index]; }
 
  private:
   std::vector<Slot> slots_;
