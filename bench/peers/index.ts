@@ -1,10 +1,11 @@
 import type { Peer } from '../support/types.js';
 import { c } from './c/peer.js';
 import { grpc } from './grpc/peer.js';
+import { nats } from './nats/peer.js';
 import { nodeNet } from './node-net/peer.js';
 import { paipainet } from './paipainet/peer.js';
 import { ws } from './ws/peer.js';
 import { zeromq } from './zeromq/peer.js';
 
 /** Every rival; the first is what the others are compared with. */
-export const peers: readonly [Peer, ...Peer[]] = [paipainet, nodeNet, c, zeromq, ws, grpc];
+export const peers: readonly [Peer, ...Peer[]] = [paipainet, nodeNet, c, zeromq, nats, ws, grpc];
