@@ -191,7 +191,10 @@ export class NativeCore {
     return this.#binding.remoteAddress(connection) ?? '';
   }
 
-  /** Queues a frame, its payload (`bytes` from `start` to `end`) copied into the outbox, which it must fit. */
+  /**
+   * Queues a frame, its payload (`bytes` from `start` to `end`) copied into the outbox, which it must fit. Returns how many bytes of it are
+   * there; what was there before may have left.
+   */
   send(
     connection: number,
     type: number,
@@ -202,8 +205,8 @@ export class NativeCore {
     bytes: Uint8Array,
     start: number,
     end: number,
-  ): void {
-    this.#outbox.add(connection, type, flags, name, streamId, argument, bytes, start, end);
+  ): number {
+    return this.#outbox.add(connection, type, flags, name, streamId, argument, bytes, start, end);
   }
 
   /** Queues messages of `payloadBytes` each. Returns how many bytes of them are in the outbox; what was there before may have left. */

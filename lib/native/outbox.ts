@@ -49,7 +49,10 @@ export class Outbox {
     this.#flush = flush;
   }
 
-  /** Copies `bytes` from `start` to `end`, which have to fit. */
+  /**
+   * Copies `bytes` from `start` to `end`, which have to fit. Returns what that takes here, which is less than a frame behind one of several,
+   * and nothing when all has left already.
+   */
   add(
     connection: number,
     type: number,
@@ -60,7 +63,7 @@ export class Outbox {
     bytes: Uint8Array,
     start: number,
     end: number,
-  ): void {
+  ): number {
     const payloadBytes = end - start;
     const mayGather =
       payloadBytes <= gatheredBytesMax &&
@@ -77,7 +80,7 @@ export class Outbox {
       argument === this.#lastArgument &&
       this.#join(at, streamId, bytes, start, end)
     ) {
-      return;
+      return Math.max(0, this.#control[0]! - at);
     }
     if (at + headerBytes + payloadBytes > this.#bytes.length) {
       this.#flush();
@@ -95,6 +98,7 @@ export class Outbox {
     this.#lastArgument = argument;
     this.#lastIsSeveral = false;
     if (next > this.#control[2]!) this.#flushEarly();
+    return Math.max(0, this.#control[0]! - at);
   }
 
   /** Somebody else has added frames. */

@@ -1,6 +1,5 @@
 import { errorOfResult, PaipaiError } from '../base/errors.js';
 import type { ConnectionEvents, NativeCore, NativeFrame } from '../native/handles.js';
-import { frameHeaderBytes } from '../wire/frame.js';
 import type {
   ChannelPath,
   FrameChannel,
@@ -121,8 +120,9 @@ export class NativeChannel implements FrameChannel, ConnectionEvents {
       return;
     }
     const { core } = this.#setting;
-    core.send(this.#connection, type, flags, name, streamId, argument, bytes, start, end);
-    this.#noteInOutbox(frameHeaderBytes + payloadBytes);
+    this.#noteInOutbox(
+      core.send(this.#connection, type, flags, name, streamId, argument, bytes, start, end),
+    );
   }
 
   sendByReference(

@@ -186,6 +186,8 @@ bool EnvState::OnReady(uint32_t slot, bool readable, bool writable) {
     readable = true;
     writable = false;
   }
+  // With nothing to deliver no flush follows, which would do it.
+  if (!came) driver_.Commit();
   return came;
 }
 

@@ -21,6 +21,7 @@ constexpr int kTalksMax = 3;
 // as long as a message. libuv's own set knows our sockets too.
 constexpr int kMemoryPollsPerClock = 16;
 constexpr uint64_t kMemoryHotNs = 500'000;
+constexpr uint64_t kMemoryBusyNs = 100'000;
 constexpr uint64_t kMemoryLookNs = 200'000;
 // How long memory that goes on bringing messages keeps libuv from its turn, asleep otherwise.
 constexpr uint64_t kMemoryTurnNs = 40'000;
@@ -190,7 +191,7 @@ void LoopHost::Spin() {
   const uint64_t begun_ns = uv_hrtime();
   const bool is_memory_hot = begun_ns < polled_ns_ + kMemoryHotNs;
   const uint64_t turn_at = begun_ns + (is_memory_hot ? kMemoryUvTurnNs : kUvTurnNs);
-  uint64_t look_at = begun_ns + (is_memory_hot ? kMemoryLookNs : kUvLookNs);
+  uint64_t look_at = begun_ns + kMemoryLookNs;
   SpinEnd end;
   while ((end = SpinUntilReady(turn_at, look_at)) == SpinEnd::kReady) {
     // Timers that JS now starts count from now, in milliseconds.
@@ -249,9 +250,10 @@ LoopHost::SpinEnd LoopHost::SpinUntilReady(uint64_t turn_at, uint64_t& look_at) 
     spun_ns_ = now;
     if (now >= sleep_at) return SpinEnd::kSleep;
     if (now >= turn_at) return SpinEnd::kTurn;
+    if (now >= polled_ns_ + kMemoryBusyNs) look_at = std::min(look_at, now + kUvLookNs);
     if (now >= look_at) {
       if (IsUvReady()) return SpinEnd::kTurn;
-      look_at = now + (is_memory_hot ? kMemoryLookNs : kUvLookNs);
+      look_at = now + kMemoryLookNs;
     }
     // The clock takes longer than a look at memory.
     for (int looks = 0; looks < (is_memory_hot ? kMemoryPollsPerClock : 1); ++looks) {

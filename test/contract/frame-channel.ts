@@ -427,6 +427,20 @@ export function frameChannelContract(name: string, world: ChannelWorld): void {
         expect(farLog.frames.every(({ argument }, i) => argument === i)).toBe(true);
       });
 
+      test.each([0, 8, 64])(
+        'whoever fills the queue with %i bytes at a time is told that it is empty',
+        async (byteCount) => {
+          const { near, nearLog } = await pair();
+          const payload = counting(byteCount);
+          let count = 0;
+          while (near.queuedBytes <= queueBytesHigh && count++ < 200_000)
+            near.send(message, 0, 1, 0, 0, payload);
+          // Where the system takes as much as is given, the queue is never that long.
+          if (near.queuedBytes > queueBytesHigh) await nearLog.until(() => nearLog.drains > 0);
+          expect(near.queuedBytes).toBeLessThanOrEqual(queueBytesHigh);
+        },
+      );
+
       test('a callback that sends when bulk has left does not lose the drain', async () => {
         const { near, nearLog, far } = await pair();
         far.pause();
