@@ -8,7 +8,7 @@ const options = { engine: 'native', waiting: { spinMicroseconds: 10_000_000 } };
 async function server() {
   const listener = await listen('tcp://127.0.0.1:0', {
     ...options,
-    methods: { echo: (payload) => payload },
+    methods: { echo: (payload) => payload, leave: (_payload, { peer }) => peer.destroy() },
   });
   console.log(listener.address);
   process.stdin.resume();

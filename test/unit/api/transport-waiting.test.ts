@@ -40,6 +40,14 @@ async function echoes(peer: Peer, count: number): Promise<void> {
   }
 }
 
+/** In a process of its own, which the end of the test kills. */
+async function spinningServer() {
+  const server = spawn(process.execPath, [child, 'server'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  onTestFinished(() => void server.kill('SIGKILL'));
+  const [address] = await once(server.stdout, 'data');
+  return { server, address: String(address).trim() };
+}
+
 /** Which part of `ms` the loop of this thread did not sleep. */
 async function awakePart(ms: number): Promise<number> {
   const before = performance.eventLoopUtilization();
@@ -55,18 +63,47 @@ describe('two that spin', () => {
   });
 
   it('ask each other, in two processes', async () => {
-    const server = spawn(process.execPath, [child, 'server'], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
-    onTestFinished(() => void server.kill('SIGKILL'));
-    const [address] = await once(server.stdout, 'data');
-    const peer = await connect(String(address).trim(), spinning(spinMicrosecondsMost));
+    const { server, address } = await spinningServer();
+    const peer = await connect(address, spinning(spinMicrosecondsMost));
     await echoes(peer, 500);
     await peer.close();
     const exited = once(server, 'exit');
     server.stdin.end();
     expect(await exited).toEqual([0, null]);
   });
+
+  it.each(['tcp', 'auto'] as const)(
+    'serve others beside one that never stops, path %s',
+    async (path) => {
+      const { address } = await spinningServer();
+      const talking = await connect(address, { ...spinning(spinMicrosecondsMost), path });
+      onTestFinished(() => talking.destroy());
+      let isOver = false;
+      const pingPong = (async () => {
+        while (!isOver) await echoes(talking, 1);
+      })();
+      for (let i = 0; i < 10; i++) {
+        const other = await connect(address, { ...spinning(spinMicrosecondsMost), path: 'tcp' });
+        await echoes(other, 20);
+        expect((await stat(child)).isFile()).toBe(true);
+        await other.close();
+      }
+      isOver = true;
+      await pingPong;
+    },
+  );
+
+  it.each(['tcp', 'auto'] as const)(
+    'go on when the one that talks is ended by its own handler, path %s',
+    async (path) => {
+      const { address } = await spinningServer();
+      for (let i = 0; i < 20; i++) {
+        const peer = await connect(address, { ...spinning(spinMicrosecondsMost), path });
+        await echoes(peer, 5);
+        expect(await codeOf(peer.request('leave'))).toBe('PAIPAI_ERR_PEER_CLOSED');
+      }
+    },
+  );
 
   it('move megabytes', async () => {
     const { peer } = await pairOf(spinning(spinMicrosecondsMost));
