@@ -1,4 +1,4 @@
-import { engineSetting, fitConnections, messageBytesSetting } from '../support/common-settings.js';
+import { fitConnections, openedSettings } from '../support/common-settings.js';
 import { numbersAgree } from '../support/message-facts.js';
 import type { Case, Trial } from '../support/types.js';
 
@@ -15,13 +15,7 @@ export const idle: Case = {
   name: 'idle',
   program: 'exchange',
   question: 'How much memory of the server does a connection take that carries nothing?',
-  settings: {
-    ...messageBytesSetting,
-    connections: { fallback: '10000', help: 'how many; fewer where descriptors are short' },
-    idle: { fallback: '1', help: 'has no other value' },
-    rest: { fallback: '1', help: 'has no other value' },
-    ...engineSetting,
-  },
+  settings: { ...openedSettings(10_000), rest: { fallback: '1', help: 'has no other value' } },
   fit: fitConnections,
   memoryBytes: () => 0,
   metrics: [

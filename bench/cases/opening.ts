@@ -1,4 +1,4 @@
-import { engineSetting, fitConnections, messageBytesSetting } from '../support/common-settings.js';
+import { fitConnections, openedSettings } from '../support/common-settings.js';
 import { numbersAgree } from '../support/message-facts.js';
 import type { Case, Metric, Trial } from '../support/types.js';
 
@@ -20,12 +20,7 @@ export const opening: Case = {
   name: 'opening',
   program: 'exchange',
   question: 'How long does a connection take to open?',
-  settings: {
-    ...messageBytesSetting,
-    connections: { fallback: '1000', help: 'how many; fewer where descriptors are short' },
-    idle: { fallback: '1', help: 'has no other value' },
-    ...engineSetting,
-  },
+  settings: openedSettings(1_000),
   fit: fitConnections,
   memoryBytes: () => 0,
   metrics: [

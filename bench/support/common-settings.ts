@@ -33,6 +33,19 @@ export const engineSetting: Case['settings'] = {
   engine: { fallback: loadNative().ok ? 'native' : 'js', help: 'of paipainet: native or js' },
 };
 
+/** Of cases that open connections and send little over them. */
+export function openedSettings(connections: number): Case['settings'] {
+  return {
+    ...messageBytesSetting,
+    connections: {
+      fallback: `${connections}`,
+      help: 'how many; fewer where descriptors are short',
+    },
+    idle: { fallback: '1', help: 'has no other value' },
+    ...engineSetting,
+  };
+}
+
 /** Of a process beside its connections. */
 const otherDescriptors = 256;
 

@@ -94,7 +94,7 @@ class LoopHost final : public ReadinessHost {
   // time to let it wait.
   void Spin();
   SpinEnd SpinUntilReady(uint64_t turn_at, uint64_t& look_at);
-  // Whether anything was ready.
+  // Both: whether anything was ready.
   bool RunReady();
   bool RunReadyOfSpinSet();
   bool IsUvReady() const;

@@ -261,6 +261,7 @@ void ALargeFrameTakesNoBlock() {
   CHECK_EQUAL(queue.queued_bytes(), 5 * (payload.size() + kFrameHeaderBytes));
   queue.Clear();
 }
+
 bool IsBulk(const Received& frame) {
   return frame.type == FrameType::kStreamData || frame.type == FrameType::kRequest;
 }

@@ -33,8 +33,19 @@ const { connect, createInbox } = loadPackage<Nats>('nats');
 const subject = 'bench';
 const flushBytes = 1024 * 1024;
 
-function bufferOf({ data }: NatsMessage): Buffer {
-  return Buffer.from(data.buffer, data.byteOffset, data.length);
+/** Resolves when the broker knows of it. */
+async function subscribe(
+  connection: NatsConnection,
+  to: string,
+  onMessage: (message: Buffer, reply: string) => void,
+): Promise<void> {
+  connection.subscribe(to, {
+    callback(error, { data, reply = '' }) {
+      if (error !== null) throw error;
+      onMessage(Buffer.from(data.buffer, data.byteOffset, data.length), reply);
+    },
+  });
+  await connection.flush();
 }
 
 export const messaging: Messaging = {
@@ -42,19 +53,14 @@ export const messaging: Messaging = {
     if (path === 'unix') throw new Error('nats-server has no Unix sockets');
     const server = await startServer();
     const connection = await connect({ servers: server.address });
-    connection.subscribe(subject, {
-      callback(error, message) {
-        if (error !== null) throw error;
-        const { reply = '' } = message;
-        onMessage(bufferOf(message), {
-          send(answer) {
-            connection.publish(reply, answer);
-            return true;
-          },
-        });
-      },
+    await subscribe(connection, subject, (message, reply) => {
+      onMessage(message, {
+        send(answer) {
+          connection.publish(reply, answer);
+          return true;
+        },
+      });
     });
-    await connection.flush();
     return {
       address: server.address,
       close() {
@@ -67,13 +73,7 @@ export const messaging: Messaging = {
   async connect(_settings, address, onMessage, isBounded): Promise<Link> {
     const connection = await connect({ servers: address });
     const reply = createInbox();
-    connection.subscribe(reply, {
-      callback(error, message) {
-        if (error !== null) throw error;
-        onMessage(bufferOf(message));
-      },
-    });
-    await connection.flush();
+    await subscribe(connection, reply, onMessage);
     let unflushedBytes = 0;
     return {
       send(message) {

@@ -271,8 +271,8 @@ export interface Peer<Payload = Uint8Array>
    */
   request(method: string, payload?: Payload, options?: RequestOptions): Promise<Payload>;
   /**
-   * One way, in order with requests unless `options` name the other lane; the payload is yours again at once. False: queued, but more than 1 MiB waits; await `drained()`.
-   * Throws PAIPAI_ERR_BACK_PRESSURE, _FRAME_TOO_LARGE, _CLOSED, and _PEER_CLOSED while there is no connection.
+   * One way, in order with requests unless `options` name the other lane; the payload is yours again at once. False: queued, but more than
+   * 1 MiB waits; await `drained()`. Throws PAIPAI_ERR_BACK_PRESSURE, _FRAME_TOO_LARGE, _CLOSED, and _PEER_CLOSED while there is no connection.
    */
   send(topic: string, payload?: Payload, options?: SendOptions): boolean;
   /** Throws PAIPAI_ERR_OVERLOADED above `streamsMax`, _CLOSED, and _PEER_CLOSED while there is no connection. */
