@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
 import { deferred } from '../base/deferred.js';
 import type { Env } from '../base/env.js';
 import { PaipaiError, type PaipaiErrorDetails, toError } from '../base/errors.js';
-import { startThread } from '../base/start-thread.js';
 import { closeLine, type StartReport } from './entry-messages.js';
 import { childExecArguments } from './exec-arguments.js';
 import type { ProcessConfig } from './process-entry.js';
@@ -112,7 +112,7 @@ async function launchProcess(env: Env, config: EmbeddedConfig): Promise<Embedded
 
 async function launchThread(env: Env, config: EmbeddedConfig): Promise<EmbeddedNode> {
   const { nodeId } = config;
-  const worker = startThread(new URL('./thread-entry.js', import.meta.url), { workerData: config });
+  const worker = new Worker(new URL('./thread-entry.cjs', import.meta.url), { workerData: config });
   const reported = deferred<StartReport>();
   const exited = deferred<void>();
   worker.once('message', reported.resolve);

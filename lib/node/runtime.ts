@@ -82,7 +82,7 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
   });
   const pool = new WorkerPool({
     env,
-    entry: new URL('./worker-entry.js', import.meta.url),
+    entry: new URL('./worker-entry.cjs', import.meta.url),
     workerData: { handlers: config.handlers, engine: engine.name },
     size: config.workers ?? availableParallelism(),
   });

@@ -6,7 +6,7 @@ import { startNode } from './runtime.js';
 
 async function main(): Promise<void> {
   const port = parentPort;
-  if (port === null) throw new Error('thread-entry.js is started by a net, as a worker thread');
+  if (port === null) throw new Error('thread-entry is started by a net, as a worker thread');
   const report = (message: StartReport): void => port.postMessage(message);
   try {
     const node = await startNode(workerData); // A NodeConfig, from launch.ts.

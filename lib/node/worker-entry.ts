@@ -12,8 +12,7 @@ interface WorkerConfig {
   readonly engine: EngineChoice;
 }
 
-if (parentPort === null)
-  throw new Error('worker-entry.js is started by a node, as a worker thread');
+if (parentPort === null) throw new Error('worker-entry is started by a node, as a worker thread');
 
 const config: WorkerConfig = workerData; // Written by runtime.ts.
 void serveTasks(

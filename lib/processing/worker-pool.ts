@@ -1,8 +1,7 @@
-import type { Worker } from 'node:worker_threads';
+import { Worker } from 'node:worker_threads';
 import { type Deferred, deferred } from '../base/deferred.js';
 import type { Env, Timer } from '../base/env.js';
 import { PaipaiError, toError } from '../base/errors.js';
-import { startThread } from '../base/start-thread.js';
 import type {
   FromWorker,
   HandlerInfo,
@@ -14,7 +13,7 @@ import type {
 
 export interface WorkerPoolOptions {
   readonly env: Env;
-  /** The file that a worker starts with; it calls `serveTasks`. */
+  /** The file that a worker starts with; it calls `serveTasks`. CommonJS, for a worker may be ended while it loads (rolldown.config.js). */
   readonly entry: URL;
   /** Handed to the entry as `workerData`. */
   readonly workerData: unknown;
@@ -167,7 +166,7 @@ export class WorkerPool {
     const { entry, workerData, heapMiBMax = 1_024, env } = this.#options;
     let worker: Worker;
     try {
-      worker = startThread(entry, {
+      worker = new Worker(entry, {
         workerData,
         resourceLimits: { maxOldGenerationSizeMb: heapMiBMax },
       });

@@ -1,5 +1,5 @@
-// Starts worker threads and terminates each while its transfers are in flight; the process must survive and hold no more descriptors than
-// before. Prints one JSON object.
+// Starts worker threads and terminates each while its transfers are in flight, then threads of the package itself, each while it loads. The
+// process must survive and hold no more descriptors than before. Prints one JSON object.
 //
 //   node test/lifetime/workers.mjs [COUNT]        default 200
 
@@ -12,8 +12,13 @@ import { isMainThread, parentPort, Worker, workerData } from 'node:worker_thread
 import { Data, Net, Node } from 'paipainet';
 
 const atOnce = 4;
+const workerEntry = new URL('../../dist/node/worker-entry.cjs', import.meta.url);
 const transferBytes = 64 * 1024 * 1024;
 const laterMs = 100;
+/** Threads that are terminated while they load, for each worker. */
+const loadingPerWorker = 10;
+/** A thread has loaded everything within this, also on a busy machine. */
+const loadMs = 50;
 
 const [role, argument, address] = process.argv.slice(2);
 if (!isMainThread) await transferWithoutEnd();
@@ -62,18 +67,38 @@ async function terminateWorkers(count, address) {
   await terminateInFlight(address, 0);
   await settle();
   const before = descriptors();
-  let next = 1;
-  const lane = async () => {
-    while (next <= count) await terminateInFlight(address, next++);
-  };
-  await Promise.all(Array.from({ length: atOnce }, lane));
+  await inLanes(count, (index) => terminateInFlight(address, index));
+  const loading = count * loadingPerWorker;
+  await inLanes(loading, terminateLoading);
   await settle();
   const after = descriptors();
   const leaked = after - before;
   console.log(
-    JSON.stringify({ workers: count, descriptorsBefore: before, descriptorsAfter: after, leaked }),
+    JSON.stringify({
+      workers: count,
+      loading,
+      descriptorsBefore: before,
+      descriptorsAfter: after,
+      leaked,
+    }),
   );
   process.exitCode = leaked > 0 ? 1 : 0;
+}
+
+/** Calls `action` with 1 to `count`, a few at once. */
+async function inLanes(count, action) {
+  let next = 1;
+  const lane = async () => {
+    while (next <= count) await action(next++);
+  };
+  await Promise.all(Array.from({ length: atOnce }, lane));
+}
+
+async function terminateLoading(index) {
+  const worker = new Worker(workerEntry, { workerData: { engine: 'native' } });
+  await once(worker, 'online');
+  await new Promise((resolve) => setTimeout(resolve, index % loadMs));
+  await worker.terminate();
 }
 
 async function terminateInFlight(address, index) {

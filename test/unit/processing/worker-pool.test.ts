@@ -12,7 +12,7 @@ import { handlers } from '../../main-job/nets.js';
 function newPool(options: Partial<WorkerPoolOptions> = {}): WorkerPool {
   const pool = new WorkerPool({
     env: createRealEnv(),
-    entry: new URL('../../../dist/node/worker-entry.js', import.meta.url),
+    entry: new URL('../../../dist/node/worker-entry.cjs', import.meta.url),
     workerData: { handlers: handlers.href, engine: 'js' },
     size: 1,
     ...options,
