@@ -26,12 +26,14 @@ void Buffer::Release() {
 BufferPool::~BufferPool() { PP_ASSERT(blocks_in_use_ == 0); }
 
 Buffer BufferPool::Acquire() {
-  if (blocks_in_use_ >= blocks_max_ || (free_.empty() && !Grow())) {
+  const bool may_give = blocks_in_use_ < blocks_max_;
+  if (!may_give || (warm_.empty() && cold_.empty() && !Grow())) {
     ++exhausted_count_;
     return Buffer();
   }
-  uint8_t* block = free_.back();
-  free_.pop_back();
+  std::vector<uint8_t*>& free = warm_.empty() ? cold_ : warm_;
+  uint8_t* block = free.back();
+  free.pop_back();
   ++blocks_in_use_;
   return Buffer(this, block);
 }
@@ -42,14 +44,19 @@ void BufferPool::Return(uint8_t* block) {
 #endif
   PP_DEBUG_ASSERT(blocks_in_use_ > 0);
   --blocks_in_use_;
-  free_.push_back(block);
+  if (warm_.size() < kWarmBlocksMax) {
+    warm_.push_back(block);
+    return;
+  }
+  DiscardPages(block, kBlockBytes);
+  cold_.push_back(block);
 }
 
 bool BufferPool::Grow() {
   Slab slab(kSlabBytes);
   if (slab.data() == nullptr) return false;
   for (size_t offset = 0; offset < kSlabBytes; offset += kBlockBytes) {
-    free_.push_back(slab.data() + offset);
+    cold_.push_back(slab.data() + offset);
   }
   slabs_.push_back(std::move(slab));
   return true;

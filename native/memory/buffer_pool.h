@@ -11,7 +11,8 @@
 namespace paipai {
 
 // Blocks of kBlockBytes, cut from slabs, handed out last in first out so that warm memory is used
-// again. It outlives every Buffer it gave. Debug builds poison blocks that come back. Thread: loop.
+// again. Free blocks beyond kWarmBlocksMax keep their addresses only. It outlives every Buffer it
+// gave. Debug builds poison blocks that come back. Thread: loop.
 class BufferPool {
  public:
   explicit BufferPool(size_t blocks_max = kPoolBlocksMax) : blocks_max_(blocks_max) {}
@@ -36,7 +37,8 @@ class BufferPool {
   const size_t blocks_max_;
   size_t blocks_in_use_ = 0;
   uint64_t exhausted_count_ = 0;
-  std::vector<uint8_t*> free_;
+  std::vector<uint8_t*> warm_;
+  std::vector<uint8_t*> cold_;  // Free, without memory.
   std::vector<Slab> slabs_;
 };
 

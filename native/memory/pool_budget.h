@@ -17,6 +17,8 @@ static_assert(kSlabBytes % kBlockBytes == 0);
 // of them; together:
 inline constexpr size_t kUnsentBytesMax = size_t{1} << 30;
 inline constexpr size_t kPoolBlocksMax = kUnsentBytesMax / kBlockBytes;
+// Free blocks that keep their memory; what a burst needed beyond them goes back to the system.
+inline constexpr size_t kWarmBlocksMax = (size_t{4} << 20) / kBlockBytes;
 
 // The inbox: small frames of one turn, all connections together; when it is full, the turn delivers
 // first.

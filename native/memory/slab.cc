@@ -37,6 +37,14 @@ Slab::~Slab() {
   if (data_ != nullptr) munmap(data_, size_);
 }
 
+void DiscardPages(void* data, size_t size) {
+#ifdef __linux__
+  madvise(data, size, MADV_DONTNEED);
+#else
+  madvise(data, size, MADV_FREE);
+#endif
+}
+
 void AdviseHugePages(void* data, size_t size) {
 #ifdef MADV_HUGEPAGE
   constexpr uintptr_t kHugePageBytes = uintptr_t{2} << 20;

@@ -26,6 +26,10 @@ class Slab {
   size_t size_ = 0;
 };
 
+// Gives the pages of [data, data + size), whole ones, back to the kernel; what they held is lost,
+// the addresses stay. Source: madvise(2), MADV_DONTNEED.
+void DiscardPages(void* data, size_t size);
+
 // Asks the kernel to back [data, data + size) with huge pages: a fresh shard then costs one fault
 // per 2 MiB instead of 512. A hint: refusal changes nothing but speed. Source: madvise(2),
 // MADV_HUGEPAGE.

@@ -1,5 +1,8 @@
 #include "memory/buffer_pool.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <set>
 #include <utility>
@@ -72,6 +75,40 @@ void TheLastBlockBackIsTheFirstOut() {
   CHECK(pool.Acquire().begin() == memory);
 }
 
+size_t ResidentBytes(const std::vector<uint8_t*>& blocks) {
+  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  size_t bytes = 0;
+  for (uint8_t* block : blocks) {
+    unsigned char pages[kBlockBytes / 4096];
+    CHECK_EQUAL(mincore(block, kBlockBytes, pages), 0);
+    for (size_t i = 0; i < kBlockBytes / page; ++i) bytes += (pages[i] & 1) * page;
+  }
+  return bytes;
+}
+
+void WhatABurstNeededGoesBackToTheSystem() {
+  BufferPool pool;
+  std::vector<Buffer> held(4 * kWarmBlocksMax);
+  std::vector<uint8_t*> blocks;
+  const std::vector<uint8_t> bytes(kBlockBytes, 7);
+  for (Buffer& buffer : held) {
+    buffer = pool.Acquire();
+    buffer.Append(bytes.data(), bytes.size());
+    blocks.push_back(buffer.begin());
+  }
+  CHECK_EQUAL(ResidentBytes(blocks), blocks.size() * kBlockBytes);
+  for (Buffer& buffer : held) buffer.Release();
+  CHECK_EQUAL(ResidentBytes(blocks), kWarmBlocksMax * kBlockBytes);
+  // The addresses serve again.
+  for (Buffer& buffer : held) {
+    buffer = pool.Acquire();
+    CHECK_EQUAL(buffer.Append(bytes.data(), bytes.size()), kBlockBytes);
+  }
+  std::set<uint8_t*> again;
+  for (Buffer& buffer : held) again.insert(buffer.begin());
+  CHECK(again == std::set<uint8_t*>(blocks.begin(), blocks.end()));
+}
+
 void BlocksDoNotOverlap() {
   constexpr size_t kCount = 3 * kSlabBytes / kBlockBytes + 1;
   BufferPool pool;
@@ -126,14 +163,16 @@ void ASlabIsWholePages() {
 
 int main(int argument_count, char** arguments) {
   using namespace paipai;
-  return test::RunCases(argument_count, arguments,
-                        {
-                            {"a block takes bytes and goes back", ABlockTakesBytesAndGoesBack},
-                            {"append takes what fits", AppendTakesWhatFits},
-                            {"the budget is a wall", TheBudgetIsAWall},
-                            {"the last block back is the first out", TheLastBlockBackIsTheFirstOut},
-                            {"blocks do not overlap", BlocksDoNotOverlap},
-                            {"a moved buffer has one holder", AMovedBufferHasOneHolder},
-                            {"a slab is whole pages", ASlabIsWholePages},
-                        });
+  return test::RunCases(
+      argument_count, arguments,
+      {
+          {"a block takes bytes and goes back", ABlockTakesBytesAndGoesBack},
+          {"append takes what fits", AppendTakesWhatFits},
+          {"the budget is a wall", TheBudgetIsAWall},
+          {"the last block back is the first out", TheLastBlockBackIsTheFirstOut},
+          {"what a burst needed goes back to the system", WhatABurstNeededGoesBackToTheSystem},
+          {"blocks do not overlap", BlocksDoNotOverlap},
+          {"a moved buffer has one holder", AMovedBufferHasOneHolder},
+          {"a slab is whole pages", ASlabIsWholePages},
+      });
 }
