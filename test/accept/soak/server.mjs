@@ -3,7 +3,9 @@
 //
 //   node --expose-gc server.mjs ENGINE ADDRESS
 
+import { once } from 'node:events';
 import { rmSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
 import { listen } from 'paipainet/transport';
 import { processFacts } from './facts.mjs';
 
@@ -17,16 +19,12 @@ const listener = await listen(address, {
   heartbeat: { intervalMs: 200, timeoutMs: 1_000 },
   methods: {
     echo: (payload) => payload,
-    slow: (payload, { signal }) =>
-      new Promise((resolve) => {
-        const timer = setTimeout(
-          resolve,
-          new DataView(payload.buffer, payload.byteOffset).getUint16(0),
-          payload,
-        );
-        signal.addEventListener('abort', () => clearTimeout(timer));
-      }),
-    never: () => new Promise(() => {}),
+    slow: (payload, { signal }) => {
+      const ms = new DataView(payload.buffer, payload.byteOffset).getUint16(0);
+      return setTimeout(ms, payload, { signal });
+    },
+    // Until nobody waits any more: a handler that never settles is in flight for as long as its connection.
+    never: (_payload, { signal }) => once(signal, 'abort'),
   },
   onMessage: () => {},
   onStream: async (stream) => {
