@@ -5,7 +5,17 @@ import { nats } from './nats/peer.js';
 import { nodeNet } from './node-net/peer.js';
 import { paipainet } from './paipainet/peer.js';
 import { ws } from './ws/peer.js';
+import { wsCorked } from './ws-corked/peer.js';
 import { zeromq } from './zeromq/peer.js';
 
 /** Every rival; the first is what the others are compared with. */
-export const peers: readonly [Peer, ...Peer[]] = [paipainet, nodeNet, c, zeromq, nats, ws, grpc];
+export const peers: readonly [Peer, ...Peer[]] = [
+  paipainet,
+  nodeNet,
+  c,
+  zeromq,
+  nats,
+  ws,
+  wsCorked,
+  grpc,
+];

@@ -1,6 +1,6 @@
 /**
- * `ws`, as one writes it who wants it fast: no compression, binary messages, and the frames of a turn in one write. Masks of
- * zero, which its option `generateMask` allows, spare the client from turning every byte over.
+ * `ws` by its own means: binary messages without compression. Masks of zero, which its option `generateMask` allows, spare the client
+ * from turning every byte over.
  */
 import type { EventEmitter } from 'node:events';
 import { once } from 'node:events';
@@ -27,32 +27,23 @@ const common = { perMessageDeflate: false, maxPayload: 64 * 2 ** 20, skipUTF8Val
 /** More than the system takes at once, so that it always finds something to take. */
 const queuedBytesMax = 256 * 1024;
 
-/** One side of a connection. `ws` writes header and payload of each message apart, so the socket is corked for a turn. */
-class CorkedLink implements Link {
+/** One side of a connection. */
+export class WebSocketLink implements Link {
   readonly #webSocket: WebSocket;
-  readonly #socket: Socket;
-  #isCorked = false;
+  protected readonly socket: Socket;
 
   constructor(webSocket: WebSocket, socket: Socket) {
     this.#webSocket = webSocket;
-    this.#socket = socket;
+    this.socket = socket;
   }
 
   send(message: Buffer): boolean {
-    if (!this.#isCorked) {
-      this.#isCorked = true;
-      this.#socket.cork();
-      process.nextTick(() => {
-        this.#isCorked = false;
-        this.#socket.uncork();
-      });
-    }
     this.#webSocket.send(message);
-    return this.#socket.writableLength < queuedBytesMax;
+    return this.socket.writableLength < queuedBytesMax;
   }
 
   async drained(): Promise<void> {
-    await once(this.#socket, 'drain');
+    await once(this.socket, 'drain');
   }
 
   close(): void {
@@ -60,29 +51,34 @@ class CorkedLink implements Link {
   }
 }
 
-export const messaging: Messaging = {
-  async listen({ path, socket = '' }, onMessage) {
-    const server = createServer();
-    const webSockets = new WebSocketServer({ server, clientTracking: false, ...common });
-    webSockets.on('connection', (webSocket: WebSocket, request: IncomingMessage) => {
-      const link = new CorkedLink(webSocket, request.socket);
-      webSocket.on('message', (message: Buffer) => onMessage(message, link));
-    });
-    const address = await listenOn(server, path, socket);
-    return { address, close: () => server.closeAllConnections() };
-  },
+/** Both sides, each connection a `LinkType`. */
+export function messagingBy(LinkType: typeof WebSocketLink): Messaging {
+  return {
+    async listen({ path, socket = '' }, onMessage) {
+      const server = createServer();
+      const webSockets = new WebSocketServer({ server, clientTracking: false, ...common });
+      webSockets.on('connection', (webSocket: WebSocket, request: IncomingMessage) => {
+        const link = new LinkType(webSocket, request.socket);
+        webSocket.on('message', (message: Buffer) => onMessage(message, link));
+      });
+      const address = await listenOn(server, path, socket);
+      return { address, close: () => server.closeAllConnections() };
+    },
 
-  async connect(_settings, address, onMessage) {
-    const url = address.startsWith('unix://')
-      ? `ws+unix:${address.slice('unix://'.length)}:/`
-      : address.replace('tcp:', 'ws:');
-    const webSocket = new WebSocket(url, { generateMask: () => {}, ...common });
-    let socket: Socket | undefined;
-    webSocket.on('upgrade', (response: IncomingMessage) => {
-      socket = response.socket;
-    });
-    webSocket.on('message', onMessage);
-    await once(webSocket, 'open');
-    return new CorkedLink(webSocket, socket as Socket); // 'upgrade' comes before 'open'.
-  },
-};
+    async connect(_settings, address, onMessage) {
+      const url = address.startsWith('unix://')
+        ? `ws+unix:${address.slice('unix://'.length)}:/`
+        : address.replace('tcp:', 'ws:');
+      const webSocket = new WebSocket(url, { generateMask: () => {}, ...common });
+      let socket: Socket | undefined;
+      webSocket.on('upgrade', (response: IncomingMessage) => {
+        socket = response.socket;
+      });
+      webSocket.on('message', onMessage);
+      await once(webSocket, 'open');
+      return new LinkType(webSocket, socket as Socket); // 'upgrade' comes before 'open'.
+    },
+  };
+}
+
+export const messaging: Messaging = messagingBy(WebSocketLink);

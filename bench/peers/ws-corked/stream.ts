@@ -1,0 +1,5 @@
+import { streamOver } from '../../support/messaging.js';
+import { play } from '../../support/program.js';
+import { messaging } from './messaging.js';
+
+await play(streamOver(messaging));
