@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-// The tests import what `tsc` wrote to dist/: `npm test` builds first. Forks, never threads: an addon that crashes in a thread
+// The tests import what `npm run build` wrote to dist/, and `npm test` builds first. Forks, never threads: an addon that crashes in a thread
 // would take the run with it.
 export default defineConfig({
   test: {

@@ -87,7 +87,11 @@ class NumberTable<T> {
   }
 }
 
-const cores = new WeakMap<NativeBinding, NativeCore>();
+/**
+ * Where the binding of a thread keeps its core. Not in a variable of this module, which a thread may have twice: as it is, and in the file
+ * that the thread started with (rolldown.config.js).
+ */
+const coreKey: unique symbol = Symbol.for('paipainet.core');
 
 /**
  * The core of this thread. Its first use decides what serves its sockets: io_uring when that is asked for.
@@ -95,11 +99,9 @@ const cores = new WeakMap<NativeBinding, NativeCore>();
  */
 export function nativeCoreOf(binding: NativeBinding, io: IoChoice = 'auto'): NativeCore {
   const wish = ioWish(io);
-  let core = cores.get(binding);
-  if (core === undefined) {
-    core = new NativeCore(binding, wish);
-    cores.set(binding, core);
-  }
+  const holder: NativeBinding & { [coreKey]?: NativeCore } = binding;
+  holder[coreKey] ??= new NativeCore(binding, wish);
+  const core = holder[coreKey];
   const { driver, reason } = core.io;
   if (wish.driver === undefined || wish.driver === driver) return core;
   const message = `${wish.asker} asks for ${ioNames[wish.driver]}, but the sockets of this thread are on ${ioNames[driver]}: ${reason}`;

@@ -10,7 +10,7 @@ export type LoadedNative =
 
 let loaded: LoadedNative | undefined;
 
-/** Finds and loads the addon, or says in one line why it cannot and which files were tried. Looks once a thread. */
+/** Finds and loads the addon, or says in one line why it cannot and which files were tried. Looks once. */
 export function loadNative(): LoadedNative {
   loaded ??= load();
   return loaded;

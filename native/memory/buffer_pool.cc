@@ -26,8 +26,8 @@ void Buffer::Release() {
 BufferPool::~BufferPool() { PP_ASSERT(blocks_in_use_ == 0); }
 
 Buffer BufferPool::Acquire() {
-  const bool may_give = blocks_in_use_ < blocks_max_;
-  if (!may_give || (warm_.empty() && cold_.empty() && !Grow())) {
+  const bool is_full = blocks_in_use_ >= blocks_max_;
+  if (is_full || (warm_.empty() && cold_.empty() && !Grow())) {
     ++exhausted_count_;
     return Buffer();
   }
@@ -39,12 +39,12 @@ Buffer BufferPool::Acquire() {
 }
 
 void BufferPool::Return(uint8_t* block) {
-#ifndef NDEBUG
-  std::memset(block, 0xdb, kBlockBytes);
-#endif
   PP_DEBUG_ASSERT(blocks_in_use_ > 0);
   --blocks_in_use_;
   if (warm_.size() < kWarmBlocksMax) {
+#ifndef NDEBUG
+    std::memset(block, 0xdb, kBlockBytes);
+#endif
     warm_.push_back(block);
     return;
   }

@@ -11,8 +11,8 @@
 namespace paipai {
 
 // Blocks of kBlockBytes, cut from slabs, handed out last in first out so that warm memory is used
-// again. Free blocks beyond kWarmBlocksMax keep their addresses only. It outlives every Buffer it
-// gave. Debug builds poison blocks that come back. Thread: loop.
+// again. Free blocks beyond kWarmBlocksMax keep their addresses only; debug builds poison the
+// others. It outlives every Buffer it gave. Thread: loop.
 class BufferPool {
  public:
   explicit BufferPool(size_t blocks_max = kPoolBlocksMax) : blocks_max_(blocks_max) {}

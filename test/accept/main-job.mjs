@@ -234,7 +234,7 @@ export const checks = [
   },
   {
     promise:
-      'worker threads terminated with transfers in flight neither abort the process nor leak a descriptor',
+      'worker threads terminated with transfers in flight, or while they load, neither abort the process nor leak a descriptor',
     command: (full) => `node test/lifetime/workers.mjs ${full ? 200 : 20}`,
     run: workers,
   },

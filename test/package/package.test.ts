@@ -72,6 +72,8 @@ describe('the tarball', () => {
         'dist/index.d.ts',
         'dist/cli/main.js',
         'dist/cli/demo-handlers.js',
+        'dist/node/thread-entry.cjs',
+        'dist/node/worker-entry.cjs',
         'dist/bench/run.js',
         'bench/native/exchange.c',
         'binding.gyp',
@@ -92,7 +94,7 @@ describe('the tarball', () => {
   });
 
   test('has no path of the machine it was packed on', () => {
-    const texts = files.filter((path) => /\.(js|ts|json|md|mjs|txt|gyp)$/.test(path));
+    const texts = files.filter((path) => /\.(js|cjs|ts|json|md|mjs|txt|gyp)$/.test(path));
     const marked = texts.filter((path) =>
       readFileSync(join(installed, path), 'utf8').includes(root),
     );
@@ -129,6 +131,25 @@ describe('a project that depends on it', () => {
     const program =
       "import('paipainet/dist/api/net.js').catch((error) => console.log(error.code));";
     expect(runNode('-e', program)).toBe('ERR_PACKAGE_PATH_NOT_EXPORTED\n');
+  });
+
+  test('runs a net with handlers of its own', { timeout: 30_000 }, () => {
+    writeFileSync(
+      join(project, 'handlers.mjs'),
+      'export const bytes = { process: (shard) => shard.length, merge: (a, b) => a + b };',
+    );
+    writeFileSync(
+      join(project, 'net.mjs'),
+      `import { Data, Net, Node } from 'paipainet';
+      const net = new Net({ handlers: new URL('./handlers.mjs', import.meta.url) });
+      for (const runAs of ['process', 'thread', 'inline']) net.addNode(new Node(runAs, { runAs }));
+      const data = new Data('d', new Uint8Array(9), { shardBytes: 3 });
+      net.addData(data);
+      await net.start();
+      console.log((await net.process(data, 'bytes')).value);
+      await net.close();`,
+    );
+    expect(runNode('net.mjs')).toBe('9\n');
   });
 
   test('sees its types, and is refused what they forbid', { timeout: 30_000 }, () => {

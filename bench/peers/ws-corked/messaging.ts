@@ -1,7 +1,7 @@
 import type { Messaging } from '../../support/messaging.js';
 import { messagingBy, WebSocketLink } from '../ws/messaging.js';
 
-/** `ws` writes header and payload of each message apart. Here the socket below is corked for a turn, so that all of it leaves in one write. */
+/** `ws` corks the socket below for each message. Here it is corked for a turn, so that all messages of it leave in one write. */
 class CorkedLink extends WebSocketLink {
   #isCorked = false;
 

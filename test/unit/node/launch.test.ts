@@ -193,3 +193,44 @@ describe('one side of a connection that stays open is silent', () => {
     await client.closed;
   });
 });
+
+test('a module that is loaded ahead in the thread of a node has its connections beside the node’s', async () => {
+  const folder = ownFolder();
+  writeFileSync(
+    join(folder, 'ahead.mjs'),
+    `import { BroadcastChannel, isMainThread } from 'node:worker_threads';
+    import { connect, listen } from '${distUrl}api/transport.js';
+    if (!isMainThread) {
+      const listener = await listen('tcp://127.0.0.1:0', { methods: { echo: (payload) => payload } });
+      const peer = await connect(listener.address);
+      const channel = new BroadcastChannel('ahead');
+      channel.onmessage = async () => {
+        await peer.request('echo', Buffer.from('hello'));
+        channel.postMessage('answered');
+      };
+      channel.unref();
+    }`,
+  );
+  writeFileSync(
+    join(folder, 'main.mjs'),
+    `import { BroadcastChannel } from 'node:worker_threads';
+    import { Data, Net, Node } from '${distUrl}index.js';
+    const net = new Net({ runAs: 'thread' }).addNode(new Node(1));
+    await net.start();
+    const channel = new BroadcastChannel('ahead');
+    const answered = new Promise((resolve) => {
+      channel.onmessage = resolve;
+    });
+    channel.postMessage('ask');
+    await answered;
+    const data = new Data(1, 10);
+    net.addData(data);
+    await net.process(data);
+    await net.close();
+    channel.close();
+    console.log('done');`,
+  );
+  const args = ['--import', join(folder, 'ahead.mjs'), join(folder, 'main.mjs')];
+  const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 20_000 });
+  expect(stdout).toBe('done\n');
+});
