@@ -60,8 +60,8 @@ inline Result<void> CheckPayload(const FrameHeader& header, ByteSpan payload) {
 }
 
 // Turns bytes that arrive in any pieces into frames. Keeps a copy of at most one partial frame:
-// frame_bytes_max + 32 bytes, grown only as bytes arrive, not as a header promises.
-// Thread: one at a time.
+// frame_bytes_max + 32 bytes (kSeveralBytesMax if that is more), grown only as bytes arrive, not as
+// a header promises. Thread: one at a time.
 class FrameDecoder {
  public:
   // `frame_bytes_max` is the longest payload taken, in bytes.
