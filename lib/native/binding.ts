@@ -66,6 +66,31 @@ export interface NativeBinding {
   /** Asks for huge pages behind `bytes`, which shards will be received into. */
   adviseHugePages(bytes: Uint8Array): void;
 
+  /** A raw stream, a number of a kind of its own, over a copy of a connected descriptor. Receives nothing before `rawResume`. */
+  rawAdopt(fd: number): number;
+  /** A copy of its descriptor, which is the caller's to close, or a result. */
+  rawCopyDescriptor(raw: number): number;
+  /** 0: all is with the kernel. 1: a `rawDone` event of `token` follows; until then `bytes` is referenced. */
+  rawWrite(raw: number, bytes: Uint8Array, token: number): number;
+  /** The same for bytes of the outbox, behind what is used of it; they are copied. */
+  rawWriteOutbox(raw: number, offset: number, length: number, token: number): number;
+  /** Sends an end behind what waits; a `rawDone` event follows. */
+  rawShutDown(raw: number, token: number): void;
+  rawResume(raw: number): void;
+  rawPause(raw: number): void;
+  /** Ends both directions at once; no event follows. `resets`: the other side sees a reset. */
+  rawClose(raw: number, resets: boolean): void;
+  rawSetKeepsAlive(raw: number, keepsAlive: boolean): void;
+  rawSetNoDelay(raw: number, noDelay: boolean): number;
+  rawSetKeepAlive(raw: number, keepAlive: boolean, idleSeconds: number): number;
+  /** As `remoteAddress`. */
+  rawAddress(raw: number, isRemote: boolean): string | undefined;
+  /** -1 when it is closed. */
+  rawDescriptor(raw: number): number;
+  rawQueuedBytes(raw: number): number;
+  /** Of the batch that is being delivered, or gathered for the next delivery. */
+  eventCount(): number;
+
   /** CRC32C of what has the checksum `before`, followed by `bytes`. */
   crc32c(bytes: Uint8Array, before: number): number;
   crc32cImplementation(): string;
@@ -107,6 +132,9 @@ export const EventKind = {
   closed: 6,
   drain: 7,
   listenerPaused: 8,
+  rawData: 9,
+  rawEnd: 10,
+  rawDone: 11,
 } as const;
 
 /** Frame types whose small payloads may travel together, and the types of the frames in which they do, as in `lib/wire/frame.ts`. */

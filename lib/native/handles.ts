@@ -87,6 +87,19 @@ class NumberTable<T> {
   }
 }
 
+/** What happens to a raw stream. A handler's throw surfaces as an uncaught exception. */
+export interface RawEvents {
+  /** Bytes came; they are gone when the call returns. */
+  onData(bytes: Buffer, start: number, end: number): void;
+  /** Nothing more comes: 0 is the other side's end, else a result. */
+  onEnd(result: number): void;
+  /** What was left under `token` is done: 0, or a result when it never will be. */
+  onDone(token: number, result: number): void;
+}
+
+/** Longest text that `writeRawText` takes, in bytes. */
+export const rawTextBytesMax: number = 64 * 1024;
+
 /**
  * Where the binding of a thread keeps its core. Not in a variable of this module, which a thread may have twice: as it is, and in the file
  * that the thread started with (rolldown.config.js).
@@ -127,6 +140,12 @@ export class NativeCore {
   readonly #afterBatch: (() => void)[] = [];
   readonly #listeners = new Map<number, ListenerEvents>();
   readonly #frame: NativeFrame;
+  /** Of the batch that is being delivered; 0: none is. */
+  #eventsDone = 0;
+  readonly #raws = new NumberTable<RawEvents>();
+  /** Where text is encoded to be sent. */
+  readonly #outboxBytes: Buffer;
+  readonly #inboxBytes: Buffer;
 
   constructor(binding: NativeBinding, { driver, asker }: IoWish) {
     this.#binding = binding;
@@ -139,6 +158,8 @@ export class NativeCore {
     this.#results = new Int32Array(memory.descriptors);
     this.#control = new Uint32Array(memory.control);
     this.#outbox = new Outbox(memory.outbox, this.#inbox, this.#control, () => binding.flush());
+    this.#outboxBytes = Buffer.from(memory.outbox);
+    this.#inboxBytes = Buffer.from(memory.inbox);
     this.#frame = {
       type: 0,
       flags: 0,
@@ -355,6 +376,94 @@ export class NativeCore {
     this.#binding.closeDoor(connection);
   }
 
+  /** A raw stream over a copy of a connected descriptor, or a result below 0. Its events come after `resumeRaw`. */
+  adoptRaw(fd: number, events: RawEvents): number {
+    const raw = this.#binding.rawAdopt(fd);
+    if (raw > 0) this.#raws.set(raw, events);
+    return raw;
+  }
+
+  /** A copy of its descriptor, which is the caller's to close, or a result below 0. */
+  copyRawDescriptor(raw: number): number {
+    return this.#binding.rawCopyDescriptor(raw);
+  }
+
+  /** 0: all is with the kernel; 1: `onDone(token)` follows, and `bytes` is to be left alone until then; below 0: a result. */
+  writeRaw(raw: number, bytes: Uint8Array, token: number): number {
+    return this.#binding.rawWrite(raw, bytes, token);
+  }
+
+  /** The same for text of `length` bytes, at most `rawTextBytesMax`. */
+  writeRawText(
+    raw: number,
+    text: string,
+    encoding: BufferEncoding,
+    length: number,
+    token: number,
+  ): number {
+    if (this.#outboxBytes.length - this.#control[0]! < length) this.#binding.flush();
+    const offset = this.#control[0]!;
+    this.#outboxBytes.write(text, offset, encoding);
+    return this.#binding.rawWriteOutbox(raw, offset, length, token);
+  }
+
+  shutDownRaw(raw: number, token: number): void {
+    this.#binding.rawShutDown(raw, token);
+  }
+
+  resumeRaw(raw: number): void {
+    this.#binding.rawResume(raw);
+  }
+
+  pauseRaw(raw: number): void {
+    this.#binding.rawPause(raw);
+  }
+
+  /** No event follows. */
+  closeRaw(raw: number, resets: boolean): void {
+    this.#raws.delete(raw);
+    this.#binding.rawClose(raw, resets);
+  }
+
+  /** Hands out what has come for it and waits for its turn in a batch. */
+  deliverRaw(raw: number): void {
+    const words = this.#descriptors;
+    const count = this.#binding.eventCount();
+    for (let i = this.#eventsDone; i < count; i++) {
+      const at = i * descriptorWords;
+      const kind = words[at + 1]! & 0xff;
+      if (words[at] !== raw || kind < EventKind.rawData) continue;
+      words[at] = 0; // Nobody's number.
+      this.#onRawEvent(kind, raw, at);
+    }
+  }
+
+  setRawKeepsAlive(raw: number, keepsAlive: boolean): void {
+    this.#binding.rawSetKeepsAlive(raw, keepsAlive);
+  }
+
+  /** @returns a result, as the next */
+  setRawNoDelay(raw: number, noDelay: boolean): number {
+    return this.#binding.rawSetNoDelay(raw, noDelay);
+  }
+
+  setRawKeepAlive(raw: number, keepAlive: boolean, idleSeconds: number): number {
+    return this.#binding.rawSetKeepAlive(raw, keepAlive, idleSeconds);
+  }
+
+  /** `tcp://` address; undefined when there is none any more. */
+  rawAddress(raw: number, isRemote: boolean): string | undefined {
+    return this.#binding.rawAddress(raw, isRemote);
+  }
+
+  rawDescriptor(raw: number): number {
+    return this.#binding.rawDescriptor(raw);
+  }
+
+  rawQueuedBytes(raw: number): number {
+    return this.#binding.rawQueuedBytes(raw);
+  }
+
   /** Of the next frame by reference; good until the next call. */
   #header(
     connection: number,
@@ -372,12 +481,14 @@ export class NativeCore {
 
   #onBatch(count: number, large: ArrayBuffer[] | undefined): void {
     for (let i = 0; i < count; i++) {
+      this.#eventsDone = i + 1;
       try {
         this.#onEvent(i * descriptorWords, large);
       } catch (thrown) {
         surface(thrown);
       }
     }
+    this.#eventsDone = 0;
     // One that is added meanwhile is called as well.
     for (let callback = this.#afterBatch.pop(); callback !== undefined; ) {
       try {
@@ -414,6 +525,20 @@ export class NativeCore {
     }
   }
 
+  #onRawEvent(kind: number, id: number, at: number): void {
+    const events = this.#raws.get(id);
+    if (events === undefined) return;
+    const words = this.#descriptors;
+    if (kind === EventKind.rawData) {
+      const start = words[at + 5]!;
+      events.onData(this.#inboxBytes, start, start + words[at + 6]!);
+    } else if (kind === EventKind.rawEnd) {
+      events.onEnd(this.#results[at + 7]!);
+    } else {
+      events.onDone(words[at + 7]!, this.#results[at + 4]!);
+    }
+  }
+
   #onEvent(at: number, large: ArrayBuffer[] | undefined): void {
     const words = this.#descriptors;
     const id = words[at]!;
@@ -428,6 +553,10 @@ export class NativeCore {
     }
     if (kind === EventKind.listenerPaused) {
       this.#listeners.get(id)?.onPaused(this.#results[at + 7]!);
+      return;
+    }
+    if (kind >= EventKind.rawData) {
+      this.#onRawEvent(kind, id, at);
       return;
     }
     const events = this.#connections.get(id);

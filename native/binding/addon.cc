@@ -6,6 +6,7 @@ namespace {
 
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   paipai::ExportSockets(env, exports);
+  paipai::ExportRaw(env, exports);
   paipai::ExportCodecs(env, exports);
   return exports;
 }

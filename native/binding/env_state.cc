@@ -1,5 +1,6 @@
 #include "binding/env_state.h"
 
+#include <errno.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -84,7 +85,9 @@ void EnvState::OnCleanup(napi_async_cleanup_hook_handle, void* data) {
   state->closing_ = true;
   state->connections_.Clear();
   state->listeners_.Clear();
+  state->raws_.Clear();
   state->retired_.clear();
+  state->retired_raws_.clear();
   state->host_.CloseAll();
 }
 
@@ -160,6 +163,31 @@ void EnvState::CloseConnection(uint32_t id) {
 
 void EnvState::CloseListener(uint32_t id) { listeners_.Take(id); }
 
+int32_t EnvState::AdoptRaw(int fd) {
+  const uint32_t id =
+      raws_.Add([&](uint32_t made) { return std::make_unique<RawConnection>(*this, made); });
+  if (id == decltype(raws_)::kNone) {
+    close(fd);
+    return -EMFILE;
+  }
+  Result<void> adopted = raws_.Find(id)->stream().Adopt(fd);
+  if (adopted) return static_cast<int32_t>(id);
+  raws_.Take(id);
+  return adopted.error().result();
+}
+
+void EnvState::CloseRaw(uint32_t id, bool resets) {
+  std::unique_ptr<RawConnection> raw = raws_.Take(id);
+  if (raw == nullptr) return;
+  raw->stream().Close(resets);
+  retired_raws_.push_back(std::move(raw));
+}
+
+ByteSpan EnvState::OutboxAt(size_t offset, size_t length) const {
+  if (!has_memory() || offset > kOutboxBytes || length > kOutboxBytes - offset) return {};
+  return {outbox_data_ + offset, length};
+}
+
 void EnvState::ChangeSpin(uint32_t before, uint32_t after) {
   if (before != 0 && --spins_[before] == 0) spins_.erase(before);
   if (after != 0) ++spins_[after];
@@ -219,6 +247,7 @@ bool EnvState::OnAfterWait() {
   Flush();
   SetFlushMark();
   retired_.clear();
+  retired_raws_.clear();
   return more_to_send_ || batch_.has_events();
 }
 

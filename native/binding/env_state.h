@@ -10,6 +10,7 @@
 
 #include "binding/connection.h"
 #include "binding/loop_host.h"
+#include "binding/raw_connection.h"
 #include "binding/spare_buffers.h"
 #include "io/driver_select.h"
 #include "loop/loop.h"
@@ -114,7 +115,11 @@ class EnvState final : private LoopHostUser {
   int32_t Listen(const Address& address, int backlog, uint32_t frame_bytes_max);
   void Accept(uint32_t listener_id, int fd, uint32_t frame_bytes_max);
 
+  // Takes `fd` over, or closes it.
+  int32_t AdoptRaw(int fd);
+
   // Null when the number means nothing (any more).
+  RawConnection* FindRaw(uint32_t id) { return raws_.Find(id); }
   Connection* FindConnection(uint32_t id) { return connections_.Find(id); }
   ListenerHolder* FindListener(uint32_t id) { return listeners_.Find(id); }
   // Puts `payloads`, each `payload_bytes` long and one behind the other, into the outbox as
@@ -125,9 +130,12 @@ class EnvState final : private LoopHostUser {
   void Retire(uint32_t id);
   void CloseConnection(uint32_t id);
   void CloseListener(uint32_t id);
+  void CloseRaw(uint32_t id, bool resets);
 
   // Sends what JS put into the outbox and whatever else is queued.
   void Flush();
+  // Bytes of the outbox; those that lie in it.
+  ByteSpan OutboxAt(size_t offset, size_t length) const;
   // Whether JS has put anything there since.
   bool has_outbox() const { return has_memory() && control_data_[0] > 0; }
 
@@ -135,6 +143,8 @@ class EnvState final : private LoopHostUser {
   // no wish. The longest wish of all is what the loop does.
   void ChangeSpin(uint32_t before, uint32_t after);
   void NoteMessages() { host_.NoteMessages(); }
+  // There is a next turn, which does not wait.
+  void SkipNextWait() { host_.SkipNextWait(); }
 
   // Hands a large payload to the next delivery; returns its number there.
   uint32_t AddLarge(Napi::ObjectReference buffer);
@@ -184,7 +194,9 @@ class EnvState final : private LoopHostUser {
   std::map<uint32_t, size_t> spins_;  // How many wish for so many microseconds.
   HandleTable<Connection> connections_;
   HandleTable<ListenerHolder> listeners_;
+  HandleTable<RawConnection> raws_;
   std::vector<std::unique_ptr<Connection>> retired_;
+  std::vector<std::unique_ptr<RawConnection>> retired_raws_;
   std::vector<Napi::ObjectReference> large_;
   SpareBuffers spares_;
   std::vector<FramedStream*> borrowers_;

@@ -6,6 +6,7 @@ namespace paipai {
 
 // Each adds its functions to the addon's exports.
 void ExportSockets(Napi::Env env, Napi::Object exports);
+void ExportRaw(Napi::Env env, Napi::Object exports);
 void ExportCodecs(Napi::Env env, Napi::Object exports);
 
 using RawFunction = Napi::Value (*)(const Napi::CallbackInfo&);

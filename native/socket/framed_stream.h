@@ -51,7 +51,7 @@ class FramedStream final : public Flushable, private StreamUser, private WriteQu
 
   // See Stream. Either way nothing is received until Resume.
   Result<void> Connect(const Address& address) { return stream_.Connect(address); }
-  Result<void> Adopt(int fd) { return stream_.Adopt(fd); }
+  Result<void> Adopt(int fd) { return stream_.Adopt(fd, Stream::Delay::kNone); }
 
   // Queues whole frames, borrowed until Settle; see WriteQueue. They leave with Flush.
   void SendFrames(MutableByteSpan frames);

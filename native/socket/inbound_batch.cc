@@ -49,6 +49,7 @@ size_t InboundBatch::BeginDelivery() {
 void InboundBatch::EndDelivery() {
   PP_ASSERT(delivering_);
   delivering_ = false;
+  ++deliveries_;
   used_ = 0;
   count_ = std::min(later_.size(), descriptors_.size());
   std::copy_n(later_.begin(), count_, descriptors_.begin());

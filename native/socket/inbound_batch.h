@@ -21,6 +21,10 @@ enum class EventKind : uint8_t {
   kClosed = 6,          // The connection ended; `extra` is 0 or a negative result, as int32.
   kDrain = 7,           // The send queue fell below the low mark.
   kListenerPaused = 8,  // `connection` is the listener; `extra` is why it stopped accepting.
+  // Of raw streams, whose numbers are of a kind of their own.
+  kRawData = 9,   // Bytes; they lie in the inbox at offset, length.
+  kRawEnd = 10,   // Nothing more comes; `extra` is 0 or -errno, as int32.
+  kRawDone = 11,  // What was left to do under token `extra` is done; `argument` is 0 or -errno.
 };
 
 // One event as JS reads it: eight u32 in a typed array over the same memory. lib/native/binding.ts
@@ -74,6 +78,10 @@ class InboundBatch {
   // Any other event; always taken. While a batch is being delivered it joins the next.
   void AddEvent(const Descriptor& descriptor);
 
+  // Of the batch that is being delivered, or gathered.
+  size_t count() const { return count_; }
+  // How many have been delivered.
+  uint32_t deliveries() const { return deliveries_; }
   bool has_events() const { return count_ > 0; }
   bool is_delivering() const { return delivering_; }
 
@@ -88,6 +96,7 @@ class InboundBatch {
   size_t used_ = 0;
   size_t count_ = 0;
   bool delivering_ = false;
+  uint32_t deliveries_ = 0;
   std::vector<Descriptor> later_;
 };
 

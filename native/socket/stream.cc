@@ -78,8 +78,8 @@ Result<void> Stream::Connect(const Address& address) {
   return {};
 }
 
-Result<void> Stream::Adopt(int fd) {
-  SetNoDelay(fd);
+Result<void> Stream::Adopt(int fd, Delay delay) {
+  if (delay == Delay::kNone) SetNoDelay(fd);
   Result<void> attached = Attach(fd);
   if (attached) connected_ = true;
   return attached;

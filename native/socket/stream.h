@@ -44,9 +44,11 @@ class Stream {
 
   // Begins to connect; OnConnected or OnEnd follows. Fails at once: -errno.
   Result<void> Connect(const Address& address);
+  // Whether small packets leave at once, or as the descriptor has it.
+  enum class Delay { kNone, kAsIs };
   // Takes over a connected, non-blocking descriptor; it is closed on failure as well. Fails:
   // -errno.
-  Result<void> Adopt(int fd);
+  Result<void> Adopt(int fd, Delay delay);
 
   void StartReceiving();
   void StopReceiving();

@@ -1,5 +1,5 @@
 // Starts worker threads and terminates each while its requests, streams and messages are in flight, over sockets, shared memory and within
-// the process; it must survive and hold no more descriptors and mappings than before. Prints one JSON object.
+// the process, and those of the drop-in for node:net; it must survive and hold no more descriptors and mappings than before. Prints one JSON object.
 //
 //   node test/lifetime/transport-workers.mjs [COUNT]        default 1,000
 
@@ -8,6 +8,7 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+import net from 'paipainet/net';
 import { connect, listen } from 'paipainet/transport';
 
 const atOnce = 4;
@@ -36,6 +37,7 @@ async function workWithoutEnd() {
     connect(own.address, { engine: 'native' }),
   ]);
   const payload = Buffer.alloc(100_000, workerData.index);
+  void echoWithoutEnd(payload);
   for (const peer of peers) {
     const stream = peer.openStream('echo');
     const streaming = async () => {
@@ -52,6 +54,16 @@ async function workWithoutEnd() {
     void streaming();
     for (let lane = 0; lane < 8; lane++) void asking(lane < 2 ? payload : payload.subarray(0, 50));
   }
+}
+
+/** By the drop-in, both ends in this thread. */
+async function echoWithoutEnd(payload) {
+  const server = net.createServer((socket) => socket.pipe(socket));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const socket = net.connect(server.address().port, '127.0.0.1');
+  socket.resume();
+  for (;;) if (!socket.write(payload)) await once(socket, 'drain');
 }
 
 /** Starts the server, then the process under test: when that aborts, the server still ends. */

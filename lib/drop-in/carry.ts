@@ -1,0 +1,157 @@
+import { ChildProcess } from 'node:child_process';
+import { type Server, Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import { debuglog } from 'node:util';
+import { type NativeCore, nativeCoreOf } from '../native/handles.js';
+import { loadNative } from '../native/load.js';
+import { RawHandle, RawTcpHandle } from './handle.js';
+import {
+  type NodeHandle,
+  onreadBufferSymbol,
+  ownerSymbol,
+  type SocketInternals,
+} from './internals.js';
+
+/**
+ * Node opens connections, the addon carries them. Arguments, look-ups, attempts, listening and their errors are so Node's own; when a
+ * connection stands, its handle is replaced by one over the same connection.
+ */
+
+const log = debuglog('paipainet');
+
+let core: NativeCore | null | undefined;
+
+/** The addon's sockets of this thread; null where there is no addon: Node's then carry everything. */
+function coreOrNone(): NativeCore | null {
+  if (core === undefined) {
+    core = null;
+    const native = loadNative();
+    try {
+      if (native.ok) core = nativeCoreOf(native.binding);
+    } catch (thrown) {
+      // What it asks for in the environment cannot be had.
+      log('%s', thrown);
+    }
+  }
+  return core;
+}
+
+/** In the place of `handle`, which is closed; null when that must stay, and is as it was. */
+function replacementOf(handle: NodeHandle, onOwner?: (socket: Socket) => void): RawHandle | null {
+  const kind = handle.constructor.name;
+  if ((kind !== 'TCP' && kind !== 'Pipe') || handle.fd < 0) return null;
+  const carrier = coreOrNone();
+  if (carrier === null) return null;
+  const replacement =
+    kind === 'TCP'
+      ? new RawTcpHandle(carrier, handle, 'TCPWRAP', onOwner)
+      : new RawHandle(carrier, handle, 'PIPEWRAP', onOwner);
+  if (!replacement.isCarried) return null;
+  handle.close();
+  return replacement;
+}
+
+/** Sockets whose handle somebody below JavaScript holds on to. */
+const heldByNode = new WeakSet<object>();
+
+/**
+ * Whether a session of HTTP/2 is on this socket: it looks at the handle before the socket connects, and gives it to its own native code
+ * then. It is known by the name of its listener, since it leaves no other trace.
+ */
+function hasSession(socket: Socket): boolean {
+  return socket.listeners('close').some(({ name }) => name === 'socketOnClose');
+}
+
+/** Gives a socket that has just connected, and has not read yet, to the addon. */
+export function carryConnected(socket: Socket & SocketInternals): void {
+  const handle = socket._handle as NodeHandle | null; // Node's own until now.
+  if (handle === null || handle.reading || handle instanceof RawHandle) return;
+  if (heldByNode.has(socket) || hasSession(socket)) return;
+  // Reading into a buffer of the user's is Node's own affair.
+  if ((Reflect.get(socket, onreadBufferSymbol) ?? null) !== null) return;
+  const { onread } = handle;
+  const isReferenced = handle.hasRef();
+  const replacement = replacementOf(handle);
+  if (replacement === null) return;
+  replacement.owner = socket;
+  replacement.onread = onread;
+  if (!isReferenced) replacement.unref();
+  socket._handle = replacement;
+}
+
+/**
+ * Gives a socket back to Node, for what takes none but Node's own handles. Does nothing when it has one.
+ * Throws as the system does.
+ */
+export function giveBack(socket: Socket): void {
+  const internals = socket as Socket & SocketInternals;
+  const { _handle: handle } = internals;
+  if (!(handle instanceof RawHandle)) return;
+  const own = handle.giveBack();
+  Reflect.set(own, ownerSymbol, socket);
+  internals._handle = own;
+}
+
+interface TlsInternals {
+  _wrapHandle(wrap: unknown, handle: unknown, ...rest: unknown[]): unknown;
+}
+
+// TLS encrypts below JavaScript, on Node's own handles.
+const tlsSocket = TLSSocket.prototype as unknown as TlsInternals;
+const { _wrapHandle: wrapHandle } = tlsSocket;
+tlsSocket._wrapHandle = function (wrap, handle, ...rest) {
+  if (wrap === null || typeof wrap !== 'object') {
+    return Reflect.apply(wrapHandle, this, [wrap, handle, ...rest]);
+  }
+  // It may still be connecting.
+  heldByNode.add(wrap);
+  const socket = wrap as Socket & SocketInternals; // Whose handle that is.
+  giveBack(socket);
+  return Reflect.apply(wrapHandle, this, [socket, socket._handle, ...rest]);
+};
+
+interface Channel {
+  _send?: (message: unknown, handle: unknown, ...rest: unknown[]) => unknown;
+}
+
+/** What is sent to another process is a handle of Node's. */
+function guardChannel(channel: Channel): void {
+  const { _send: send } = channel;
+  if (send === undefined) return;
+  channel._send = function (message, handle, ...rest) {
+    if (handle instanceof Socket) giveBack(handle);
+    return Reflect.apply(send, this, [message, handle, ...rest]);
+  };
+}
+
+interface Spawning extends Channel {
+  spawn(...args: unknown[]): unknown;
+}
+const childProcess = ChildProcess.prototype as unknown as Spawning;
+const { spawn } = childProcess;
+childProcess.spawn = function (...args) {
+  const [{ stdio } = {}] = args as [{ stdio?: unknown }?];
+  for (const each of Array.isArray(stdio) ? stdio : []) if (each instanceof Socket) giveBack(each);
+  const result = Reflect.apply(spawn, this, args);
+  guardChannel(this);
+  return result;
+};
+guardChannel(process as unknown as Channel);
+
+/** Gives what `server` accepts from now on to the addon while `isOn`; `onSocket` is told of each socket before anybody else. */
+export function carryAccepted(
+  server: Server,
+  isOn: () => boolean,
+  onSocket: (socket: Socket) => void,
+): void {
+  const { _handle: listening } = server as unknown as { _handle: NodeHandle | null };
+  const onConnection = listening?.onconnection;
+  if (listening === null || listening === undefined || onConnection === undefined) return;
+  listening.onconnection = function (error, client) {
+    // A socket that pauses on connect is about to be given to another process.
+    const { pauseOnConnect } = server as unknown as { pauseOnConnect?: boolean };
+    const isOurs = client !== undefined && pauseOnConnect !== true && isOn();
+    const taken = isOurs ? replacementOf(client, onSocket) : null;
+    Reflect.apply(onConnection, this, [error, taken ?? client]);
+  };
+}

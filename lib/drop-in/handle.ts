@@ -1,0 +1,464 @@
+import { AsyncResource } from 'node:async_hooks';
+import { closeSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { constants } from 'node:os';
+import { PaipaiError } from '../base/errors.js';
+import { type NativeCore, type RawEvents, rawTextBytesMax } from '../native/handles.js';
+import {
+  errnoException,
+  lastWriteQueueSizeSymbol,
+  type NodeHandle,
+  ownerSymbol,
+  runTicks,
+  type SocketInternals,
+  type WriteCallback,
+} from './internals.js';
+
+/** Results of the system are `-errno`. */
+const { ECANCELED, EINVAL, EISCONN, ENOTCONN } = constants.errno;
+
+// A test's own timers must not keep a socket from closing.
+const { setImmediate } = globalThis;
+
+/** Node 20 tells of no failure of a write when the socket is destroyed meanwhile; later ones do. */
+const destroyedHearsOfFailure = Number(process.versions.node.split('.')[0]) > 20;
+
+/**
+ * What Node's net code reckons with before it knows the length of a text in bytes. Encodings whose length is only known when they are
+ * decoded are not here.
+ */
+const bytesPerCharacterMax: ReadonlyMap<string, number> = new Map([
+  ['utf8', 3],
+  ['utf-8', 3],
+  ['latin1', 1],
+  ['binary', 1],
+  ['ascii', 1],
+  ['ucs2', 2],
+  ['ucs-2', 2],
+  ['utf16le', 2],
+  ['utf-16le', 2],
+]);
+
+/** What Node's TCP and Pipe call a connection, as against a server. */
+const socketType = 0;
+
+/** Up to this Node writes a text without memory of its own. */
+const shortTextBytesMax = 16 * 1024;
+
+/** A request to connect, as Node's net code makes it. */
+interface ConnectRequest {
+  oncomplete(
+    status: number,
+    handle: unknown,
+    request: ConnectRequest,
+    isReadable: boolean,
+    isWritable: boolean,
+  ): void;
+}
+
+/** A request to shut down, as Node's net code makes it. */
+interface ShutdownRequest {
+  oncomplete(status: number): void;
+}
+
+/** One of the chunks of `_writev`. */
+interface Chunk {
+  readonly chunk: string | Uint8Array;
+  readonly encoding: BufferEncoding;
+}
+
+/**
+ * What a socket of Node's has in the place of its TCP or Pipe handle once it is connected: the same connection, carried by the addon.
+ * Whatever a handle of Node's answers to, this answers to in the same way.
+ */
+export class RawHandle implements RawEvents {
+  reading = false;
+  bytesRead = 0;
+  bytesWritten = 0;
+  onread: unknown;
+  protected readonly core: NativeCore;
+  protected readonly raw: number;
+  readonly #type: string;
+  /** What the events of its socket belong to, for `async_hooks` and AsyncLocalStorage. */
+  #resource: AsyncResource;
+  #owner: (Socket & SocketInternals) | undefined;
+  #onOwner: ((socket: Socket) => void) | undefined;
+  #lastToken = 0;
+  /** What waits, in order, by token. */
+  readonly #waiting = new Map<number, (result: number) => void>();
+  /** Of the handle that this stands for. */
+  readonly #NodeHandle: new (
+    type: number,
+  ) => NodeHandle;
+  #isClosed = false;
+  #isGivenBack = false;
+  #isReferenced = true;
+
+  /** @param onOwner is told of the socket that takes it */
+  constructor(
+    core: NativeCore,
+    handle: NodeHandle,
+    type: string,
+    onOwner: ((socket: Socket) => void) | undefined,
+  ) {
+    this.#type = type;
+    this.#resource = new AsyncResource(type);
+    this.core = core;
+    this.#onOwner = onOwner;
+    this.#NodeHandle = handle.constructor as new (type: number) => NodeHandle;
+    this.raw = core.adoptRaw(handle.fd, this);
+  }
+
+  /** False: the addon could not take the connection; it is where it was. */
+  get isCarried(): boolean {
+    return this.raw > 0;
+  }
+
+  get owner(): (Socket & SocketInternals) | undefined {
+    return this.#owner;
+  }
+
+  set owner(socket: Socket & SocketInternals) {
+    this.#owner = socket;
+    this.#onOwner?.(socket);
+    this.#onOwner = undefined;
+  }
+
+  /**
+   * A handle of Node's over the same connection, for what takes no other; this one is closed.
+   * @throws PaipaiError PAIPAI_ERR_INVALID_STATE while bytes wait to be sent; what the system throws.
+   */
+  giveBack(): NodeHandle {
+    if (this.writeQueueSize > 0) {
+      throw new PaipaiError(
+        'PAIPAI_ERR_INVALID_STATE',
+        'a socket is handed over while it sends: wait for the callback of its last write',
+      );
+    }
+    const fd = this.core.copyRawDescriptor(this.raw);
+    if (fd < 0) throw errnoException(fd, 'dup');
+    this.#isGivenBack = true;
+    this.core.deliverRaw(this.raw);
+    const handle = new this.#NodeHandle(socketType);
+    const opened = handle.open(fd);
+    if (opened < 0) {
+      handle.close();
+      closeSync(fd);
+      throw errnoException(opened, 'open');
+    }
+    handle.onread = this.onread;
+    if (this.reading) {
+      handle.reading = true;
+      handle.readStart();
+    }
+    if (!this.#isReferenced) handle.unref();
+    this.#isClosed = true;
+    this.core.closeRaw(this.raw, false);
+    // Nothing waits in the kernel's stead, so all of it is done.
+    for (const settle of this.#waiting.values()) setImmediate(() => this.#run(settle, 0));
+    this.#waiting.clear();
+    return handle;
+  }
+
+  get fd(): number {
+    return this.core.rawDescriptor(this.raw);
+  }
+
+  get writeQueueSize(): number {
+    return this.core.rawQueuedBytes(this.raw);
+  }
+
+  getAsyncId(): number {
+    return this.#resource.asyncId();
+  }
+
+  /** For an agent of http, which gives the connection to another request. */
+  asyncReset(): void {
+    this.#resource = new AsyncResource(this.#type);
+  }
+
+  getProviderType(): number {
+    return 0; // A name for traces, which nobody has asked for.
+  }
+
+  readStart(): number {
+    this.reading = true;
+    this.core.resumeRaw(this.raw);
+    return 0;
+  }
+
+  readStop(): number {
+    this.reading = false;
+    this.core.pauseRaw(this.raw);
+    return 0;
+  }
+
+  ref(): void {
+    this.#isReferenced = true;
+    this.core.setRawKeepsAlive(this.raw, true);
+  }
+
+  unref(): void {
+    this.#isReferenced = false;
+    this.core.setRawKeepsAlive(this.raw, false);
+  }
+
+  hasRef(): boolean {
+    return this.#isReferenced && !this.#isClosed;
+  }
+
+  shutdown(request: ShutdownRequest): number {
+    if (this.#isClosed) return -ENOTCONN;
+    const token = this.#nextToken();
+    this.#waiting.set(token, (result) => request.oncomplete(result));
+    this.core.shutDownRaw(this.raw, token);
+    return 0;
+  }
+
+  close(callback?: () => void): void {
+    this.#end(false, callback);
+  }
+
+  reset(callback?: () => void): number {
+    this.#end(true, callback);
+    return 0;
+  }
+
+  /** It is connected: what a socket of Node's hears that connects once more. */
+  connect(request: ConnectRequest): number {
+    this.completeConnect(request, -EISCONN);
+    return 0;
+  }
+
+  bind(): number {
+    return -EINVAL;
+  }
+
+  bind6(): number {
+    return -EINVAL;
+  }
+
+  /** Sends one chunk of a socket; `callback` once it is with the kernel, within this call where that is at once. */
+  write(data: string | Uint8Array, encoding: BufferEncoding, callback: WriteCallback): void {
+    const token = this.#nextToken();
+    const bytesBefore = this.bytesWritten;
+    this.#settle(this.#send(data, encoding, token), token, bytesBefore, callback);
+  }
+
+  /** Sends the chunks of a socket, all or nothing: one that fails, fails those behind it. */
+  writeAll(chunks: readonly Chunk[] | readonly Uint8Array[], callback: WriteCallback): void {
+    const token = this.#nextToken();
+    const bytesBefore = this.bytesWritten;
+    this.#settle(this.#send(joined(chunks), 'latin1', token), token, bytesBefore, callback);
+  }
+
+  onData(bytes: Buffer, start: number, end: number): void {
+    this.bytesRead += end - start;
+    const chunk = Buffer.allocUnsafe(end - start);
+    bytes.copy(chunk, 0, start, end);
+    if (this.#isGivenBack) this.#keep(chunk);
+    else this.#run(this.takeData, chunk);
+  }
+
+  onEnd(result: number): void {
+    // Whoever has the connection next sees that too.
+    if (this.#isGivenBack) return;
+    this.#run(this.takeEnd, result);
+  }
+
+  onDone(token: number, result: number): void {
+    const settle = this.#waiting.get(token);
+    this.#waiting.delete(token);
+    if (settle !== undefined) this.#run(settle, result);
+  }
+
+  protected completeConnect(request: ConnectRequest, status: number): void {
+    setImmediate(() =>
+      this.#run((each) => each.oncomplete(status, this, each, true, true), request),
+    );
+  }
+
+  protected takeData(chunk: Buffer): void {
+    const socket = this.#owner;
+    if (socket === undefined) return;
+    socket._unrefTimer();
+    if (socket.destroyed || socket.push(chunk)) return;
+    if (!this.#isClosed) this.readStop();
+  }
+
+  protected takeEnd(result: number): void {
+    const socket = this.#owner;
+    if (socket === undefined) return;
+    socket._unrefTimer();
+    if (result !== 0) {
+      socket.destroy(errnoException(result, 'read'));
+      return;
+    }
+    if (socket.readableEnded) return;
+    socket.push(null);
+    socket.read(0);
+  }
+
+  /** For who takes the socket over, and looks at what it has read so far; its listeners are of the time before. */
+  #keep(chunk: Buffer): void {
+    const socket = this.#owner;
+    if (socket === undefined) return;
+    const { _readableState: state } = socket;
+    const { flowing } = state;
+    state.flowing = false;
+    socket.push(chunk);
+    state.flowing = flowing;
+  }
+
+  #nextToken(): number {
+    this.#lastToken = (this.#lastToken + 1) >>> 0;
+    return this.#lastToken;
+  }
+
+  #send(data: string | Uint8Array, encoding: BufferEncoding, token: number): number {
+    const { core, raw } = this;
+    if (typeof data !== 'string') {
+      this.bytesWritten += data.length;
+      return core.writeRaw(raw, data, token);
+    }
+    const charBytes = bytesPerCharacterMax.get(encoding.toLowerCase());
+    const length = charBytes === undefined ? 0 : Buffer.byteLength(data, encoding);
+    if (charBytes === undefined || length > rawTextBytesMax) {
+      return this.#send(Buffer.from(data, encoding), encoding, token);
+    }
+    const result = core.writeRawText(raw, data, encoding, length, token);
+    // Node counts a buffer that fails, and a longer text, but no short one.
+    if (result >= 0 || data.length * charBytes > shortTextBytesMax) {
+      this.bytesWritten += length;
+    }
+    return result;
+  }
+
+  #settle(result: number, token: number, bytesBefore: number, callback: WriteCallback): void {
+    if (result === 0) {
+      callback();
+      return;
+    }
+    if (result < 0) {
+      callback(errnoException(result, 'write'));
+      return;
+    }
+    const socket = this.#owner;
+    this.#noteQueue(this.bytesWritten - bytesBefore);
+    this.#waiting.set(token, (outcome) => {
+      const isGone = socket === undefined || socket.destroyed;
+      if (outcome < 0 && (destroyedHearsOfFailure || !isGone)) {
+        callback(errnoException(outcome, 'write'));
+      } else if (isGone) callback(null);
+      else {
+        socket._unrefTimer();
+        this.#noteQueue(0);
+        callback(null);
+      }
+    });
+  }
+
+  #noteQueue(bytes: number): void {
+    if (this.#owner !== undefined) Reflect.set(this.#owner, lastWriteQueueSizeSymbol, bytes);
+  }
+
+  #end(resets: boolean, callback: (() => void) | undefined): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.core.closeRaw(this.raw, resets);
+    setImmediate(() => {
+      for (const settle of this.#waiting.values()) this.#run(settle, -ECANCELED);
+      this.#waiting.clear();
+      if (callback !== undefined) this.#run(callback, undefined);
+    });
+  }
+
+  /** In the socket's own async context; what it throws and what it leaves for later come out before the next event. */
+  #run<Value>(action: (value: Value) => void, value: Value): void {
+    try {
+      this.#resource.runInAsyncScope(action, this, value);
+    } catch (thrown) {
+      surface(thrown);
+    }
+    for (;;) {
+      try {
+        runTicks();
+        return;
+      } catch (thrown) {
+        // Node forgets in which tick that was when it is uncaught, so that must happen here, within the next round.
+        surface(thrown);
+      }
+    }
+  }
+}
+
+/** An uncaught exception, as from any callback of Node's. */
+function surface(thrown: unknown): void {
+  queueMicrotask(() => {
+    throw thrown;
+  });
+}
+
+Object.defineProperty(RawHandle.prototype, ownerSymbol, {
+  get(this: RawHandle) {
+    return this.owner;
+  },
+  set(this: RawHandle, socket: Socket & SocketInternals) {
+    this.owner = socket;
+  },
+});
+
+interface AddressInto {
+  address?: string;
+  family?: string;
+  port?: number;
+}
+
+/** Of a TCP connection. */
+export class RawTcpHandle extends RawHandle {
+  // As libuv has it, which takes what is connected for what has just connected.
+  override connect(request: ConnectRequest): number {
+    this.completeConnect(request, 0);
+    return 0;
+  }
+
+  connect6(request: ConnectRequest): number {
+    return this.connect(request);
+  }
+
+  setNoDelay(noDelay?: boolean): number {
+    return this.core.setRawNoDelay(this.raw, noDelay ?? true);
+  }
+
+  /** @param idleSeconds 0: as the system has it */
+  setKeepAlive(keepAlive: boolean, idleSeconds: number): number {
+    return this.core.setRawKeepAlive(this.raw, keepAlive, idleSeconds);
+  }
+
+  getsockname(out: AddressInto): number {
+    return addressInto(out, this.core.rawAddress(this.raw, false));
+  }
+
+  getpeername(out: AddressInto): number {
+    return addressInto(out, this.core.rawAddress(this.raw, true));
+  }
+}
+
+function addressInto(out: AddressInto, text: string | undefined): number {
+  const parts = /^tcp:\/\/(?:\[(.*)\]|([^:]*)):(\d+)$/.exec(text ?? '');
+  if (parts === null) return -ENOTCONN;
+  const [, six, four, port] = parts;
+  out.address = six ?? four ?? '';
+  out.family = six === undefined ? 'IPv4' : 'IPv6';
+  out.port = Number(port);
+  return 0;
+}
+
+/** One buffer of all, in order. */
+function joined(chunks: readonly Chunk[] | readonly Uint8Array[]): Uint8Array {
+  const parts = chunks.map((each) => {
+    if (each instanceof Uint8Array) return each;
+    return typeof each.chunk === 'string' ? Buffer.from(each.chunk, each.encoding) : each.chunk;
+  });
+  return Buffer.concat(parts);
+}

@@ -1,0 +1,80 @@
+import type { Server, Socket } from 'node:net';
+import { carryAccepted, carryConnected } from './carry.js';
+import { RawHandle, RawTcpHandle } from './handle.js';
+import type { ServerInternals, SocketInternals, WriteCallback } from './internals.js';
+
+/** A socket that connects and is to be carried then. */
+const wantsCarrier: unique symbol = Symbol('paipainet.wantsCarrier');
+
+interface OwnSocket extends Socket, SocketInternals {
+  [wantsCarrier]?: boolean;
+}
+
+/** What sockets do otherwise, as members of their prototype; the rest is done by `base`, Node's own. */
+export type SocketMembers = Pick<
+  OwnSocket,
+  'connect' | '_unrefTimer' | '_writeGeneric' | 'resetAndDestroy'
+>;
+
+/** @param isOn whether sockets that connect are to be carried */
+export function socketMembersOver(base: SocketMembers, isOn: () => boolean): SocketMembers {
+  return {
+    connect(this: OwnSocket, ...args: unknown[]): OwnSocket {
+      const connecting = Reflect.apply(base.connect, this, args) as OwnSocket;
+      // What encrypts has a handle that only Node's own can carry.
+      this[wantsCarrier] = this.connecting && this.encrypted !== true && isOn();
+      return connecting;
+    },
+
+    // Node calls it on every sign of life; the first after the connecting is the moment between that and whatever the socket does with it.
+    _unrefTimer(this: OwnSocket): void {
+      if (this[wantsCarrier] === true && !this.connecting) {
+        this[wantsCarrier] = false;
+        if (!this.destroyed) carryConnected(this);
+      }
+      base._unrefTimer.call(this);
+    },
+
+    _writeGeneric(
+      this: OwnSocket,
+      writev: boolean,
+      data: unknown,
+      encoding: string,
+      callback: WriteCallback,
+    ): unknown {
+      const handle = this._handle;
+      if (this.connecting || !(handle instanceof RawHandle)) {
+        return base._writeGeneric.call(this, writev, data, encoding, callback);
+      }
+      this._pendingData = null;
+      this._pendingEncoding = '';
+      this._unrefTimer();
+      // As Writable hands them to `_write` and `_writev`.
+      if (writev) handle.writeAll(data as Uint8Array[], callback);
+      else handle.write(data as Uint8Array, encoding as BufferEncoding, callback);
+      return undefined;
+    },
+
+    resetAndDestroy(this: OwnSocket): OwnSocket {
+      if (!(this._handle instanceof RawTcpHandle))
+        return base.resetAndDestroy.call(this) as OwnSocket;
+      this._reset();
+      return this;
+    },
+  } as SocketMembers; // `connect` has more forms than its type can be written with.
+}
+
+/** What servers do otherwise; `onSocket` is told of each accepted socket before anybody else. */
+export function serverMembersOver(
+  base: Pick<ServerInternals, '_listen2'>,
+  isOn: () => boolean,
+  onSocket: (socket: Socket) => void,
+): Pick<ServerInternals, '_listen2'> {
+  return {
+    _listen2(this: Server & ServerInternals, ...args: unknown[]): void {
+      Reflect.apply(base._listen2, this, args);
+      // A server that decrypts gives its connections to TLS at once.
+      if (this.setSecureContext === undefined) carryAccepted(this, isOn, onSocket);
+    },
+  };
+}

@@ -1,0 +1,97 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "loop/loop.h"
+#include "socket/inbound_batch.h"
+#include "socket/stream.h"
+
+namespace paipai {
+
+// Who uses a raw stream. Thread: loop.
+class RawStreamUser {
+ public:
+  // What Write or ShutDown left under `token` is done: 0, or -errno when it never will be. In
+  // order.
+  virtual void OnDone(uint32_t token, int32_t result) = 0;
+
+ protected:
+  ~RawStreamUser() = default;
+};
+
+// A connection that carries the bytes of somebody else's protocol, without frames. What comes lands
+// in the inbox of the batch; what goes is given to the kernel at once, and the rest waits. Each
+// direction ends for itself. Thread: loop.
+class RawStream final : private StreamUser {
+ public:
+  RawStream(Loop& loop, InboundBatch& batch, RawStreamUser& user, uint32_t id)
+      : batch_(batch), user_(user), id_(id), stream_(loop, *this) {}
+
+  // Takes over a connected, non-blocking descriptor, its options as they are; it is closed on
+  // failure as well. Receives nothing before Resume. Fails: -errno.
+  Result<void> Adopt(int fd) { return stream_.Adopt(fd, Stream::Delay::kAsIs); }
+
+  // Sends `bytes` as far as the kernel takes them now, behind those that wait. True: all of them.
+  // False: OnDone(token) follows, and the rest is referenced until then. Fails: -errno.
+  Result<bool> Write(ByteSpan bytes, uint32_t token) { return Write(bytes, token, false); }
+  // The same for bytes that are gone when the call returns.
+  Result<bool> WriteCopy(ByteSpan bytes, uint32_t token) { return Write(bytes, token, true); }
+  // Sends an end-of-stream behind everything else; OnDone(token) follows.
+  void ShutDown(uint32_t token);
+
+  void Resume();
+  void Pause() { stream_.StopReceiving(); }
+  // Ends both directions at once; nothing follows. `resets`: the other side sees ECONNRESET.
+  void Close(bool resets);
+  void SetKeepsAlive(bool keeps_alive) { stream_.SetKeepsAlive(keeps_alive); }
+
+  // These fail: -errno.
+  Result<void> SetNoDelay(bool no_delay);
+  // TCP asks whether the other side is there after `idle_seconds` of silence; 0: after the system's
+  // time.
+  Result<void> SetKeepAlive(bool keep_alive, uint32_t idle_seconds);
+
+  int fd() const { return stream_.fd(); }
+  // Bytes that wait.
+  size_t queued_bytes() const { return queued_bytes_; }
+
+ private:
+  struct Waiting {
+    const uint8_t* data;
+    size_t size;
+    uint32_t token;
+    bool shuts_down;
+    std::unique_ptr<uint8_t[]> own;  // Of WriteCopy.
+  };
+
+  Result<bool> Write(ByteSpan bytes, uint32_t token, bool copies);
+  void EndWaiting(int32_t result);
+
+  size_t GatherReceive(iovec* vectors, size_t max) override;
+  void OnReceived(size_t bytes) override;
+  size_t GatherSend(iovec* vectors, size_t max) override;
+  void OnSent(size_t bytes) override;
+  void OnConnected() override {}
+  void OnSendFailed(int32_t result) override;
+  void OnEnd(int32_t result) override;
+
+  InboundBatch& batch_;
+  RawStreamUser& user_;
+  const uint32_t id_;
+  Stream stream_;
+  // Mostly one: a stream of Node's gives the next write when this one is done.
+  std::vector<Waiting> waiting_;
+  size_t queued_bytes_ = 0;
+  uint8_t* received_at_ = nullptr;  // Where the receive under way lands.
+  // Since so many deliveries it has received all that one receive may bring: its reader may want to
+  // pause first.
+  uint32_t filled_at_ = UINT32_MAX;
+  bool has_ended_ = false;  // Nothing more comes.
+};
+
+}  // namespace paipai
