@@ -247,9 +247,7 @@ export class RawHandle implements RawEvents {
 
   /** Sends the chunks of a socket, all or nothing: one that fails, fails those behind it. */
   writeAll(chunks: readonly Chunk[] | readonly Uint8Array[], callback: WriteCallback): void {
-    const token = this.#nextToken();
-    const bytesBefore = this.bytesWritten;
-    this.#settle(this.#send(joined(chunks), 'latin1', token), token, bytesBefore, callback);
+    this.write(joined(chunks), 'latin1', callback);
   }
 
   onData(bytes: Buffer, start: number, end: number): void {

@@ -140,8 +140,6 @@ export class NativeCore {
   readonly #afterBatch: (() => void)[] = [];
   readonly #listeners = new Map<number, ListenerEvents>();
   readonly #frame: NativeFrame;
-  /** Of the batch that is being delivered; 0: none is. */
-  #eventsDone = 0;
   readonly #raws = new NumberTable<RawEvents>();
   /** Where text is encoded to be sent. */
   readonly #outboxBytes: Buffer;
@@ -429,12 +427,10 @@ export class NativeCore {
   deliverRaw(raw: number): void {
     const words = this.#descriptors;
     const count = this.#binding.eventCount();
-    for (let i = this.#eventsDone; i < count; i++) {
+    for (let i = 0; i < count; i++) {
       const at = i * descriptorWords;
       const kind = words[at + 1]! & 0xff;
-      if (words[at] !== raw || kind < EventKind.rawData) continue;
-      words[at] = 0; // Nobody's number.
-      this.#onRawEvent(kind, raw, at);
+      if (words[at] === raw && kind >= EventKind.rawData) this.#onRawEvent(kind, raw, at);
     }
   }
 
@@ -481,14 +477,12 @@ export class NativeCore {
 
   #onBatch(count: number, large: ArrayBuffer[] | undefined): void {
     for (let i = 0; i < count; i++) {
-      this.#eventsDone = i + 1;
       try {
         this.#onEvent(i * descriptorWords, large);
       } catch (thrown) {
         surface(thrown);
       }
     }
-    this.#eventsDone = 0;
     // One that is added meanwhile is called as well.
     for (let callback = this.#afterBatch.pop(); callback !== undefined; ) {
       try {
@@ -529,6 +523,7 @@ export class NativeCore {
     const events = this.#raws.get(id);
     if (events === undefined) return;
     const words = this.#descriptors;
+    words[at] = 0; // Nobody's number: `deliverRaw` may come by again.
     if (kind === EventKind.rawData) {
       const start = words[at + 5]!;
       events.onData(this.#inboxBytes, start, start + words[at + 6]!);
