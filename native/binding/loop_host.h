@@ -88,6 +88,11 @@ class LoopHost final : public ReadinessHost {
   void UpdateSpinSet(Poll& poll);
   // The last thing before libuv waits: goes on at once with what has come by memory meanwhile.
   void PrepareSleep();
+  // Before it sleeps: gives the CPU away, and goes on with what whoever took it has sent.
+  void Linger();
+  bool MayLinger(uint64_t now);
+  // Whether anything has come, by memory or from whoever was ready last.
+  bool AskLast();
   bool LookForBulk();
   enum class SpinEnd { kReady, kTurn, kSleep };
   // In the place of libuv's wait: takes and delivers what comes, until libuv needs a turn, or it is
@@ -120,6 +125,14 @@ class LoopHost final : public ReadinessHost {
   // since.
   Poll* talking_ = nullptr;
   int talks_ = 0;
+  // The only one that was ready in the last turn; null: none, or several.
+  Poll* last_ready_ = nullptr;
+  int ready_count_ = 0;
+  bool is_lingering_ = false;  // The turn of libuv's is only in between.
+  int linger_misses_ = 0;      // In a row.
+  uint32_t turns_ = 0;
+  uint64_t linger_from_ns_ = 0;
+  uint64_t linger_pause_ns_;
 };
 
 }  // namespace paipai
