@@ -17,15 +17,18 @@ constexpr int kPollsPerYield = 2;
 // While one connection talks it is asked for bytes at once: the set takes a system call of its own
 // to say that there are some. So often in a row.
 constexpr int kTalksMax = 3;
-// While memory brings messages, nothing else is asked more often than this, for a system call takes
-// as long as a message. libuv's own set knows our sockets too.
+// While memory brings messages nothing else is asked, for a system call takes as long as a message;
+// libuv's own set knows our sockets too. In a pause the CPU is given away, and sockets are asked,
+// ever more rarely: a quarter of the pause apart, within these bounds. The lower one doubles while
+// nobody else wants the CPU, who would have had it for longer than an empty yield takes.
 constexpr int kMemoryPollsPerClock = 16;
-constexpr uint64_t kMemoryHotNs = 500'000;
+constexpr uint64_t kMemoryLookNsMin = 5'000;
+constexpr uint64_t kMemoryLookNsAlone = 20'000;
+constexpr uint64_t kMemoryLookNsMax = 100'000;
+constexpr uint64_t kEmptyYieldNsMax = 2'000;
 constexpr uint64_t kMemoryBusyNs = 100'000;
-constexpr uint64_t kMemoryLookNs = 200'000;
 // How long memory that goes on bringing messages keeps libuv from its turn, asleep otherwise.
 constexpr uint64_t kMemoryTurnNs = 40'000;
-constexpr uint64_t kMemoryYieldNs = 5'000;
 // How long whoever is in the middle of bulk looks for more of it before it sleeps: to be woken
 // takes as long (with 0, 10, 30, 60 us 4.6, 4.6, 6.0, 7.0 GB/s of messages of 1 MiB, for less CPU
 // each).
@@ -41,12 +44,12 @@ constexpr uint64_t kMemoryUvTurnNs = 1'000'000;
 // it gets it back, and nobody slept or was woken (ping-pong 17.2 us asleep, 13.1 so). For so long
 // libuv waits for its turn meanwhile.
 constexpr uint64_t kLingerTurnNs = 50'000;
-// Longer: somebody has work for it who does not talk to us, and
-// whoever sleeps is served before those who wait for a share; it is not tried again for so long,
-// which doubles each time.
+// Longer, or in vain for longer than the second, and it went to somebody who does not talk to us:
+// whoever sleeps is served before those who wait for a share. Then it is not given away again for
+// so many times as long.
 constexpr uint64_t kLingerYieldNsMax = 200'000;
-constexpr uint64_t kLingerPauseNsMin = 1'000'000;
-constexpr uint64_t kLingerPauseNsMax = 2'000'000'000;
+constexpr uint64_t kLingerInVainNsMax = 30'000;
+constexpr uint64_t kLingerPausePerYield = 64;
 // After so many in vain it is only tried in one turn of so many.
 constexpr int kLingerMissesMax = 4;
 constexpr uint32_t kLingerProbeTurns = 64;
@@ -55,7 +58,7 @@ constexpr size_t kReadyMax = 64;
 }  // namespace
 
 LoopHost::LoopHost(uv_loop_t* loop, LoopHostUser& user)
-    : loop_(loop), user_(user), linger_pause_ns_(kLingerPauseNsMin) {
+    : loop_(loop), user_(user), memory_look_ns_(kMemoryLookNsMin) {
   uv_prepare_init(loop, &prepare_);
   uv_check_init(loop, &check_);
   uv_idle_init(loop, &idle_);
@@ -210,11 +213,9 @@ void LoopHost::UpdateSpinSet(Poll& poll) {
 void LoopHost::Spin() {
   if (!spin_set_.is_open()) return;
   const uint64_t begun_ns = uv_hrtime();
-  const bool is_memory_hot = begun_ns < polled_ns_ + kMemoryHotNs;
-  const uint64_t turn_at = begun_ns + (is_memory_hot ? kMemoryUvTurnNs : kUvTurnNs);
-  uint64_t look_at = begun_ns + kMemoryLookNs;
+  const uint64_t turn_at = begun_ns + (memory_leads_ ? kMemoryUvTurnNs : kUvTurnNs);
   SpinEnd end;
-  while ((end = SpinUntilReady(turn_at, look_at)) == SpinEnd::kReady) {
+  while ((end = SpinUntilReady(turn_at)) == SpinEnd::kReady) {
     // Timers that JS now starts count from now, in milliseconds.
     if (spun_ns_ / 1'000'000 > uv_now(loop_)) uv_update_time(loop_);
     const bool has_leftovers = user_.OnAfterWait();
@@ -238,20 +239,17 @@ void LoopHost::Linger() {
     // libuv reckons from here when it waits, or looks at its timers.
     uv_update_time(loop_);
     const uint64_t now = uv_hrtime();
-    if (now - given_ns > kLingerYieldNsMax) {
-      linger_from_ns_ = now + linger_pause_ns_;
-      linger_pause_ns_ = std::min(2 * linger_pause_ns_, kLingerPauseNsMax);
-      return;
+    const uint64_t away_ns = now - given_ns;
+    const bool found = AskLast();
+    if (away_ns > (found ? kLingerYieldNsMax : kLingerInVainNsMax)) {
+      linger_from_ns_ = now + kLingerPausePerYield * away_ns;
     }
-    if (!AskLast()) {
-      ++linger_misses_;
-      return;
-    }
-    linger_misses_ = 0;
-    linger_pause_ns_ = std::max(linger_pause_ns_ - linger_pause_ns_ / 16, kLingerPauseNsMin);
+    linger_misses_ = found ? 0 : linger_misses_ + 1;
+    if (!found) return;
     const bool has_leftovers = user_.OnAfterWait();
     ApplyChanges();
     if (has_leftovers) SkipNextWait();
+    if (now < linger_from_ns_) return;
   }
 }
 
@@ -298,7 +296,7 @@ bool LoopHost::LookForBulk() {
   return false;
 }
 
-LoopHost::SpinEnd LoopHost::SpinUntilReady(uint64_t turn_at, uint64_t& look_at) {
+LoopHost::SpinEnd LoopHost::SpinUntilReady(uint64_t turn_at) {
   // Closed, or something to do for libuv, by what JS did with the last batch.
   const int timeout_ms = uv_backend_timeout(loop_);
   if (!spin_set_.is_open() || timeout_ms == 0) return SpinEnd::kSleep;
@@ -309,34 +307,46 @@ LoopHost::SpinEnd LoopHost::SpinUntilReady(uint64_t turn_at, uint64_t& look_at) 
   if (timeout_ms > 0) {
     turn_at = std::min(turn_at, (uv_now(loop_) + static_cast<uint64_t>(timeout_ms)) * 1'000'000);
   }
-  uint64_t yield_at = now + kMemoryYieldNs;
+  uint64_t look_at = now + (memory_leads_ ? memory_look_ns_ : kUvLookNs);
   for (int polls = 1;; ++polls) {
-    const bool is_memory_hot = now < polled_ns_ + kMemoryHotNs;
     spun_ns_ = now;
     if (now >= sleep_at) return SpinEnd::kSleep;
     if (now >= turn_at) return SpinEnd::kTurn;
-    if (now >= polled_ns_ + kMemoryBusyNs) look_at = std::min(look_at, now + kUvLookNs);
-    if (now >= look_at) {
-      if (IsUvReady()) return SpinEnd::kTurn;
-      look_at = now + kMemoryLookNs;
-    }
     // The clock takes longer than a look at memory.
-    for (int looks = 0; looks < (is_memory_hot ? kMemoryPollsPerClock : 1); ++looks) {
+    for (int looks = 0; looks < (memory_leads_ ? kMemoryPollsPerClock : 1); ++looks) {
       if (!user_.OnPoll()) continue;
-      polled_ns_ = now;
+      memory_leads_ = true;
+      found_ns_ = now;
       return SpinEnd::kReady;
     }
-    if (is_memory_hot) {
-      if (now >= yield_at) {
-        sched_yield();
-        yield_at = now + kMemoryYieldNs;
-      }
-    } else {
-      if (RunReady()) return SpinEnd::kReady;
-      if (polls % kPollsPerYield == 0) sched_yield();
+    const uint64_t pause_ns = now - found_ns_;
+    const bool is_look = now >= look_at;
+    if ((!memory_leads_ || (is_look && pause_ns >= kMemoryBusyNs)) && RunReady()) {
+      memory_leads_ = false;
+      found_ns_ = now;
+      return SpinEnd::kReady;
     }
-    now = uv_hrtime();
+    if (!memory_leads_) {
+      if (is_look && IsUvReady()) return SpinEnd::kTurn;
+      if (is_look) look_at = now + kUvLookNs;
+      if (polls % kPollsPerYield == 0) sched_yield();
+      now = uv_hrtime();
+    } else if (is_look) {
+      now = YieldInPause();
+      look_at = now + std::clamp(pause_ns / 4, memory_look_ns_, kMemoryLookNsMax);
+    } else {
+      now = uv_hrtime();
+    }
   }
+}
+
+uint64_t LoopHost::YieldInPause() {
+  const uint64_t given_ns = uv_hrtime();
+  sched_yield();
+  const uint64_t now = uv_hrtime();
+  const bool is_alone = now - given_ns <= kEmptyYieldNsMax;
+  memory_look_ns_ = is_alone ? std::min(2 * memory_look_ns_, kMemoryLookNsAlone) : kMemoryLookNsMin;
+  return now;
 }
 
 bool LoopHost::RunReady() {

@@ -98,7 +98,9 @@ class LoopHost final : public ReadinessHost {
   // In the place of libuv's wait: takes and delivers what comes, until libuv needs a turn, or it is
   // time to let it wait.
   void Spin();
-  SpinEnd SpinUntilReady(uint64_t turn_at, uint64_t& look_at);
+  SpinEnd SpinUntilReady(uint64_t turn_at);
+  // Gives the CPU away; the time after it.
+  uint64_t YieldInPause();
   // Both: whether anything was ready.
   bool RunReady();
   bool RunReadyOfSpinSet();
@@ -117,9 +119,11 @@ class LoopHost final : public ReadinessHost {
   bool closing_ = false;
   SpinSet spin_set_;  // Open while the loop may spin.
   uint64_t spin_ns_ = 0;
-  uint64_t messages_ns_ = 0;  // When the last messages were noticed.
-  uint64_t spun_ns_ = 0;      // When spinning last looked at the clock.
-  uint64_t polled_ns_ = 0;    // When OnPoll last found something.
+  uint64_t messages_ns_ = 0;   // When the last messages were noticed.
+  uint64_t spun_ns_ = 0;       // When spinning last looked at the clock.
+  uint64_t found_ns_ = 0;      // When spinning last found something.
+  bool memory_leads_ = false;  // It was seen by OnPoll.
+  uint64_t memory_look_ns_;    // How long memory is silent before the CPU is given away.
   bool had_messages_ = false;
   // The only one that was ready when the spin set last had any, and how often it was asked itself
   // since.
@@ -131,8 +135,7 @@ class LoopHost final : public ReadinessHost {
   bool is_lingering_ = false;  // The turn of libuv's is only in between.
   int linger_misses_ = 0;      // In a row.
   uint32_t turns_ = 0;
-  uint64_t linger_from_ns_ = 0;
-  uint64_t linger_pause_ns_;
+  uint64_t linger_from_ns_ = 0;  // Not before.
 };
 
 }  // namespace paipai
