@@ -3,7 +3,7 @@ import { closeSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { constants } from 'node:os';
 import { PaipaiError } from '../base/errors.js';
-import { type NativeCore, type RawEvents, rawTextBytesMax } from '../native/handles.js';
+import { type Chunk, type NativeCore, type RawEvents, rawCopyBytesMax } from '../native/handles.js';
 import {
   errnoException,
   lastWriteQueueSizeSymbol,
@@ -13,6 +13,7 @@ import {
   type SocketInternals,
   type WriteCallback,
 } from './internals.js';
+import { passOn } from './short-cuts.js';
 
 /** Results of the system are `-errno`. */
 const { ECANCELED, EINVAL, EISCONN, ENOTCONN } = constants.errno;
@@ -39,6 +40,10 @@ const bytesPerCharacterMax: ReadonlyMap<string, number> = new Map([
   ['utf-16le', 2],
 ]);
 
+export function isPlainEncoding(encoding: unknown): encoding is BufferEncoding {
+  return typeof encoding === 'string' && bytesPerCharacterMax.has(encoding);
+}
+
 /** What Node's TCP and Pipe call a connection, as against a server. */
 const socketType = 0;
 
@@ -61,10 +66,21 @@ interface ShutdownRequest {
   oncomplete(status: number): void;
 }
 
-/** One of the chunks of `_writev`. */
-interface Chunk {
-  readonly chunk: string | Uint8Array;
-  readonly encoding: BufferEncoding;
+/** A write of `bytes` bytes; `result` is 0 when all is with the kernel, 1 when the rest of it waits under `token`. */
+interface Sent {
+  result: number;
+  token: number;
+  bytes: number;
+}
+
+/** One for all: it is looked at at once. Only what waits is kept. */
+const sent: Sent = { result: 0, token: 0, bytes: 0 };
+
+function sentAs(result: number, token: number, bytes: number): Sent {
+  sent.result = result;
+  sent.token = token;
+  sent.bytes = bytes;
+  return sent;
 }
 
 /**
@@ -84,8 +100,10 @@ export class RawHandle implements RawEvents {
   #owner: (Socket & SocketInternals) | undefined;
   #onOwner: ((socket: Socket) => void) | undefined;
   #lastToken = 0;
-  /** What waits, in order, by token. */
-  readonly #waiting = new Map<number, (result: number) => void>();
+  /** What waits, in order, by token; most connections never have any. */
+  #waiting: Map<number, (result: number) => void> | undefined;
+  /** What `begin` has sent, for the `write` that follows it at once. */
+  #begun: Sent | undefined;
   /** Of the handle that this stands for. */
   readonly #NodeHandle: new (
     type: number,
@@ -155,8 +173,7 @@ export class RawHandle implements RawEvents {
     this.#isClosed = true;
     this.core.closeRaw(this.raw, false);
     // Nothing waits in the kernel's stead, so all of it is done.
-    for (const settle of this.#waiting.values()) setImmediate(() => this.#run(settle, 0));
-    this.#waiting.clear();
+    for (const settle of this.#takeWaiting()) setImmediate(() => this.#run(settle, 0));
     return handle;
   }
 
@@ -210,7 +227,7 @@ export class RawHandle implements RawEvents {
   shutdown(request: ShutdownRequest): number {
     if (this.#isClosed) return -ENOTCONN;
     const token = this.#nextToken();
-    this.#waiting.set(token, (result) => request.oncomplete(result));
+    this.#wait(token, (result) => request.oncomplete(result));
     this.core.shutDownRaw(this.raw, token);
     return 0;
   }
@@ -238,22 +255,32 @@ export class RawHandle implements RawEvents {
     return -EINVAL;
   }
 
+  /**
+   * Sends one chunk of a socket that has nothing else to send. False: some of it waits, or it failed, and `write` of the same chunk, which has
+   * to follow at once, goes on with it.
+   */
+  begin(data: string | Uint8Array, encoding: BufferEncoding): boolean {
+    const sent = this.#send(data, encoding);
+    if (sent.result === 0) return true;
+    this.#begun = sent;
+    return false;
+  }
+
   /** Sends one chunk of a socket; `callback` once it is with the kernel, within this call where that is at once. */
   write(data: string | Uint8Array, encoding: BufferEncoding, callback: WriteCallback): void {
-    const token = this.#nextToken();
-    const bytesBefore = this.bytesWritten;
-    this.#settle(this.#send(data, encoding, token), token, bytesBefore, callback);
+    const sent = this.#begun ?? this.#send(data, encoding);
+    this.#begun = undefined;
+    this.#settle(sent, callback);
   }
 
   /** Sends the chunks of a socket, all or nothing: one that fails, fails those behind it. */
-  writeAll(chunks: readonly Chunk[] | readonly Uint8Array[], callback: WriteCallback): void {
-    this.write(joined(chunks), 'latin1', callback);
+  writeAll(chunks: readonly Chunk[], callback: WriteCallback): void {
+    this.#settle(this.#sendAll(chunks), callback);
   }
 
-  onData(bytes: Buffer, start: number, end: number): void {
+  onData(bytes: Buffer, start: number, end: number, owned: boolean): void {
     this.bytesRead += end - start;
-    const chunk = Buffer.allocUnsafe(end - start);
-    bytes.copy(chunk, 0, start, end);
+    const chunk = owned ? bytes.subarray(start, end) : copyOf(bytes, start, end);
     if (this.#isGivenBack) this.#keep(chunk);
     else this.#run(this.takeData, chunk);
   }
@@ -265,8 +292,8 @@ export class RawHandle implements RawEvents {
   }
 
   onDone(token: number, result: number): void {
-    const settle = this.#waiting.get(token);
-    this.#waiting.delete(token);
+    const settle = this.#waiting?.get(token);
+    this.#waiting?.delete(token);
     if (settle !== undefined) this.#run(settle, result);
   }
 
@@ -280,7 +307,7 @@ export class RawHandle implements RawEvents {
     const socket = this.#owner;
     if (socket === undefined) return;
     socket._unrefTimer();
-    if (socket.destroyed || socket.push(chunk)) return;
+    if (socket.destroyed || passOn(socket, chunk)) return;
     if (!this.#isClosed) this.readStop();
   }
 
@@ -308,31 +335,58 @@ export class RawHandle implements RawEvents {
     state.flowing = flowing;
   }
 
+  #wait(token: number, settle: (result: number) => void): void {
+    this.#waiting ??= new Map();
+    this.#waiting.set(token, settle);
+  }
+
+  #takeWaiting(): Iterable<(result: number) => void> {
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    return waiting?.values() ?? [];
+  }
+
   #nextToken(): number {
     this.#lastToken = (this.#lastToken + 1) >>> 0;
     return this.#lastToken;
   }
 
-  #send(data: string | Uint8Array, encoding: BufferEncoding, token: number): number {
+  #send(data: string | Uint8Array, encoding: BufferEncoding): Sent {
     const { core, raw } = this;
+    const token = this.#nextToken();
     if (typeof data !== 'string') {
       this.bytesWritten += data.length;
-      return core.writeRaw(raw, data, token);
+      return sentAs(core.writeRaw(raw, data, token), token, data.length);
     }
-    const charBytes = bytesPerCharacterMax.get(encoding.toLowerCase());
+    const charBytes =
+      bytesPerCharacterMax.get(encoding) ?? bytesPerCharacterMax.get(encoding.toLowerCase());
     const length = charBytes === undefined ? 0 : Buffer.byteLength(data, encoding);
-    if (charBytes === undefined || length > rawTextBytesMax) {
-      return this.#send(Buffer.from(data, encoding), encoding, token);
+    if (charBytes === undefined || length > rawCopyBytesMax) {
+      return this.#send(Buffer.from(data, encoding), encoding);
     }
     const result = core.writeRawText(raw, data, encoding, length, token);
     // Node counts a buffer that fails, and a longer text, but no short one.
     if (result >= 0 || data.length * charBytes > shortTextBytesMax) {
       this.bytesWritten += length;
     }
-    return result;
+    return sentAs(result, token, length);
   }
 
-  #settle(result: number, token: number, bytesBefore: number, callback: WriteCallback): void {
+  #sendAll(chunks: readonly Chunk[]): Sent {
+    const { core, raw } = this;
+    const token = this.#nextToken();
+    const bytes = bytesToCopy(chunks);
+    if (bytes !== undefined) {
+      this.bytesWritten += bytes;
+      return sentAs(core.writeRawCopy(raw, chunks, bytes, token), token, bytes);
+    }
+    const pieces = chunks.map(bytesOf);
+    const total = pieces.reduce((sum, { length }) => sum + length, 0);
+    this.bytesWritten += total;
+    return sentAs(core.writeRawAll(raw, pieces, token), token, total);
+  }
+
+  #settle({ result, token, bytes }: Sent, callback: WriteCallback): void {
     if (result === 0) {
       callback();
       return;
@@ -342,8 +396,8 @@ export class RawHandle implements RawEvents {
       return;
     }
     const socket = this.#owner;
-    this.#noteQueue(this.bytesWritten - bytesBefore);
-    this.#waiting.set(token, (outcome) => {
+    this.#noteQueue(bytes);
+    this.#wait(token, (outcome) => {
       const isGone = socket === undefined || socket.destroyed;
       if (outcome < 0 && (destroyedHearsOfFailure || !isGone)) {
         callback(errnoException(outcome, 'write'));
@@ -365,8 +419,7 @@ export class RawHandle implements RawEvents {
     this.#isClosed = true;
     this.core.closeRaw(this.raw, resets);
     setImmediate(() => {
-      for (const settle of this.#waiting.values()) this.#run(settle, -ECANCELED);
-      this.#waiting.clear();
+      for (const settle of this.#takeWaiting()) this.#run(settle, -ECANCELED);
       if (callback !== undefined) this.#run(callback, undefined);
     });
   }
@@ -452,11 +505,23 @@ function addressInto(out: AddressInto, text: string | undefined): number {
   return 0;
 }
 
-/** One buffer of all, in order. */
-function joined(chunks: readonly Chunk[] | readonly Uint8Array[]): Uint8Array {
-  const parts = chunks.map((each) => {
-    if (each instanceof Uint8Array) return each;
-    return typeof each.chunk === 'string' ? Buffer.from(each.chunk, each.encoding) : each.chunk;
-  });
-  return Buffer.concat(parts);
+function bytesOf({ chunk, encoding }: Chunk): Uint8Array {
+  return typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk;
+}
+
+/** How many bytes they are; undefined when they are too many to be copied, or their number is not known before they are decoded. */
+function bytesToCopy(chunks: readonly Chunk[]): number | undefined {
+  let bytes = 0;
+  for (const { chunk, encoding } of chunks) {
+    if (typeof chunk !== 'string') bytes += chunk.length;
+    else if (bytesPerCharacterMax.has(encoding)) bytes += Buffer.byteLength(chunk, encoding);
+    else return undefined;
+  }
+  return bytes <= rawCopyBytesMax ? bytes : undefined;
+}
+
+function copyOf(bytes: Buffer, start: number, end: number): Buffer {
+  const copy = Buffer.allocUnsafe(end - start);
+  bytes.copy(copy, 0, start, end);
+  return copy;
 }

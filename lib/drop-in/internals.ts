@@ -24,7 +24,27 @@ export interface SocketInternals {
   _writeGeneric(writev: boolean, data: unknown, encoding: string, callback: WriteCallback): unknown;
   _pendingData: unknown;
   _pendingEncoding: string;
-  readonly _readableState: { flowing: boolean | null };
+  /** What streams know of themselves. */
+  readonly _readableState: {
+    flowing: boolean | null;
+    readonly length: number;
+    readonly sync: boolean;
+    readonly ended: boolean;
+    readonly decoder: unknown;
+    readonly awaitDrainWriters: unknown;
+    dataEmitted: boolean;
+  };
+  readonly _writableState: {
+    readonly length: number;
+    readonly writing: boolean;
+    readonly corked: number;
+    readonly ending: boolean;
+    readonly destroyed: boolean;
+    readonly errored: Error | null;
+    readonly constructed: boolean;
+    readonly highWaterMark: number;
+    readonly defaultEncoding: BufferEncoding;
+  };
   readonly encrypted?: boolean;
 }
 

@@ -1,7 +1,12 @@
 import type { Server, Socket } from 'node:net';
+import type { Chunk } from '../native/handles.js';
 import { carryAccepted, carryConnected } from './carry.js';
-import { RawHandle, RawTcpHandle } from './handle.js';
+import { isPlainEncoding, RawHandle, RawTcpHandle } from './handle.js';
 import type { ServerInternals, SocketInternals, WriteCallback } from './internals.js';
+import { isReadyFor } from './short-cuts.js';
+
+// A test's own ticks are not ours.
+const { nextTick } = process;
 
 /** A socket that connects and is to be carried then. */
 const wantsCarrier: unique symbol = Symbol('paipainet.wantsCarrier');
@@ -13,11 +18,14 @@ interface OwnSocket extends Socket, SocketInternals {
 /** What sockets do otherwise, as members of their prototype; the rest is done by `base`, Node's own. */
 export type SocketMembers = Pick<
   OwnSocket,
-  'connect' | '_unrefTimer' | '_writeGeneric' | 'resetAndDestroy'
+  'connect' | '_unrefTimer' | 'write' | '_writeGeneric' | 'resetAndDestroy'
 >;
 
 /** @param isOn whether sockets that connect are to be carried */
-export function socketMembersOver(base: SocketMembers, isOn: () => boolean): SocketMembers {
+export function socketMembersOver(
+  base: SocketMembers & Pick<Socket, '_write'>,
+  isOn: () => boolean,
+): SocketMembers {
   return {
     connect(this: OwnSocket, ...args: unknown[]): OwnSocket {
       const connecting = Reflect.apply(base.connect, this, args) as OwnSocket;
@@ -35,6 +43,29 @@ export function socketMembersOver(base: SocketMembers, isOn: () => boolean): Soc
       base._unrefTimer.call(this);
     },
 
+    write(this: OwnSocket, chunk: unknown, encodingOrDone?: unknown, last?: unknown): boolean {
+      const done = typeof encodingOrDone === 'function' ? encodingOrDone : last;
+      const handle = this._handle;
+      if (
+        handle instanceof RawHandle &&
+        !this.connecting &&
+        this._write === base._write &&
+        isReadyFor(this, chunk)
+      ) {
+        const { defaultEncoding } = this._writableState;
+        const encoding =
+          encodingOrDone === done ? defaultEncoding : (encodingOrDone ?? defaultEncoding);
+        if (isPlainEncoding(encoding)) {
+          this._unrefTimer();
+          if (handle.begin(chunk, encoding)) {
+            if (typeof done === 'function') nextTick(done as WriteCallback, null);
+            return true;
+          }
+        }
+      }
+      return Reflect.apply(base.write, this, [chunk, encodingOrDone, last]);
+    },
+
     _writeGeneric(
       this: OwnSocket,
       writev: boolean,
@@ -50,7 +81,7 @@ export function socketMembersOver(base: SocketMembers, isOn: () => boolean): Soc
       this._pendingEncoding = '';
       this._unrefTimer();
       // As Writable hands them to `_write` and `_writev`.
-      if (writev) handle.writeAll(data as Uint8Array[], callback);
+      if (writev) handle.writeAll(data as Chunk[], callback);
       else handle.write(data as Uint8Array, encoding as BufferEncoding, callback);
       return undefined;
     },

@@ -72,10 +72,14 @@ export interface NativeBinding {
   rawCopyDescriptor(raw: number): number;
   /** 0: all is with the kernel. 1: a `rawDone` event of `token` follows; until then `bytes` is referenced. */
   rawWrite(raw: number, bytes: Uint8Array, token: number): number;
+  /** The same for several, in an array that nobody changes. */
+  rawWriteAll(raw: number, pieces: readonly Uint8Array[], token: number): number;
   /** The same for bytes of the outbox, behind what is used of it; they are copied. */
   rawWriteOutbox(raw: number, offset: number, length: number, token: number): number;
   /** Sends an end behind what waits; a `rawDone` event follows. */
   rawShutDown(raw: number, token: number): void;
+  /** Lends `bytes` for one receive of bulk on a raw stream, whose `rawData` event says so; they are referenced until the next are lent. */
+  rawLend(bytes: Uint8Array): void;
   rawResume(raw: number): void;
   rawPause(raw: number): void;
   /** Ends both directions at once; no event follows. `resets`: the other side sees a reset. */

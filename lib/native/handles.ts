@@ -89,16 +89,29 @@ class NumberTable<T> {
 
 /** What happens to a raw stream. A handler's throw surfaces as an uncaught exception. */
 export interface RawEvents {
-  /** Bytes came; they are gone when the call returns. */
-  onData(bytes: Buffer, start: number, end: number): void;
+  /** Bytes came; they are gone when the call returns, unless they are `owned` by the receiver. */
+  onData(bytes: Buffer, start: number, end: number, owned: boolean): void;
   /** Nothing more comes: 0 is the other side's end, else a result. */
   onEnd(result: number): void;
   /** What was left under `token` is done: 0, or a result when it never will be. */
   onDone(token: number, result: number): void;
 }
 
-/** Longest text that `writeRawText` takes, in bytes. */
-export const rawTextBytesMax: number = 64 * 1024;
+/** What `writeRawCopy` takes, in bytes. */
+export const rawCopyBytesMax: number = 64 * 1024;
+
+/** What a receive into the inbox brings at most: `kReceiveBytesMax` of native/memory/pool_budget.h. */
+const receiveBytesMax = 64 * 1024;
+/** A receive of bulk brings at most this. */
+const lentBytes = 256 * 1024;
+/** Bytes of bulk that are fewer are copied, for they would keep all of that memory. */
+const ownedBytesMin = lentBytes / 2;
+
+/** Bytes, or a text in its encoding. */
+export interface Chunk {
+  readonly chunk: string | Uint8Array;
+  readonly encoding: BufferEncoding;
+}
 
 /**
  * Where the binding of a thread keeps its core. Not in a variable of this module, which a thread may have twice: as it is, and in the file
@@ -141,6 +154,8 @@ export class NativeCore {
   readonly #listeners = new Map<number, ListenerEvents>();
   readonly #frame: NativeFrame;
   readonly #raws = new NumberTable<RawEvents>();
+  /** What bulk is received into next; none before there is bulk. */
+  #lent: Buffer | undefined;
   /** Where text is encoded to be sent. */
   readonly #outboxBytes: Buffer;
   readonly #inboxBytes: Buffer;
@@ -391,18 +406,36 @@ export class NativeCore {
     return this.#binding.rawWrite(raw, bytes, token);
   }
 
-  /** The same for text of `length` bytes, at most `rawTextBytesMax`. */
+  /** The same for several; all of them, and the array, are to be left alone. */
+  writeRawAll(raw: number, pieces: readonly Uint8Array[], token: number): number {
+    return this.#binding.rawWriteAll(raw, pieces, token);
+  }
+
+  /** The same for a text of at most `bytesMax` bytes, which is copied; `bytesMax` may be up to `rawCopyBytesMax`. */
   writeRawText(
     raw: number,
     text: string,
     encoding: BufferEncoding,
-    length: number,
+    bytesMax: number,
     token: number,
   ): number {
-    if (this.#outboxBytes.length - this.#control[0]! < length) this.#binding.flush();
-    const offset = this.#control[0]!;
-    this.#outboxBytes.write(text, offset, encoding);
-    return this.#binding.rawWriteOutbox(raw, offset, length, token);
+    const offset = this.#stage(bytesMax);
+    const bytes = this.#outboxBytes.write(text, offset, encoding);
+    return this.#binding.rawWriteOutbox(raw, offset, bytes, token);
+  }
+
+  /** The same for several chunks of at most `bytesMax` bytes together. */
+  writeRawCopy(raw: number, chunks: readonly Chunk[], bytesMax: number, token: number): number {
+    const offset = this.#stage(bytesMax);
+    let end = offset;
+    for (const { chunk, encoding } of chunks) {
+      if (typeof chunk === 'string') end += this.#outboxBytes.write(chunk, end, encoding);
+      else {
+        this.#outboxBytes.set(chunk, end);
+        end += chunk.length;
+      }
+    }
+    return this.#binding.rawWriteOutbox(raw, offset, end - offset, token);
   }
 
   shutDownRaw(raw: number, token: number): void {
@@ -458,6 +491,12 @@ export class NativeCore {
 
   rawQueuedBytes(raw: number): number {
     return this.#binding.rawQueuedBytes(raw);
+  }
+
+  /** Where the outbox has room for `bytes` behind what waits in it. */
+  #stage(bytes: number): number {
+    if (this.#outboxBytes.length - this.#control[0]! < bytes) this.#binding.flush();
+    return this.#control[0]!;
   }
 
   /** Of the next frame by reference; good until the next call. */
@@ -521,16 +560,40 @@ export class NativeCore {
 
   #onRawEvent(kind: number, id: number, at: number): void {
     const events = this.#raws.get(id);
-    if (events === undefined) return;
     const words = this.#descriptors;
     words[at] = 0; // Nobody's number: `deliverRaw` may come by again.
+    if (kind === EventKind.rawData && words[at + 7] === 1) {
+      this.#onLentData(events, words[at + 6]!);
+      return;
+    }
+    if (events === undefined) return;
     if (kind === EventKind.rawData) {
       const start = words[at + 5]!;
-      events.onData(this.#inboxBytes, start, start + words[at + 6]!);
+      const length = words[at + 6]!;
+      // More of the kind comes.
+      if (length === receiveBytesMax && this.#lent === undefined)
+        this.#lend(Buffer.allocUnsafeSlow(lentBytes));
+      events.onData(this.#inboxBytes, start, start + length, false);
     } else if (kind === EventKind.rawEnd) {
       events.onEnd(this.#results[at + 7]!);
     } else {
       events.onDone(words[at + 7]!, this.#results[at + 4]!);
+    }
+  }
+
+  #lend(buffer: Buffer): void {
+    this.#lent = buffer;
+    this.#binding.rawLend(buffer);
+  }
+
+  #onLentData(events: RawEvents | undefined, length: number): void {
+    const bytes = this.#lent!;
+    const isOwned = length >= ownedBytesMin;
+    if (isOwned) this.#lend(Buffer.allocUnsafeSlow(lentBytes));
+    try {
+      events?.onData(bytes, 0, length, isOwned);
+    } finally {
+      if (!isOwned) this.#lend(bytes);
     }
   }
 

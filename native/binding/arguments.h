@@ -52,15 +52,18 @@ inline std::string TextOf(napi_env env, napi_value value) {
 
 // The bytes of a typed array, also one over a SharedArrayBuffer. Borrowed: V8 keeps them for this
 // call; whoever keeps the span longer keeps a reference to the array.
-inline MutableByteSpan BytesAt(const Napi::CallbackInfo& info, size_t index) {
+inline MutableByteSpan BytesOf(napi_env env, napi_value value) {
   napi_typedarray_type type;
   size_t length = 0;
   void* data = nullptr;
-  if (napi_get_typedarray_info(info.Env(), info[index], &type, &length, &data, nullptr, nullptr) !=
-      napi_ok)
+  if (napi_get_typedarray_info(env, value, &type, &length, &data, nullptr, nullptr) != napi_ok)
     return {};
   if (type != napi_uint8_array) return {};
   return {static_cast<uint8_t*>(data), length};
+}
+
+inline MutableByteSpan BytesAt(const Napi::CallbackInfo& info, size_t index) {
+  return BytesOf(info.Env(), info[index]);
 }
 
 // Null, which JS sees as undefined, when it cannot be made; so with all of these.

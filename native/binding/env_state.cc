@@ -176,6 +176,11 @@ int32_t EnvState::AdoptRaw(int fd) {
   return adopted.error().result();
 }
 
+void EnvState::Lend(Napi::Value buffer, MutableByteSpan memory) {
+  lent_ = Napi::Persistent(buffer.As<Napi::Object>());
+  batch_.Lend(memory);
+}
+
 void EnvState::CloseRaw(uint32_t id, bool resets) {
   std::unique_ptr<RawConnection> raw = raws_.Take(id);
   if (raw == nullptr) return;

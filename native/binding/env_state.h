@@ -117,6 +117,9 @@ class EnvState final : private LoopHostUser {
 
   // Takes `fd` over, or closes it.
   int32_t AdoptRaw(int fd);
+  // Lends the memory of `buffer` for one receive of bulk on a raw stream; it is kept until the next
+  // is lent.
+  void Lend(Napi::Value buffer, MutableByteSpan memory);
 
   // Null when the number means nothing (any more).
   RawConnection* FindRaw(uint32_t id) { return raws_.Find(id); }
@@ -200,6 +203,7 @@ class EnvState final : private LoopHostUser {
   std::vector<Napi::ObjectReference> large_;
   SpareBuffers spares_;
   std::vector<FramedStream*> borrowers_;
+  Napi::ObjectReference lent_;
   Napi::FunctionReference on_batch_;
   std::unique_ptr<Napi::AsyncContext> async_context_;
   napi_async_cleanup_hook_handle cleanup_ = nullptr;

@@ -2,6 +2,8 @@
 #include <fcntl.h>
 #include <napi.h>
 
+#include <vector>
+
 #include "binding/arguments.h"
 #include "binding/env_state.h"
 #include "binding/exports.h"
@@ -40,6 +42,21 @@ Napi::Value RawWrite(const Napi::CallbackInfo& info) {
   return WrittenOf(info, raw->Write(info[1], BytesAt(info, 1), Uint32At(info, 2)));
 }
 
+// rawWriteAll(raw, buffers, token): the same for an array of them, which nobody changes
+Napi::Value RawWriteAll(const Napi::CallbackInfo& info) {
+  RawConnection* raw = RawAt(info);
+  if (raw == nullptr) return ResultOf(info, -EBADF);
+  uint32_t count = 0;
+  napi_get_array_length(info.Env(), info[1], &count);
+  std::vector<ByteSpan> pieces(count);
+  for (uint32_t i = 0; i < count; ++i) {
+    napi_value piece;
+    if (napi_get_element(info.Env(), info[1], i, &piece) != napi_ok) break;
+    pieces[i] = BytesOf(info.Env(), piece);
+  }
+  return WrittenOf(info, raw->WriteAll(info[1], pieces, Uint32At(info, 2)));
+}
+
 // rawWriteOutbox(raw, offset, length, token): the same for bytes in the outbox, which are free
 // again
 Napi::Value RawWriteOutbox(const Napi::CallbackInfo& info) {
@@ -52,6 +69,12 @@ Napi::Value RawWriteOutbox(const Napi::CallbackInfo& info) {
 // rawShutDown(raw, token): a `rawDone` event follows
 Napi::Value RawShutDown(const Napi::CallbackInfo& info) {
   if (RawConnection* raw = RawAt(info)) raw->stream().ShutDown(Uint32At(info, 1));
+  return Undefined(info);
+}
+
+// rawLend(bytes): for one receive of bulk
+Napi::Value RawLend(const Napi::CallbackInfo& info) {
+  EnvState::Of(info.Env()).Lend(info[0], BytesAt(info, 0));
   return Undefined(info);
 }
 
@@ -126,8 +149,10 @@ void ExportRaw(Napi::Env env, Napi::Object exports) {
   ExportFunction(env, exports, "rawAdopt", RawAdopt);
   ExportFunction(env, exports, "rawCopyDescriptor", RawCopyDescriptor);
   ExportFunction(env, exports, "rawWrite", RawWrite);
+  ExportFunction(env, exports, "rawWriteAll", RawWriteAll);
   ExportFunction(env, exports, "rawWriteOutbox", RawWriteOutbox);
   ExportFunction(env, exports, "rawShutDown", RawShutDown);
+  ExportFunction(env, exports, "rawLend", RawLend);
   ExportFunction(env, exports, "rawResume", RawResume);
   ExportFunction(env, exports, "rawPause", RawPause);
   ExportFunction(env, exports, "rawClose", RawClose);

@@ -7,10 +7,11 @@ namespace paipai {
 RawConnection::RawConnection(EnvState& state, uint32_t id)
     : state_(state), id_(id), stream_(state.loop(), state.batch(), *this, id) {}
 
-Result<bool> RawConnection::Write(Napi::Value bytes, ByteSpan span, uint32_t token) {
-  Result<bool> written = stream_.Write(span, token);
+Result<bool> RawConnection::WriteAll(Napi::Value holder, std::span<const ByteSpan> pieces,
+                                     uint32_t token) {
+  Result<bool> written = stream_.WriteAll(pieces, token);
   if (written && !*written) {
-    writing_.insert_or_assign(token, Napi::Persistent(bytes.As<Napi::Object>()));
+    writing_.insert_or_assign(token, Napi::Persistent(holder.As<Napi::Object>()));
   }
   UpdateKeepsAlive();
   return written;

@@ -3,6 +3,7 @@
 #include <napi.h>
 
 #include <cstdint>
+#include <span>
 #include <unordered_map>
 
 #include "socket/raw_stream.h"
@@ -21,7 +22,11 @@ class RawConnection final : private RawStreamUser {
   RawStream& stream() { return stream_; }
 
   // As RawStream::Write, of the memory of `bytes`.
-  Result<bool> Write(Napi::Value bytes, ByteSpan span, uint32_t token);
+  Result<bool> Write(Napi::Value bytes, ByteSpan span, uint32_t token) {
+    return WriteAll(bytes, {&span, 1}, token);
+  }
+  // The same for several, which `holder` keeps.
+  Result<bool> WriteAll(Napi::Value holder, std::span<const ByteSpan> pieces, uint32_t token);
   Result<bool> WriteCopy(ByteSpan bytes, uint32_t token);
   // While bytes wait it does in any case.
   void SetKeepsAlive(bool keeps_alive);

@@ -22,7 +22,8 @@ enum class EventKind : uint8_t {
   kDrain = 7,           // The send queue fell below the low mark.
   kListenerPaused = 8,  // `connection` is the listener; `extra` is why it stopped accepting.
   // Of raw streams, whose numbers are of a kind of their own.
-  kRawData = 9,   // Bytes; they lie in the inbox at offset, length.
+  kRawData = 9,   // Bytes; they lie in the inbox at offset, length, or where `extra` is 1 in what
+                  // was lent.
   kRawEnd = 10,   // Nothing more comes; `extra` is 0 or -errno, as int32.
   kRawDone = 11,  // What was left to do under token `extra` is done; `argument` is 0 or -errno.
 };
@@ -73,6 +74,12 @@ class InboundBatch {
     return static_cast<uint32_t>(bytes - inbox_.data());
   }
 
+  // Memory of somebody else's for one receive of bulk, in place of the inbox.
+  void Lend(MutableByteSpan memory) { lent_ = memory; }
+  // What was lent, once; empty when there is none, or no descriptor for it.
+  MutableByteSpan lent() const { return TakesFrame() ? lent_ : MutableByteSpan{}; }
+  void TakeLent() { lent_ = {}; }
+
   // A frame that Room made room for.
   void AddFrame(const Descriptor& descriptor);
   // Any other event; always taken. While a batch is being delivered it joins the next.
@@ -93,6 +100,7 @@ class InboundBatch {
  private:
   MutableByteSpan inbox_;
   std::span<Descriptor> descriptors_;
+  MutableByteSpan lent_;
   size_t used_ = 0;
   size_t count_ = 0;
   bool delivering_ = false;

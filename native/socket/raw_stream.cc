@@ -6,7 +6,6 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "base/assert.h"
@@ -15,44 +14,91 @@
 namespace paipai {
 namespace {
 
+// Of several pieces so many are given to the kernel at once; drivers do the same.
+constexpr size_t kPiecesMax = 64;
+// So many that are done stay before the first that waits.
+constexpr size_t kDoneMax = 1024;
+
 Result<void> SetOption(int fd, int level, int name, int value) {
   if (setsockopt(fd, level, name, &value, sizeof(value)) == 0) return {};
   return Error::System(errno);
 }
 
+// As sendmsg(2); of one piece it costs less.
+ssize_t SendPieces(int fd, std::span<const ByteSpan> pieces) {
+  constexpr int kFlags = MSG_NOSIGNAL | MSG_DONTWAIT;
+  if (pieces.size() == 1) return send(fd, pieces[0].data(), pieces[0].size(), kFlags);
+  iovec vectors[kPiecesMax];
+  msghdr message{};
+  message.msg_iov = vectors;
+  for (const ByteSpan piece : pieces) {
+    // The kernel does not write there.
+    vectors[message.msg_iovlen++] = {const_cast<uint8_t*>(piece.data()), piece.size()};
+  }
+  return sendmsg(fd, &message, kFlags);
+}
+
 }  // namespace
 
-Result<bool> RawStream::Write(ByteSpan bytes, uint32_t token, bool copies) {
+Result<size_t> RawStream::SendNow(std::span<const ByteSpan> pieces) {
   if (!stream_.is_open()) return Error::System(EBADF);
-  if (waiting_.empty()) {
-    ssize_t sent;
-    do {
-      sent = send(stream_.fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    } while (sent < 0 && errno == EINTR);
-    if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK) return Error::System(errno);
-    if (sent > 0) bytes = bytes.subspan(static_cast<size_t>(sent));
-    if (bytes.empty()) return true;
+  if (is_waiting()) return size_t{0};
+  ssize_t sent;
+  do {
+    sent = SendPieces(stream_.fd(), pieces.first(std::min(pieces.size(), kPiecesMax)));
+  } while (sent < 0 && errno == EINTR);
+  if (sent >= 0) return static_cast<size_t>(sent);
+  if (errno == EAGAIN || errno == EWOULDBLOCK) return size_t{0};
+  return Error::System(errno);
+}
+
+Result<bool> RawStream::WriteAll(std::span<const ByteSpan> pieces, uint32_t token) {
+  const bool was_waiting = is_waiting();
+  const Result<size_t> sent = SendNow(pieces);
+  if (!sent) return sent.error();
+  size_t skipped = *sent;
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    const size_t done = std::min(skipped, pieces[i].size());
+    skipped -= done;
+    const ByteSpan rest = pieces[i].subspan(done);
+    const bool is_last = i + 1 == pieces.size();
+    // The last one is told of for all, so it waits with them even if it is empty.
+    if (rest.empty() && !(is_last && is_waiting())) continue;
+    Wait(rest, token, is_last ? Waiting::Kind::kLast : Waiting::Kind::kPiece, nullptr);
   }
-  Waiting rest{bytes.data(), bytes.size(), token, false, nullptr};
-  if (copies) {
-    rest.own = std::make_unique<uint8_t[]>(bytes.size());
-    std::memcpy(rest.own.get(), bytes.data(), bytes.size());
-    rest.data = rest.own.get();
-  }
-  queued_bytes_ += rest.size;
-  waiting_.push_back(std::move(rest));
+  if (!is_waiting()) return true;
   // Of others that wait some are being sent, and what comes of it is not known yet.
-  if (waiting_.size() == 1) stream_.Send();
+  if (!was_waiting) stream_.Send();
   return false;
 }
 
+Result<bool> RawStream::WriteCopy(ByteSpan bytes, uint32_t token) {
+  const bool was_waiting = is_waiting();
+  const Result<size_t> sent = SendNow({&bytes, 1});
+  if (!sent) return sent.error();
+  const ByteSpan rest = bytes.subspan(*sent);
+  if (rest.empty() && !was_waiting) return true;
+  auto own = std::make_unique<uint8_t[]>(rest.size());
+  std::copy(rest.begin(), rest.end(), own.get());
+  const ByteSpan kept{own.get(), rest.size()};
+  Wait(kept, token, Waiting::Kind::kLast, std::move(own));
+  if (!was_waiting) stream_.Send();
+  return false;
+}
+
+void RawStream::Wait(ByteSpan bytes, uint32_t token, Waiting::Kind kind,
+                     std::unique_ptr<uint8_t[]> own) {
+  queued_bytes_ += bytes.size();
+  waiting_.push_back({bytes, token, kind, std::move(own)});
+}
+
 void RawStream::ShutDown(uint32_t token) {
-  if (waiting_.empty()) {
+  if (!is_waiting()) {
     stream_.ShutdownSending();
     user_.OnDone(token, 0);
     return;
   }
-  waiting_.push_back({nullptr, 0, token, true, nullptr});
+  Wait({}, token, Waiting::Kind::kShutDown, nullptr);
 }
 
 void RawStream::Resume() {
@@ -67,6 +113,7 @@ void RawStream::Close(bool resets) {
   }
   stream_.Close();
   waiting_.clear();
+  first_ = 0;
   queued_bytes_ = 0;
 }
 
@@ -88,10 +135,11 @@ Result<void> RawStream::SetKeepAlive(bool keep_alive, uint32_t idle_seconds) {
 
 size_t RawStream::GatherReceive(iovec* vectors, size_t) {
   if (filled_at_ == batch_.deliveries()) return 0;
-  const MutableByteSpan room = batch_.Room(kReceiveBytesMax);
-  if (room.empty()) return 0;
-  received_at_ = room.data();
-  vectors[0] = {room.data(), room.size()};
+  room_ = is_bulk_ ? batch_.lent() : MutableByteSpan{};
+  is_lent_ = !room_.empty();
+  if (!is_lent_) room_ = batch_.Room(kReceiveBytesMax);
+  if (room_.empty()) return 0;
+  vectors[0] = {room_.data(), room_.size()};
   return 1;
 }
 
@@ -99,19 +147,25 @@ void RawStream::OnReceived(size_t bytes) {
   Descriptor data;
   data.connection = id_;
   data.kind = EventKind::kRawData;
-  data.offset = batch_.OffsetOf(received_at_);
   data.length = static_cast<uint32_t>(bytes);
-  if (bytes == kReceiveBytesMax) filled_at_ = batch_.deliveries();
-  batch_.Keep(bytes);
+  is_bulk_ = bytes >= kReceiveBytesMax;
+  if (is_bulk_) filled_at_ = batch_.deliveries();
+  if (is_lent_) {
+    data.extra = 1;
+    batch_.TakeLent();
+  } else {
+    data.offset = batch_.OffsetOf(room_.data());
+    batch_.Keep(bytes);
+  }
   batch_.AddFrame(data);
 }
 
 size_t RawStream::GatherSend(iovec* vectors, size_t max) {
   size_t count = 0;
-  for (const Waiting& each : waiting_) {
-    if (count == max || each.shuts_down) break;
-    // The kernel does not write there.
-    vectors[count++] = {const_cast<uint8_t*>(each.data), each.size};
+  for (size_t i = first_; i < waiting_.size() && count < max; ++i) {
+    const Waiting& each = waiting_[i];
+    if (each.kind == Waiting::Kind::kShutDown) break;
+    vectors[count++] = {const_cast<uint8_t*>(each.bytes.data()), each.bytes.size()};
   }
   return count;
 }
@@ -119,31 +173,37 @@ size_t RawStream::GatherSend(iovec* vectors, size_t max) {
 void RawStream::OnSent(size_t bytes) {
   PP_ASSERT(bytes <= queued_bytes_);
   queued_bytes_ -= bytes;
-  while (!waiting_.empty()) {
-    Waiting& first = waiting_.front();
-    if (first.shuts_down) {
+  while (is_waiting()) {
+    Waiting& first = waiting_[first_];
+    if (first.kind == Waiting::Kind::kShutDown) {
       stream_.ShutdownSending();
     } else {
-      const size_t taken = std::min(bytes, first.size);
-      first.data += taken;
-      first.size -= taken;
+      const size_t taken = std::min(bytes, first.bytes.size());
+      first.bytes = first.bytes.subspan(taken);
       bytes -= taken;
-      if (first.size > 0) break;
+      if (!first.bytes.empty()) break;
     }
-    const uint32_t token = first.token;
-    waiting_.erase(waiting_.begin());
-    user_.OnDone(token, 0);
+    PopFirst(0);
   }
-  if (!waiting_.empty()) stream_.Send();
+  if (is_waiting()) stream_.Send();
+}
+
+void RawStream::PopFirst(int32_t result) {
+  Waiting first = std::move(waiting_[first_]);
+  // Many small ones must not be moved up for each that leaves.
+  if (++first_ == waiting_.size()) {
+    waiting_.clear();
+    first_ = 0;
+  } else if (first_ >= kDoneMax) {
+    waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<ptrdiff_t>(first_));
+    first_ = 0;
+  }
+  if (first.kind != Waiting::Kind::kPiece) user_.OnDone(first.token, result);
 }
 
 void RawStream::EndWaiting(int32_t result) {
   queued_bytes_ = 0;
-  while (!waiting_.empty()) {
-    const uint32_t token = waiting_.front().token;
-    waiting_.erase(waiting_.begin());
-    user_.OnDone(token, result);
-  }
+  while (is_waiting()) PopFirst(result);
 }
 
 void RawStream::OnSendFailed(int32_t result) {

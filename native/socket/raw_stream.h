@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "base/bytes.h"
@@ -38,9 +39,11 @@ class RawStream final : private StreamUser {
 
   // Sends `bytes` as far as the kernel takes them now, behind those that wait. True: all of them.
   // False: OnDone(token) follows, and the rest is referenced until then. Fails: -errno.
-  Result<bool> Write(ByteSpan bytes, uint32_t token) { return Write(bytes, token, false); }
+  Result<bool> Write(ByteSpan bytes, uint32_t token) { return WriteAll({&bytes, 1}, token); }
+  // The same for several, in order; `pieces` itself is not kept.
+  Result<bool> WriteAll(std::span<const ByteSpan> pieces, uint32_t token);
   // The same for bytes that are gone when the call returns.
-  Result<bool> WriteCopy(ByteSpan bytes, uint32_t token) { return Write(bytes, token, true); }
+  Result<bool> WriteCopy(ByteSpan bytes, uint32_t token);
   // Sends an end-of-stream behind everything else; OnDone(token) follows.
   void ShutDown(uint32_t token);
 
@@ -62,14 +65,22 @@ class RawStream final : private StreamUser {
 
  private:
   struct Waiting {
-    const uint8_t* data;
-    size_t size;
+    ByteSpan bytes;
     uint32_t token;
-    bool shuts_down;
+    enum class Kind : uint8_t {
+      kPiece,
+      kLast,
+      kShutDown
+    } kind;                          // OnDone is called for kPiece not.
     std::unique_ptr<uint8_t[]> own;  // Of WriteCopy.
   };
 
-  Result<bool> Write(ByteSpan bytes, uint32_t token, bool copies);
+  // How many of the first bytes of `pieces` the kernel takes now. Fails: -errno.
+  Result<size_t> SendNow(std::span<const ByteSpan> pieces);
+  void Wait(ByteSpan bytes, uint32_t token, Waiting::Kind kind, std::unique_ptr<uint8_t[]> own);
+  bool is_waiting() const { return first_ < waiting_.size(); }
+  // Takes the first out; its token is told of `result`.
+  void PopFirst(int32_t result);
   void EndWaiting(int32_t result);
 
   size_t GatherReceive(iovec* vectors, size_t max) override;
@@ -84,10 +95,14 @@ class RawStream final : private StreamUser {
   RawStreamUser& user_;
   const uint32_t id_;
   Stream stream_;
-  // Mostly one: a stream of Node's gives the next write when this one is done.
+  // Mostly one: a stream of Node's gives the next write when this one is done. Those before first_
+  // are done.
   std::vector<Waiting> waiting_;
+  size_t first_ = 0;
   size_t queued_bytes_ = 0;
-  uint8_t* received_at_ = nullptr;  // Where the receive under way lands.
+  MutableByteSpan room_;  // Where the receive under way lands.
+  bool is_lent_ = false;  // By somebody who wants to keep it.
+  bool is_bulk_ = false;  // The last receive filled its room.
   // Since so many deliveries it has received all that one receive may bring: its reader may want to
   // pause first.
   uint32_t filled_at_ = UINT32_MAX;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <utility>
@@ -33,6 +34,7 @@ class Fixture final : public RawStreamUser {
   ~Fixture() { stream_.Close(false); }
 
   RawStream& stream() { return stream_; }
+  InboundBatch& batch() { return batch_; }
   SocketLink& link() { return link_; }
 
   void Turn() {
@@ -47,7 +49,7 @@ class Fixture final : public RawStreamUser {
         continue;
       }
       CHECK(told.kind == EventKind::kRawData);
-      const uint8_t* const data = inbox_.get() + told.offset;
+      const uint8_t* const data = told.extra == 1 ? lent.data() : inbox_.get() + told.offset;
       pieces.emplace_back(data, data + told.length);
       on_data();
     }
@@ -60,6 +62,7 @@ class Fixture final : public RawStreamUser {
     return all;
   }
 
+  Bytes lent;
   std::vector<Bytes> pieces;
   std::vector<int32_t> ends;
   std::vector<std::pair<uint32_t, int32_t>> done;
@@ -133,6 +136,32 @@ void AReaderMayPauseAfterEachFullReceive() {
   CHECK(fixture.received() == bytes);
 }
 
+// Behind a receive that filled its room, and once.
+void BulkLandsInWhatIsLent() {
+  Fixture fixture;
+  fixture.stream().Resume();
+  fixture.lent.resize(2 * kReceiveBytesMax);
+  fixture.batch().Lend(fixture.lent);
+  const Bytes bytes = Numbered(kReceiveBytesMax + 1000);
+  const auto send = [&] {
+    for (size_t written = 0; written < bytes.size(); fixture.Turn()) {
+      written += fixture.link().PeerWrites(ByteSpan(bytes).subspan(written));
+    }
+    fixture.Turn();
+  };
+  send();
+  CHECK(fixture.received() == bytes);
+  CHECK(fixture.batch().lent().empty());
+  fixture.pieces.clear();
+  send();
+  CHECK(fixture.received() == bytes);
+  // What comes singly does not.
+  fixture.batch().Lend(fixture.lent);
+  fixture.link().PeerWrites(Numbered(10));
+  fixture.Turn();
+  CHECK(!fixture.batch().lent().empty());
+}
+
 void WhatTheKernelTakesIsDoneAtOnce() {
   Fixture fixture;
   const Bytes bytes = Numbered(100);
@@ -174,6 +203,36 @@ void WhatItDoesNotTakeFollowsInOrder(HostedKind kind) {
   CHECK(seen == expected);
   CHECK(fixture.link().PeerSawEnd());
   CHECK_EQUAL(fixture.stream().queued_bytes(), 0);
+}
+
+// More pieces than one call takes, empty ones among them, of which the kernel takes some at once.
+void PiecesAreOneWrite(HostedKind kind) {
+  Fixture fixture(kind);
+  if (!fixture.link().is_here()) return;
+  const Bytes all = Numbered(3 << 20);
+  std::vector<ByteSpan> pieces;
+  for (size_t at = 0, size = 0; at < all.size(); at += size, size = (size + 977) % 4999) {
+    size = std::min(size, all.size() - at);
+    pieces.push_back(ByteSpan(all).subspan(at, size));
+  }
+  pieces.emplace_back();
+  CHECK(pieces.size() > 1000);
+  const Result<bool> written = fixture.stream().WriteAll(pieces, 1);
+  CHECK(written && !*written);
+  Bytes seen;
+  for (int i = 0; i < 100'000 && seen.size() < all.size(); ++i) {
+    const Bytes piece = fixture.link().PeerReads(1 << 16);
+    seen.insert(seen.end(), piece.begin(), piece.end());
+    fixture.Turn();
+  }
+  CHECK(seen == all);
+  const std::vector<std::pair<uint32_t, int32_t>> done = {{1, 0}};
+  CHECK(fixture.done == done);
+  CHECK_EQUAL(fixture.stream().queued_bytes(), 0);
+  // Few and small ones leave at once.
+  const ByteSpan small[] = {ByteSpan(all).first(10), {}, ByteSpan(all).subspan(10, 20)};
+  CHECK(*fixture.stream().WriteAll(small, 2));
+  CHECK(fixture.link().PeerReads(100) == Bytes(all.begin(), all.begin() + 30));
 }
 
 void OneDirectionOutlivesTheOther() {
@@ -229,10 +288,13 @@ int main(int argument_count, char** arguments) {
           {"bytes come as they were sent", BytesComeAsTheyWereSent},
           {"nothing comes before resume or while paused", NothingComesBeforeResumeOrWhilePaused},
           {"a reader may pause after each full receive", AReaderMayPauseAfterEachFullReceive},
+          {"bulk lands in what is lent", BulkLandsInWhatIsLent},
           {"what the kernel takes is done at once", WhatTheKernelTakesIsDoneAtOnce},
           {"what it does not take follows in order",
            [] { WhatItDoesNotTakeFollowsInOrder(HostedKind::kEpoll); }},
           {"the same over io_uring", [] { WhatItDoesNotTakeFollowsInOrder(HostedKind::kUring); }},
+          {"pieces are one write", [] { PiecesAreOneWrite(HostedKind::kEpoll); }},
+          {"pieces over io_uring", [] { PiecesAreOneWrite(HostedKind::kUring); }},
           {"one direction outlives the other", OneDirectionOutlivesTheOther},
           {"a write to a closed stream fails", AWriteToAClosedStreamFails},
           {"closing forgets what waits", ClosingForgetsWhatWaits},
