@@ -1,5 +1,6 @@
 import { ChildProcess } from 'node:child_process';
-import { type Server, Socket } from 'node:net';
+import { channel } from 'node:diagnostics_channel';
+import { type Server, Socket, type SocketConstructorOpts } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { debuglog } from 'node:util';
 import { type NativeCore, nativeCoreOf } from '../native/handles.js';
@@ -9,6 +10,7 @@ import {
   type NodeHandle,
   onreadBufferSymbol,
   ownerSymbol,
+  type ServerInternals,
   type SocketInternals,
 } from './internals.js';
 
@@ -37,15 +39,15 @@ function coreOrNone(): NativeCore | null {
 }
 
 /** In the place of `handle`, which is closed; null when that must stay, and is as it was. */
-function replacementOf(handle: NodeHandle, onOwner?: (socket: Socket) => void): RawHandle | null {
+function replacementOf(handle: NodeHandle): RawHandle | null {
   const kind = handle.constructor.name;
   if ((kind !== 'TCP' && kind !== 'Pipe') || handle.fd < 0) return null;
   const carrier = coreOrNone();
   if (carrier === null) return null;
   const replacement =
     kind === 'TCP'
-      ? new RawTcpHandle(carrier, handle, 'TCPWRAP', onOwner)
-      : new RawHandle(carrier, handle, 'PIPEWRAP', onOwner);
+      ? new RawTcpHandle(carrier, handle, 'TCPWRAP')
+      : new RawHandle(carrier, handle, 'PIPEWRAP');
   if (!replacement.isCarried) return null;
   handle.close();
   return replacement;
@@ -138,20 +140,62 @@ childProcess.spawn = function (...args) {
 };
 guardChannel(process as unknown as Channel);
 
-/** Gives what `server` accepts from now on to the addon while `isOn`; `onSocket` is told of each socket before anybody else. */
+/** What a socket is made of that a server accepts. */
+export type AcceptedOptions = SocketConstructorOpts & { handle: unknown };
+
+/** Gives what `server` accepts from now on to the addon while `isOn`; `newSocket` is for sockets of another class than Node's own. */
 export function carryAccepted(
-  server: Server,
+  server: Server & ServerInternals,
   isOn: () => boolean,
-  onSocket: (socket: Socket) => void,
+  newSocket: ((options: AcceptedOptions) => Socket) | undefined,
 ): void {
-  const { _handle: listening } = server as unknown as { _handle: NodeHandle | null };
+  const { _handle: listening } = server;
   const onConnection = listening?.onconnection;
   if (listening === null || listening === undefined || onConnection === undefined) return;
   listening.onconnection = function (error, client) {
-    // A socket that pauses on connect is about to be given to another process.
-    const { pauseOnConnect } = server as unknown as { pauseOnConnect?: boolean };
-    const isOurs = client !== undefined && pauseOnConnect !== true && isOn();
-    const taken = isOurs ? replacementOf(client, onSocket) : null;
-    Reflect.apply(onConnection, this, [error, taken ?? client]);
+    const isOurs = client !== undefined && !isLeftToNode(server) && isOn();
+    const taken = isOurs ? replacementOf(client) : null;
+    if (taken === null || newSocket === undefined) {
+      Reflect.apply(onConnection, this, [error, taken ?? client]);
+    } else {
+      accept(server, taken, newSocket);
+    }
   };
+}
+
+function isLeftToNode(server: Server & ServerInternals): boolean {
+  const { maxConnections, _connections: count } = server;
+  return (
+    // Its sockets are about to be given to another process.
+    server.pauseOnConnect === true ||
+    // Those that are turned away.
+    (Boolean(maxConnections) && count >= maxConnections) ||
+    (server.blockList ?? null) !== null
+  );
+}
+
+const accepted = channel('net.server.socket');
+
+/** What a server of Node's does with a connection that it takes, for a class of sockets that is not its own. */
+function accept(
+  server: Server & ServerInternals,
+  handle: RawHandle,
+  newSocket: (options: AcceptedOptions) => Socket,
+): void {
+  const socket = newSocket({
+    handle,
+    allowHalfOpen: server.allowHalfOpen,
+    readable: true,
+    writable: true,
+    readableHighWaterMark: server.highWaterMark,
+    writableHighWaterMark: server.highWaterMark,
+  } as AcceptedOptions);
+  if (handle instanceof RawTcpHandle) {
+    if (server.noDelay) socket.setNoDelay(true);
+    if (server.keepAlive) socket.setKeepAlive(true, server.keepAliveInitialDelay * 1000);
+  }
+  server._connections++;
+  Object.assign(socket, { server, _server: server });
+  server.emit('connection', socket);
+  if (accepted.hasSubscribers) accepted.publish({ socket });
 }

@@ -97,8 +97,8 @@ export class RawHandle implements RawEvents {
   readonly #type: string;
   /** What the events of its socket belong to, for `async_hooks` and AsyncLocalStorage. */
   #resource: AsyncResource;
-  #owner: (Socket & SocketInternals) | undefined;
-  #onOwner: ((socket: Socket) => void) | undefined;
+  /** The socket that has it. */
+  owner: (Socket & SocketInternals) | undefined;
   #lastToken = 0;
   /** What waits, in order, by token; most connections never have any. */
   #waiting: Map<number, (result: number) => void> | undefined;
@@ -112,17 +112,10 @@ export class RawHandle implements RawEvents {
   #isGivenBack = false;
   #isReferenced = true;
 
-  /** @param onOwner is told of the socket that takes it */
-  constructor(
-    core: NativeCore,
-    handle: NodeHandle,
-    type: string,
-    onOwner: ((socket: Socket) => void) | undefined,
-  ) {
+  constructor(core: NativeCore, handle: NodeHandle, type: string) {
     this.#type = type;
     this.#resource = new AsyncResource(type);
     this.core = core;
-    this.#onOwner = onOwner;
     this.#NodeHandle = handle.constructor as new (type: number) => NodeHandle;
     this.raw = core.adoptRaw(handle.fd, this);
   }
@@ -130,16 +123,6 @@ export class RawHandle implements RawEvents {
   /** False: the addon could not take the connection; it is where it was. */
   get isCarried(): boolean {
     return this.raw > 0;
-  }
-
-  get owner(): (Socket & SocketInternals) | undefined {
-    return this.#owner;
-  }
-
-  set owner(socket: Socket & SocketInternals) {
-    this.#owner = socket;
-    this.#onOwner?.(socket);
-    this.#onOwner = undefined;
   }
 
   /**
@@ -304,7 +287,7 @@ export class RawHandle implements RawEvents {
   }
 
   protected takeData(chunk: Buffer): void {
-    const socket = this.#owner;
+    const socket = this.owner;
     if (socket === undefined) return;
     socket._unrefTimer();
     if (socket.destroyed || passOn(socket, chunk)) return;
@@ -312,7 +295,7 @@ export class RawHandle implements RawEvents {
   }
 
   protected takeEnd(result: number): void {
-    const socket = this.#owner;
+    const socket = this.owner;
     if (socket === undefined) return;
     socket._unrefTimer();
     if (result !== 0) {
@@ -326,7 +309,7 @@ export class RawHandle implements RawEvents {
 
   /** For who takes the socket over, and looks at what it has read so far; its listeners are of the time before. */
   #keep(chunk: Buffer): void {
-    const socket = this.#owner;
+    const socket = this.owner;
     if (socket === undefined) return;
     const { _readableState: state } = socket;
     const { flowing } = state;
@@ -395,7 +378,7 @@ export class RawHandle implements RawEvents {
       callback(errnoException(result, 'write'));
       return;
     }
-    const socket = this.#owner;
+    const socket = this.owner;
     this.#noteQueue(bytes);
     this.#wait(token, (outcome) => {
       const isGone = socket === undefined || socket.destroyed;
@@ -411,7 +394,7 @@ export class RawHandle implements RawEvents {
   }
 
   #noteQueue(bytes: number): void {
-    if (this.#owner !== undefined) Reflect.set(this.#owner, lastWriteQueueSizeSymbol, bytes);
+    if (this.owner !== undefined) Reflect.set(this.owner, lastWriteQueueSizeSymbol, bytes);
   }
 
   #end(resets: boolean, callback: (() => void) | undefined): void {

@@ -50,6 +50,16 @@ export interface SocketInternals {
 
 /** The same of `Server`. */
 export interface ServerInternals {
+  readonly _handle: NodeHandle | null;
+  _connections: number;
+  readonly allowHalfOpen: boolean;
+  readonly highWaterMark: number;
+  readonly keepAlive: boolean;
+  readonly keepAliveInitialDelay: number;
+  readonly noDelay: boolean;
+  readonly pauseOnConnect: boolean;
+  /** Not in Node 20. */
+  readonly blockList?: unknown;
   _listen2(...args: unknown[]): void;
   /** Of a server that decrypts. */
   readonly setSecureContext?: unknown;

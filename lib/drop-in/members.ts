@@ -1,6 +1,6 @@
 import type { Server, Socket } from 'node:net';
 import type { Chunk } from '../native/handles.js';
-import { carryAccepted, carryConnected } from './carry.js';
+import { type AcceptedOptions, carryAccepted, carryConnected } from './carry.js';
 import { isPlainEncoding, RawHandle, RawTcpHandle } from './handle.js';
 import type { ServerInternals, SocketInternals, WriteCallback } from './internals.js';
 import { isReadyFor } from './short-cuts.js';
@@ -95,17 +95,17 @@ export function socketMembersOver(
   } as SocketMembers; // `connect` has more forms than its type can be written with.
 }
 
-/** What servers do otherwise; `onSocket` is told of each accepted socket before anybody else. */
+/** What servers do otherwise; `newSocket` is for sockets of another class than Node's own. */
 export function serverMembersOver(
   base: Pick<ServerInternals, '_listen2'>,
   isOn: () => boolean,
-  onSocket: (socket: Socket) => void,
+  newSocket?: (options: AcceptedOptions) => Socket,
 ): Pick<ServerInternals, '_listen2'> {
   return {
     _listen2(this: Server & ServerInternals, ...args: unknown[]): void {
       Reflect.apply(base._listen2, this, args);
       // A server that decrypts gives its connections to TLS at once.
-      if (this.setSecureContext === undefined) carryAccepted(this, isOn, onSocket);
+      if (this.setSecureContext === undefined) carryAccepted(this, isOn, newSocket);
     },
   };
 }

@@ -17,11 +17,7 @@ const socketMembers = socketMembersOver(
   { connect, _unrefTimer, write, _write, _writeGeneric, resetAndDestroy },
   () => isOn,
 );
-const serverMembers = serverMembersOver(
-  { _listen2 },
-  () => isOn,
-  () => {},
-);
+const serverMembers = serverMembersOver({ _listen2 }, () => isOn);
 
 /** Done by the import already; idempotent. */
 export function register(): void {
