@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -62,6 +63,34 @@ export async function mustRun(file, args, options) {
   if (code === 0) return stdout;
   const said = `${stdout}\n${stderr}`.trim().split('\n').slice(-15).join('\n      ');
   throw new Error(`${[file, ...args].join(' ')} ended with ${code}:\n      ${said}`);
+}
+
+/**
+ * Starts a program that stays, and resolves once it says `ready` on either output, with a function that ends it and waits for its end.
+ * Throws with what it said when it ends before.
+ */
+export function startProgram(file, args, { ready, cwd = root, signal = 'SIGTERM' }) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(file, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+    let said = '';
+    for (const name of ['stdout', 'stderr']) {
+      child[name].setEncoding('utf8').on('data', (text) => {
+        said = (said + text).slice(-outputBytesMax);
+        if (ready.test(said)) resolve(end);
+      });
+    }
+    const ended = once(child, 'close').catch(reject);
+    if (child.pid === undefined) return;
+    groups.add(child.pid);
+    ended.then(() => {
+      groups.delete(child.pid);
+      reject(new Error(`${file} ended before it was ready:\n${said.trim()}`));
+    });
+    const end = () => {
+      child.kill(signal);
+      return ended;
+    };
+  });
 }
 
 /** Calls `use` with a new folder and removes it afterwards. */
