@@ -140,6 +140,15 @@ childProcess.spawn = function (...args) {
 };
 guardChannel(process as unknown as Channel);
 
+/**
+ * Whether a server speaks HTTP/2 in the open. Its sessions take any handle but Node's for a stream of JavaScript's (`JSStreamSocket`):
+ * they leave Nagle's algorithm on, so that pieces of a message wait for each other's confirmation, and the server cannot close them.
+ */
+function speaksHttp2(server: Server): boolean {
+  // No other server has settings that can be updated.
+  return 'updateSettings' in server;
+}
+
 /** What a socket is made of that a server accepts. */
 export type AcceptedOptions = SocketConstructorOpts & { handle: unknown };
 
@@ -152,6 +161,7 @@ export function carryAccepted(
   const { _handle: listening } = server;
   const onConnection = listening?.onconnection;
   if (listening === null || listening === undefined || onConnection === undefined) return;
+  if (speaksHttp2(server)) return;
   listening.onconnection = function (error, client) {
     const isOurs = client !== undefined && !isLeftToNode(server) && isOn();
     const taken = isOurs ? replacementOf(client) : null;

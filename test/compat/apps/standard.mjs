@@ -89,6 +89,9 @@ async function secureHttp() {
 
 async function secondHttp() {
   const server = http2.createServer();
+  server.on('connection', (socket) => {
+    carriers.http2 = carrierOf(socket);
+  });
   server.on('stream', (stream) => stream.end('hello'));
   const session = http2.connect(`http://127.0.0.1:${await listening(server)}`);
   seen.http2 = await textOf(session.request({ ':path': '/' }));
