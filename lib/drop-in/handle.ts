@@ -50,6 +50,9 @@ const socketType = 0;
 /** Up to this Node writes a text without memory of its own. */
 const shortTextBytesMax = 16 * 1024;
 
+/** Chunks of many are copied together below this: a piece of its own costs the kernel and us as much. */
+const referencedBytesMin = 16 * 1024;
+
 /** A request to connect, as Node's net code makes it. */
 interface ConnectRequest {
   oncomplete(
@@ -245,8 +248,13 @@ export class RawHandle implements RawEvents {
   begin(data: string | Uint8Array, encoding: BufferEncoding): boolean {
     const sent = this.#send(data, encoding);
     if (sent.result === 0) return true;
-    this.#begun = sent;
+    this.#begun = { ...sent };
     return false;
+  }
+
+  /** Behind that `write`, for when somebody has kept it from coming. */
+  forgetBegun(): void {
+    this.#begun = undefined;
   }
 
   /** Sends one chunk of a socket; `callback` once it is with the kernel, within this call where that is at once. */
@@ -363,7 +371,7 @@ export class RawHandle implements RawEvents {
       this.bytesWritten += bytes;
       return sentAs(core.writeRawCopy(raw, chunks, bytes, token), token, bytes);
     }
-    const pieces = chunks.map(bytesOf);
+    const pieces = piecesOf(chunks);
     const total = pieces.reduce((sum, { length }) => sum + length, 0);
     this.bytesWritten += total;
     return sentAs(core.writeRawAll(raw, pieces, token), token, total);
@@ -488,8 +496,22 @@ function addressInto(out: AddressInto, text: string | undefined): number {
   return 0;
 }
 
-function bytesOf({ chunk, encoding }: Chunk): Uint8Array {
-  return typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk;
+/** The same bytes in as few buffers as it takes to copy none of the large ones. */
+function piecesOf(chunks: readonly Chunk[]): Uint8Array[] {
+  const pieces: Uint8Array[] = [];
+  let small: Uint8Array[] = [];
+  for (const { chunk, encoding } of chunks) {
+    const bytes = typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk;
+    if (bytes.length < referencedBytesMin) {
+      small.push(bytes);
+      continue;
+    }
+    if (small.length > 0) pieces.push(Buffer.concat(small));
+    small = [];
+    pieces.push(bytes);
+  }
+  if (small.length > 0) pieces.push(Buffer.concat(small));
+  return pieces;
 }
 
 /** How many bytes they are; undefined when they are too many to be copied, or their number is not known before they are decoded. */

@@ -3,7 +3,7 @@ import type { Chunk } from '../native/handles.js';
 import { type AcceptedOptions, carryAccepted, carryConnected } from './carry.js';
 import { isPlainEncoding, RawHandle, RawTcpHandle } from './handle.js';
 import type { ServerInternals, SocketInternals, WriteCallback } from './internals.js';
-import { isReadyFor } from './short-cuts.js';
+import { isReadyFor, plainWrite } from './short-cuts.js';
 
 // A test's own ticks are not ours.
 const { nextTick } = process;
@@ -23,12 +23,14 @@ export type SocketMembers = Pick<
 
 /** @param isOn whether sockets that connect are to be carried */
 export function socketMembersOver(
-  base: SocketMembers & Pick<Socket, '_write'>,
+  base: Omit<SocketMembers, 'write'>,
   isOn: () => boolean,
 ): SocketMembers {
-  return {
+  const members = {
     connect(this: OwnSocket, ...args: unknown[]): OwnSocket {
       const connecting = Reflect.apply(base.connect, this, args) as OwnSocket;
+      // Node takes what a socket of a class of its own writes with for something of an earlier connection.
+      if (this.write === plainWrite()) this.write = members.write;
       // What encrypts has a handle that only Node's own can carry.
       this[wantsCarrier] = this.connecting && this.encrypted !== true && isOn();
       return connecting;
@@ -49,7 +51,7 @@ export function socketMembersOver(
       if (
         handle instanceof RawHandle &&
         !this.connecting &&
-        this._write === base._write &&
+        this._writeGeneric === members._writeGeneric &&
         isReadyFor(this, chunk)
       ) {
         const { defaultEncoding } = this._writableState;
@@ -61,9 +63,14 @@ export function socketMembersOver(
             if (typeof done === 'function') nextTick(done as WriteCallback, null);
             return true;
           }
+          try {
+            return Reflect.apply(plainWrite(), this, [chunk, encodingOrDone, last]);
+          } finally {
+            handle.forgetBegun();
+          }
         }
       }
-      return Reflect.apply(base.write, this, [chunk, encodingOrDone, last]);
+      return Reflect.apply(plainWrite(), this, [chunk, encodingOrDone, last]);
     },
 
     _writeGeneric(
@@ -93,6 +100,7 @@ export function socketMembersOver(
       return this;
     },
   } as SocketMembers; // `connect` has more forms than its type can be written with.
+  return members;
 }
 
 /** What servers do otherwise; `newSocket` is for sockets of another class than Node's own. */

@@ -9,12 +9,12 @@ import { serverMembersOver, socketMembersOver } from './members.js';
 
 const socketPrototype = Socket.prototype as Socket & SocketInternals;
 const serverPrototype = Server.prototype as Server & ServerInternals;
-const { connect, _unrefTimer, write, _write, _writeGeneric, resetAndDestroy } = socketPrototype;
+const { connect, _unrefTimer, _writeGeneric, resetAndDestroy } = socketPrototype;
 const { _listen2 } = serverPrototype;
 
 let isOn = false;
 const socketMembers = socketMembersOver(
-  { connect, _unrefTimer, write, _write, _writeGeneric, resetAndDestroy },
+  { connect, _unrefTimer, _writeGeneric, resetAndDestroy },
   () => isOn,
 );
 const serverMembers = serverMembersOver({ _listen2 }, () => isOn);

@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import type { SocketInternals } from './internals.js';
 
@@ -9,7 +9,14 @@ import type { SocketInternals } from './internals.js';
 
 type AnySocket = Socket & SocketInternals;
 
-const { push } = Duplex.prototype;
+const { push, write } = Duplex.prototype;
+const { _read: read, _write, write: socketWrite } = Socket.prototype;
+
+/** What `write` of a socket is that takes no short cut. */
+export function plainWrite(): Duplex['write'] {
+  // Somebody may have replaced the one of all sockets before this was loaded, or of all streams since.
+  return socketWrite === write ? Duplex.prototype.write : socketWrite;
+}
 
 /** Hands on what has come. False: it is buffered, and enough of it. */
 export function passOn(socket: AnySocket, chunk: Buffer): boolean {
@@ -22,6 +29,7 @@ export function passOn(socket: AnySocket, chunk: Buffer): boolean {
     state.decoder === null &&
     state.awaitDrainWriters === null &&
     socket.push === push &&
+    socket._read === read &&
     socket.listenerCount('data') > 0;
   if (!isAtRest) return socket.push(chunk);
   state.dataEmitted = true;
@@ -34,6 +42,8 @@ export function isReadyFor(socket: AnySocket, chunk: unknown): chunk is string |
   const { _writableState: state } = socket;
   return (
     (typeof chunk === 'string' || chunk instanceof Uint8Array) &&
+    plainWrite() === write &&
+    socket._write === _write &&
     state.length === 0 &&
     !state.writing &&
     state.corked === 0 &&

@@ -430,7 +430,8 @@ export class NativeCore {
     let end = offset;
     for (const { chunk, encoding } of chunks) {
       if (typeof chunk === 'string') end += this.#outboxBytes.write(chunk, end, encoding);
-      else {
+      else if (chunk.length > 0) {
+        // What was detached meanwhile has none, and cannot be looked at.
         this.#outboxBytes.set(chunk, end);
         end += chunk.length;
       }
@@ -559,9 +560,10 @@ export class NativeCore {
   }
 
   #onRawEvent(kind: number, id: number, at: number): void {
+    if (id === 0) return; // `deliverRaw` has been here.
     const events = this.#raws.get(id);
     const words = this.#descriptors;
-    words[at] = 0; // Nobody's number: `deliverRaw` may come by again.
+    words[at] = 0;
     if (kind === EventKind.rawData && words[at + 7] === 1) {
       this.#onLentData(events, words[at + 6]!);
       return;

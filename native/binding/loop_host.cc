@@ -24,7 +24,7 @@ constexpr int kTalksMax = 3;
 constexpr int kMemoryPollsPerClock = 16;
 constexpr uint64_t kMemoryLookNsMin = 5'000;
 constexpr uint64_t kMemoryLookNsAlone = 20'000;
-constexpr uint64_t kMemoryLookNsMax = 100'000;
+constexpr uint64_t kMemoryLookNsMax = 50'000;
 constexpr uint64_t kEmptyYieldNsMax = 2'000;
 constexpr uint64_t kMemoryBusyNs = 100'000;
 // How long memory that goes on bringing messages keeps libuv from its turn, asleep otherwise.
@@ -39,17 +39,18 @@ constexpr uint64_t kUvLookNs = 20'000;
 // libuv gets a turn at least this often, whatever its descriptors say: it puts new ones into its
 // set only then.
 constexpr uint64_t kUvTurnNs = 250'000;
-constexpr uint64_t kMemoryUvTurnNs = 1'000'000;
+constexpr uint64_t kMemoryUvTurnNs = 500'000;
 // Two that talk on one CPU wait for each other's turn: who gives the CPU away finds the answer when
 // it gets it back, and nobody slept or was woken (ping-pong 17.2 us asleep, 13.1 so). For so long
 // libuv waits for its turn meanwhile.
 constexpr uint64_t kLingerTurnNs = 50'000;
-// Longer, or in vain for longer than the second, and it went to somebody who does not talk to us:
-// whoever sleeps is served before those who wait for a share. Then it is not given away again for
-// so many times as long.
+// Longer, and it went to somebody who does not talk to us: whoever sleeps is served before those
+// who wait for a share. That may take this share of the time, and as much more at once: now and
+// then it is but what a host does to a guest.
 constexpr uint64_t kLingerYieldNsMax = 200'000;
-constexpr uint64_t kLingerInVainNsMax = 30'000;
-constexpr uint64_t kLingerPausePerYield = 64;
+constexpr uint64_t kLingerPausePerYield = 16;
+constexpr uint64_t kLingerCreditNs = 160'000'000;
+constexpr uint64_t kLingerPauseNsMax = 2'000'000'000;
 // After so many in vain it is only tried in one turn of so many.
 constexpr int kLingerMissesMax = 4;
 constexpr uint32_t kLingerProbeTurns = 64;
@@ -240,10 +241,11 @@ void LoopHost::Linger() {
     uv_update_time(loop_);
     const uint64_t now = uv_hrtime();
     const uint64_t away_ns = now - given_ns;
-    const bool found = AskLast();
-    if (away_ns > (found ? kLingerYieldNsMax : kLingerInVainNsMax)) {
-      linger_from_ns_ = now + kLingerPausePerYield * away_ns;
+    if (away_ns > kLingerYieldNsMax) {
+      linger_from_ns_ = std::max(linger_from_ns_, now - kLingerCreditNs) +
+                        std::min(kLingerPausePerYield * away_ns, kLingerPauseNsMax);
     }
+    const bool found = AskLast();
     linger_misses_ = found ? 0 : linger_misses_ + 1;
     if (!found) return;
     const bool has_leftovers = user_.OnAfterWait();
@@ -321,13 +323,14 @@ LoopHost::SpinEnd LoopHost::SpinUntilReady(uint64_t turn_at) {
     }
     const uint64_t pause_ns = now - found_ns_;
     const bool is_look = now >= look_at;
-    if ((!memory_leads_ || (is_look && pause_ns >= kMemoryBusyNs)) && RunReady()) {
+    const bool asks_others = !memory_leads_ || (is_look && pause_ns >= kMemoryBusyNs);
+    if (asks_others && RunReady()) {
       memory_leads_ = false;
       found_ns_ = now;
       return SpinEnd::kReady;
     }
+    if (asks_others && is_look && IsUvReady()) return SpinEnd::kTurn;
     if (!memory_leads_) {
-      if (is_look && IsUvReady()) return SpinEnd::kTurn;
       if (is_look) look_at = now + kUvLookNs;
       if (polls % kPollsPerYield == 0) sched_yield();
       now = uv_hrtime();

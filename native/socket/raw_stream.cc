@@ -16,8 +16,6 @@ namespace {
 
 // Of several pieces so many are given to the kernel at once; drivers do the same.
 constexpr size_t kPiecesMax = 64;
-// So many that are done stay before the first that waits.
-constexpr size_t kDoneMax = 1024;
 
 Result<void> SetOption(int fd, int level, int name, int value) {
   if (setsockopt(fd, level, name, &value, sizeof(value)) == 0) return {};
@@ -194,7 +192,7 @@ void RawStream::PopFirst(int32_t result) {
   if (++first_ == waiting_.size()) {
     waiting_.clear();
     first_ = 0;
-  } else if (first_ >= kDoneMax) {
+  } else if (2 * first_ >= waiting_.size()) {
     waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<ptrdiff_t>(first_));
     first_ = 0;
   }

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import type { AddressInfo, Socket } from 'node:net';
 import nodeNet from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { expect, onTestFinished, test } from 'vitest';
 import ownNet from '../../dist/drop-in/net.js';
 
@@ -135,3 +136,75 @@ test.each([10, 100_000])(
     expect(outcomes[1]).toEqual(outcomes[0]);
   },
 );
+
+test('a chunk that is detached while it is corked takes nothing from the others', async () => {
+  const [client, accepted] = await connected();
+  const received = collected(accepted);
+  const lost = new Uint8Array(1000);
+  client.cork();
+  client.write('before, ');
+  client.write(lost);
+  client.write('behind');
+  structuredClone(lost.buffer, { transfer: [lost.buffer] });
+  client.uncork();
+  client.end();
+  expect((await received).toString()).toBe('before, behind');
+});
+
+test('a method that is replaced is called for every chunk', async () => {
+  const outcomes = [];
+  for (const net of [nodeNet, ownNet]) {
+    const seen: unknown[] = [];
+    class Watched extends net.Socket {
+      _writeGeneric(...args: unknown[]): unknown {
+        seen.push(['write', String(args[1])]);
+        return Reflect.apply(Reflect.get(net.Socket.prototype, '_writeGeneric'), this, args);
+      }
+      override push(chunk: unknown, encoding?: BufferEncoding): boolean {
+        seen.push(['push', String(chunk)]);
+        return super.push(chunk, encoding);
+      }
+    }
+    const server = net.createServer((socket) => socket.pipe(socket)).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const client = new Watched();
+    client.connect((server.address() as AddressInfo).port, '127.0.0.1');
+    await once(client, 'connect');
+    for (const text of ['one', 'two', 'three']) {
+      client.write(text);
+      await once(client, 'data');
+    }
+    client.end();
+    await once(client, 'close');
+    server.close();
+    outcomes.push(seen);
+  }
+  expect(outcomes[1]).toEqual(outcomes[0]);
+});
+
+test('bulk that is handed over in the middle of a batch leaves what the others get alone', async () => {
+  const length = 8 * 1024 * 1024;
+  const bulks = await Promise.all(
+    Array.from({ length: 6 }, async (_, seed) => {
+      const [client, accepted] = await connected();
+      const sent = numbered(length, seed);
+      return { client, accepted, sent, received: collected(accepted) };
+    }),
+  );
+  for (const { client, sent } of bulks) client.end(sent);
+  // A socket that is given to TLS goes back to Node, with what has come for it and was not handed out.
+  for (let round = 0; round < 40; round++) {
+    const [client, accepted] = await connected();
+    client.write(numbered(300_000, round));
+    await once(accepted, 'data');
+    setImmediate(() => {
+      const wrapped = new TLSSocket(accepted, { isServer: true });
+      wrapped.on('error', () => {});
+      wrapped.destroy();
+      client.destroy();
+    });
+    client.on('error', () => {});
+    accepted.on('error', () => {});
+  }
+  for (const { sent, received } of bulks) expect((await received).equals(sent)).toBe(true);
+});
