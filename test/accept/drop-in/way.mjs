@@ -7,6 +7,8 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import nodeNet from 'node:net';
+import { Readable } from 'node:stream';
+import { finished } from 'node:stream/promises';
 import tls from 'node:tls';
 import { RawHandle } from '../../../dist/drop-in/handle.js';
 
@@ -39,6 +41,7 @@ const seen = {};
 
 /** Notes a result, which must be the same each way. What is large is noted by its length and digest. */
 export function see(name, value) {
+  if (process.env.DBG) console.error(Math.round(performance.now()), name);
   if (Object.hasOwn(seen, name)) throw new Error(`"${name}" was seen before`);
   seen[name] = value;
 }
@@ -77,6 +80,25 @@ export function* blocksOf(count) {
   for (let i = 0; i < count; i++) yield bytesOf(64 * 1024, i);
 }
 
+/** Sends blocks over a stream that somebody repeats, and ends it when all have come back; says what came. */
+export async function repeated(stream, count) {
+  let left = count * 64 * 1024;
+  const hash = createHash('sha1');
+  const back = new Promise((resolve, reject) => {
+    stream.on('error', reject);
+    stream.on('data', (chunk) => {
+      hash.update(chunk);
+      left -= chunk.length;
+      if (left <= 0) resolve(`${left} left, ${hash.digest('hex')}`);
+    });
+  });
+  Readable.from(blocksOf(count)).pipe(stream, { end: false });
+  const said = await back;
+  stream.end();
+  await finished(stream);
+  return said;
+}
+
 /** Listens on loopback; resolves with the port. */
 export async function listening(server) {
   server.listen(0, '127.0.0.1');
@@ -85,10 +107,9 @@ export async function listening(server) {
 }
 
 /** `server` itself, or in the way of `paipainet/net` a listener of ours that hands it its connections. */
-export function listenerFor(server, onSocket = () => {}) {
+export function listenerFor(server) {
   if (net === undefined) return server;
-  return net.createServer((socket) => {
-    onSocket(socket);
-    server.emit('connection', socket);
-  });
+  const listener = net.createServer((socket) => server.emit('connection', socket));
+  // One of http begins to look for time-outs then.
+  return listener.on('listening', () => server.emit('listening'));
 }
