@@ -3,9 +3,12 @@ import { beside } from './beside.js';
 import { bulk } from './bulk.js';
 import { connections } from './connections.js';
 import { fairness } from './fairness.js';
+import { http } from './http.js';
 import { idle } from './idle.js';
 import { opening } from './opening.js';
 import { pingpong } from './pingpong.js';
+import { postgres } from './postgres.js';
+import { redis } from './redis.js';
 import { requests } from './requests.js';
 import { stream } from './stream.js';
 import { transfer } from './transfer.js';
@@ -22,4 +25,7 @@ export const cases: readonly Case[] = [
   beside,
   fairness,
   transfer,
+  http,
+  redis,
+  postgres,
 ];

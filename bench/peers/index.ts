@@ -1,5 +1,6 @@
 import type { Peer } from '../support/types.js';
 import { c } from './c/peer.js';
+import { dropIn } from './drop-in/peer.js';
 import { grpc } from './grpc/peer.js';
 import { nats } from './nats/peer.js';
 import { nodeNet } from './node-net/peer.js';
@@ -8,9 +9,10 @@ import { ws } from './ws/peer.js';
 import { wsCorked } from './ws-corked/peer.js';
 import { zeromq } from './zeromq/peer.js';
 
-/** Every rival; the first is what the others are compared with. */
+/** Every rival; the first that can play a case is what the others are compared with. */
 export const peers: readonly [Peer, ...Peer[]] = [
   paipainet,
+  dropIn,
   nodeNet,
   c,
   zeromq,

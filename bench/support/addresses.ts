@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { type AddressInfo, connect, type NetConnectOpts, type Server, type Socket } from 'node:net';
+import { type AddressInfo, createServer, type NetConnectOpts, type Server } from 'node:net';
 
 /** Listens on a port of the loopback that the system chooses, or on `file`; resolves with the address. */
 export async function listenOn(
@@ -19,25 +19,10 @@ export function connectOptions(address: string): NetConnectOpts {
   return { host: '127.0.0.1', port: Number(address.slice(address.lastIndexOf(':') + 1)) };
 }
 
-/** Every connection reads into it: what it holds is used up before the next read. */
-const readBuffer: Buffer = Buffer.allocUnsafeSlow(64 * 1024);
-
-/**
- * A connection to `address` that sends small writes at once and hands each read to `onBytes`, without a buffer and an event
- * for each; resolves when it stands.
- */
-export async function connectTo(
-  address: string,
-  onBytes: (bytes: Uint8Array) => void,
-): Promise<Socket> {
-  const onread = {
-    buffer: readBuffer,
-    callback(count: number): boolean {
-      onBytes(readBuffer.subarray(0, count));
-      return true;
-    },
-  };
-  const socket = connect({ ...connectOptions(address), noDelay: true, onread });
-  await once(socket, 'connect');
-  return socket;
+/** A port of the loopback that nobody listens on, for programs that have to be told one. */
+export async function freePort(): Promise<number> {
+  const probe = createServer();
+  const address = await listenOn(probe, 'tcp', '');
+  await new Promise((resolve) => probe.close(resolve));
+  return Number(address.slice(address.lastIndexOf(':') + 1));
 }

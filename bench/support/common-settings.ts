@@ -1,11 +1,8 @@
-import type { loadNative as LoadNative } from '../../dist/native/load.js';
+import { addonObstacle } from './addon.js';
 import { canPin, descriptorsMax } from './machine.js';
 import type { Case, Settings } from './types.js';
 
 /** Settings that several cases have. */
-
-const loadUrl: URL = new URL('../../native/load.js', import.meta.url);
-const { loadNative } = (await import(loadUrl.href)) as { loadNative: typeof LoadNative };
 
 export const messageBytesSetting: Case['settings'] = {
   'message-bytes': { fallback: '64', help: 'payload, a multiple of 4' },
@@ -30,7 +27,10 @@ export function surfaceSetting(fallback: 'promises' | 'fast'): Case['settings'] 
 
 /** The native one where it has been built. */
 export const engineSetting: Case['settings'] = {
-  engine: { fallback: loadNative().ok ? 'native' : 'js', help: 'of paipainet: native or js' },
+  engine: {
+    fallback: addonObstacle() === null ? 'native' : 'js',
+    help: 'of paipainet: native or js',
+  },
 };
 
 /** Of cases that open connections and send little over them. */

@@ -11,7 +11,7 @@ export function canPlay(peer: Peer, { program, inNodeAlone }: Case): boolean {
   return peer.programs.includes(program) && (peer.isNode || inNodeAlone !== true);
 }
 
-/** Ourselves, the first of `peers`, and the rivals that can run here; a line for each that cannot. */
+/** The first of `peers` that plays the case, which is ours, and the rivals that can run here; a line for each that cannot. */
 export async function choosePeers(
   peers: readonly Peer[],
   chosen: Case,
@@ -21,16 +21,19 @@ export async function choosePeers(
     if (!peers.some((peer) => peer.name === name))
       throw new Refusal(`there is no peer "${name}"; --list names them`);
   }
+  const players = peers.filter((peer) => canPlay(peer, chosen));
+  const [ours] = players;
   const able: Peer[] = [];
-  for (const peer of peers) {
-    const wanted = peer === peers[0] || rivals === undefined || rivals.includes(peer.name);
-    if (!wanted || !canPlay(peer, chosen)) continue;
+  for (const peer of players) {
+    const wanted = peer === ours || rivals === undefined || rivals.includes(peer.name);
+    if (!wanted) continue;
     const obstacle = await peer.prepare(chosen.program);
     if (obstacle === null) able.push(peer);
-    else if (peer === peers[0]) throw new Refusal(`${peer.name}: ${obstacle}`);
+    else if (peer === ours) throw new Refusal(`${peer.name}: ${obstacle}`);
     else console.log(`without ${peer.name}: ${obstacle}`);
   }
-  if (able.length === 1 && rivals !== undefined && rivals.length > 0)
+  const isAlone = rivals !== undefined && !able.some(({ name }) => rivals.includes(name));
+  if (isAlone && rivals.length > 0)
     throw new Refusal(`none of ${rivals.join(', ')} can run ${chosen.name} here`);
   return able;
 }

@@ -2,8 +2,8 @@
  * The cases `pingpong`, `requests` and `connections` as a careful programmer writes them on `node:net`: one write for all
  * requests or answers of a turn, from memory that is allocated once, and no promise or object for each message.
  */
-import { createServer, type Socket } from 'node:net';
-import { connectTo, listenOn } from '../../support/addresses.js';
+import type { Socket } from 'node:net';
+import { listenOn } from '../../support/addresses.js';
 import { checksumOf, fillContent, Tally } from '../../support/content.js';
 import {
   type Course,
@@ -12,6 +12,7 @@ import {
   takingServer,
 } from '../../support/exchange.js';
 import { play } from '../../support/program.js';
+import { connected, socketsOf } from '../../support/sockets.js';
 import { frameCutter, headerBytes, headerWords } from './frames.js';
 
 /**
@@ -60,6 +61,7 @@ await play({
   async server({ path, socket: file = '', ...settings }) {
     const { payloadBytes, inFlight } = exchangePlanOf(settings);
     const taken = new Tally();
+    const { createServer } = await socketsOf(settings);
     const server = createServer({ noDelay: true }, (socket) => {
       const outbox = new Outbox(socket, payloadBytes, inFlight);
       const answer = (words: Int32Array, start: number, end: number, number: number): void => {
@@ -83,6 +85,7 @@ await play({
   async client(settings, address) {
     const client = new ExchangeClient(exchangePlanOf(settings));
     const { payloadBytes, inFlight } = client.plan;
+    const { connect } = await socketsOf(settings);
     const outboxes: Outbox[] = [];
     const sockets: Socket[] = [];
     const ask = (outbox: Outbox, course: Course): void => {
@@ -100,7 +103,7 @@ await play({
         client.settle();
       };
       const cut = frameCutter(headerBytes + payloadBytes, onAnswer, onBatch);
-      const socket = await connectTo(address, cut);
+      const socket = await connected(connect(address, cut));
       const outbox = new Outbox(socket, payloadBytes, inFlight);
       outboxes.push(outbox);
       sockets.push(socket);

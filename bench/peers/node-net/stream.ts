@@ -2,11 +2,12 @@
  * The case `stream` as a careful programmer writes it on `node:net`. A frame without a payload asks the receiver to confirm;
  * the answer is a frame without a payload, whose number is how many messages have come.
  */
-import { createServer, type Socket } from 'node:net';
-import { connectTo, listenOn } from '../../support/addresses.js';
+import type { Socket } from 'node:net';
+import { listenOn } from '../../support/addresses.js';
 import { checksumOf, fillContent, messageBytesOf, Tally } from '../../support/content.js';
 import { takingServer } from '../../support/exchange.js';
 import { play } from '../../support/program.js';
+import { connected, socketsOf } from '../../support/sockets.js';
 import { checkConfirmed, type StreamSender, streamClient } from '../../support/stream.js';
 import { frameCutter, headerBytes, headerWords } from './frames.js';
 
@@ -91,6 +92,7 @@ await play({
   async server({ path, socket: file = '', ...settings }) {
     const payloadBytes = messageBytesOf(settings['message-bytes']);
     const taken = new Tally();
+    const { createServer } = await socketsOf(settings);
     const server = createServer({ noDelay: true }, (socket) => {
       const onFrame = (words: Int32Array, start: number, end: number, number: number): void => {
         if (start === end) {
@@ -121,7 +123,8 @@ await play({
       count: number,
     ): void => sender.confirm(count);
     const cut = frameCutter(headerBytes, onConfirmation, () => {});
-    const socket = await connectTo(address, cut);
+    const { connect } = await socketsOf(settings);
+    const socket = await connected(connect(address, cut));
     const sender = new Sender(socket, payloadBytes);
     return streamClient(settings, sender);
   },

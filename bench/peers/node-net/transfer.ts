@@ -23,10 +23,11 @@
  */
 import { randomFillSync } from 'node:crypto';
 import { once } from 'node:events';
-import { connect, createServer, type Socket } from 'node:net';
-import { connectOptions, listenOn } from '../../support/addresses.js';
+import type { Socket } from 'node:net';
+import { listenOn } from '../../support/addresses.js';
 import { checksum, checksumName } from '../../support/checksum.js';
 import { play, setting } from '../../support/program.js';
+import { type Sockets, socketsOf } from '../../support/sockets.js';
 import type { Facts, Settings } from '../../support/types.js';
 
 const magic = 0x4e455452;
@@ -208,31 +209,24 @@ class Sender {
 }
 
 /** Connects to the sender and receives what it sends into memory of our own. */
-function receiveFrom(address: string, keptMax: number): Receiver {
-  const buffer = Buffer.allocUnsafeSlow(readBytes);
-  const socket = connect({
-    ...connectOptions(address),
-    noDelay: true,
-    onread: {
-      buffer,
-      callback(count) {
-        receiver.take(buffer.subarray(0, count));
-        return true;
-      },
-    },
-  });
+function receiveFrom({ connect }: Sockets, address: string, keptMax: number): Receiver {
   const receiver = new Receiver(keptMax, (shard) => {
     const confirmation = Buffer.allocUnsafe(confirmationBytes);
     confirmation.writeUInt32LE(shard, 0);
     socket.write(confirmation);
   });
+  const socket = connect(address, (bytes) => receiver.take(bytes), readBytes);
   return receiver;
 }
 
-async function openToReceiver(address: string, { path, socket }: Settings): Promise<Socket> {
+async function openToReceiver(
+  { createServer, connect }: Sockets,
+  address: string,
+  { path, socket }: Settings,
+): Promise<Socket> {
   const server = createServer({ noDelay: true });
   const own = await listenOn(server, path, `${socket}-back`);
-  const control = connect(connectOptions(address));
+  const control = connect(address, () => {});
   control.end(own);
   const [data] = (await once(server, 'connection')) as [Socket];
   server.close();
@@ -250,11 +244,12 @@ function keptMaxOf({ 'kept-messages': kept }: Settings): number {
 await play({
   async server(settings) {
     const { path, socket = '' } = settings;
+    const sockets = await socketsOf(settings);
     let receiver: Receiver | undefined;
-    const server = createServer(async (control) => {
+    const server = sockets.createServer(async (control) => {
       const parts: Buffer[] = [];
       for await (const part of control) parts.push(part);
-      receiver = receiveFrom(Buffer.concat(parts).toString(), keptMaxOf(settings));
+      receiver = receiveFrom(sockets, Buffer.concat(parts).toString(), keptMaxOf(settings));
     });
     const address = await listenOn(server, path, socket);
     return {
@@ -277,7 +272,7 @@ await play({
     const shardBytes = Number(settings['shard-bytes'] ?? settings['message-bytes']);
     const dataBytes = Math.min(totalBytes, keptMaxOf(settings) * shardBytes);
     const data = randomFillSync(Buffer.allocUnsafeSlow(dataBytes));
-    const socket = await openToReceiver(address, settings);
+    const socket = await openToReceiver(await socketsOf(settings), address, settings);
     const sender = new Sender(socket, data, totalBytes, shardBytes);
     return {
       async run() {
