@@ -63,22 +63,22 @@ interface NetInternals {
 }
 const { _normalizeArgs: normalizeArgs } = net as unknown as NetInternals;
 
-function connectSocket(...args: unknown[]): net.Socket {
+// Named as Node's are.
+export const connect: typeof net.connect = function connect(...args: unknown[]): net.Socket {
   const normalized = normalizeArgs(args);
   const [options] = normalized;
   const socket = new Socket(options);
   if (options.timeout) socket.setTimeout(options.timeout);
   return Reflect.apply(socket.connect, socket, [normalized]) as net.Socket;
-}
+};
 
-export const connect: typeof net.connect = connectSocket;
-export const createConnection: typeof net.createConnection = connectSocket;
+export const createConnection: typeof net.createConnection = connect;
 
-function serverOf(...args: unknown[]): net.Server {
+export const createServer: typeof net.createServer = function createServer(
+  ...args: unknown[]
+): net.Server {
   return Reflect.construct(Server, args) as net.Server;
-}
-
-export const createServer: typeof net.createServer = serverOf;
+};
 
 /** All of `node:net`, what has no types included, with our sockets: what `require('paipainet/net')` gives. */
 const module: typeof net = Object.defineProperties(
