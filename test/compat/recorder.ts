@@ -1,55 +1,130 @@
 import type * as net from 'node:net';
 
-/** `node:net`, or ours. */
-export type NetModule = Pick<
-  typeof net,
-  'Socket' | 'Server' | 'connect' | 'createServer' | 'createConnection'
->;
+/** `node:net` or ours, with what has no types. */
+export type NetModule = typeof net;
 
-/** What a scenario sees, in order for each socket or server; bytes that came in pieces count as one. */
+/** What each of several objects says, by its name. */
+export type Logs = Record<string, string[]>;
+
+const writeEvents = [
+  'lookup',
+  'connectionAttempt',
+  'connectionAttemptFailed',
+  'connectionAttemptTimeout',
+  'connect',
+  'ready',
+  'finish',
+] as const;
+
+const readEvents = ['end', 'timeout', 'error'] as const;
+
+/** What a script sees, in order for each socket or server; bytes that came in pieces count as one. */
 export class Recorder {
   readonly #logs = new Map<string, string[]>();
+  readonly #counts = new Map<string, number>();
+  readonly #flushes: (() => void)[] = [];
+  #signCount = 0;
+
+  /** How much was seen so far: it stands still while nothing happens. */
+  get signCount(): number {
+    return this.#signCount;
+  }
 
   note(name: string, ...what: unknown[]): void {
+    this.#signCount++;
     const log = this.#logs.get(name) ?? [];
     this.#logs.set(name, log);
     log.push(what.map(textOf).join(' '));
   }
 
-  /** Follows a socket from now on. */
-  socket(name: string, socket: net.Socket): net.Socket {
+  /** What `action` returns or throws. */
+  attempt<Value>(name: string, action: () => Value): Value | undefined {
+    try {
+      const value = action();
+      this.note(
+        name,
+        typeof value === 'object' || typeof value === 'function' ? typeof value : value,
+      );
+      return value;
+    } catch (thrown) {
+      this.note(name, 'throws', thrown);
+      return undefined;
+    }
+  }
+
+  /**
+   * Follows a socket from now on; a second one of that name is numbered.
+   * @param options.reads false: without listening for data, which makes it flow
+   */
+  socket<Type extends net.Socket>(as: string, socket: Type, { reads = true } = {}): Type {
+    const count = (this.#counts.get(as) ?? 0) + 1;
+    this.#counts.set(as, count);
+    const name = count === 1 ? as : `${as} (${count})`;
     let data = '';
-    const noteData = (): void => {
+    const flush = (): void => {
       if (data !== '') this.note(name, 'data', shortened(data));
       data = '';
     };
-    const note = (...what: unknown[]): void => {
-      noteData();
-      this.note(name, ...what, stateOf(socket));
-    };
-    for (const event of ['connect', 'ready', 'end', 'finish', 'drain', 'timeout', 'lookup']) {
-      socket.on(event, () => note(event));
+    this.#flushes.push(flush);
+    const note = (...what: unknown[]): void => this.note(name, ...what, stateOf(socket));
+    // Where in what comes they fall is chance, so they stand before it; how often a socket drains is chance too.
+    for (const event of writeEvents) socket.on(event, (...values) => note(event, ...values));
+    socket.once('drain', () => note('drain'));
+    for (const event of readEvents) {
+      socket.on(event, (...values) => {
+        flush();
+        note(event, ...values);
+      });
     }
-    socket.on('data', (chunk: Buffer | string) => {
-      data += typeof chunk === 'string' ? chunk : chunk.toString('latin1');
-    });
-    socket.on('error', (error) => note('error', error));
+    if (reads) {
+      socket.on('data', (chunk: Buffer | string) => {
+        this.#signCount++;
+        data += typeof chunk === 'string' ? chunk : chunk.toString('latin1');
+      });
+    }
     socket.on('close', (hadError) => {
+      flush();
       note('close', hadError, `read ${socket.bytesRead}`, `written ${socket.bytesWritten}`);
     });
     return socket;
   }
 
+  /** Follows a server from now on; its sockets are named `accepted`, and numbered from the second on. */
+  server<Type extends net.Server>(name: string, server: Type): Type {
+    for (const event of ['listening', 'error', 'close', 'drop']) {
+      server.on(event, (...values) => this.note(name, event, ...values, server.listening));
+    }
+    return server;
+  }
+
+  /** What nobody catches is the log's, until what this returns is called. */
+  takeUncaught(): () => void {
+    const given = (['uncaughtException', 'unhandledRejection'] as const).map((event) => {
+      const others = process.listeners(event as 'uncaughtException');
+      const note = (thrown: unknown): void => this.note(event, thrown);
+      process.removeAllListeners(event);
+      process.on(event, note);
+      return () => {
+        process.off(event, note);
+        for (const other of others) process.on(event, other);
+      };
+    });
+    return () => {
+      for (const giveBack of given) giveBack();
+    };
+  }
+
   /** What was noted, without what cannot be the same in two runs. */
-  get logs(): Record<string, string[]> {
+  get logs(): Logs {
+    for (const flush of this.#flushes) flush();
     return Object.fromEntries(
       [...this.#logs].map(([name, log]) => [
         name,
         log.map((line) =>
           line
-            .replace(/\b(127\.0\.0\.1|::1|:):\d+/g, '$1:PORT')
+            .replace(/(\d+\.\d+\.\d+\.\d+|::1|::|localhost|some\.name)([: ])\d{4,5}\b/g, '$1$2PORT')
             .replace(/paipai-compat-\w+/g, 'FOLDER')
-            .replace(/port("?[=:])\d+/g, 'port$1PORT'),
+            .replace(/port("?[=:])\d+/gi, 'port$1PORT'),
         ),
       ]),
     );
@@ -73,10 +148,14 @@ function textOf(value: unknown): string {
     const nested = value instanceof AggregateError ? value.errors.map(textOf).join('; ') : '';
     return `${name} ${code} '${message}' errno=${errno} syscall=${syscall} address=${address} port=${port} ${nested}`;
   }
-  return typeof value === 'string' ? value : (JSON.stringify(value) ?? 'undefined');
+  if (typeof value === 'string') return value;
+  if (typeof value === 'symbol' || typeof value === 'function' || typeof value === 'bigint') {
+    return String(value.valueOf());
+  }
+  return JSON.stringify(value) ?? 'undefined';
 }
 
-function shortened(text: string): string {
+export function shortened(text: string): string {
   if (text.length <= 64) return JSON.stringify(text);
   let sum = 0;
   for (let i = 0; i < text.length; i++) sum = (sum * 31 + text.charCodeAt(i)) >>> 0;

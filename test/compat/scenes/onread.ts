@@ -1,0 +1,125 @@
+import type { OnReadOpts, Socket } from 'node:net';
+import type { Recorder } from '../recorder.js';
+import { closed, ended, listening, once, type Scenes, settle } from '../support.js';
+import type { Script } from '../ways.js';
+
+/** Reading into memory of the user's own. */
+
+/** A client whose `onread` is this, and a server that says what `script` makes it say. */
+function reading(
+  onread: (recorder: Recorder) => OnReadOpts,
+  script: (accepted: Socket, client: Socket, recorder: Recorder) => void | Promise<void>,
+): Script {
+  return async (net, recorder) => {
+    const server = net.createServer();
+    const port = await listening(server);
+    const accepting = once(server, 'connection');
+    const client = net.connect({ port, host: '127.0.0.1', onread: onread(recorder) });
+    recorder.socket('client', client);
+    const [accepted] = await accepting;
+    recorder.socket('accepted', accepted);
+    await settle(recorder);
+    await script(accepted, client, recorder);
+    await ended(server, client, accepted);
+  };
+}
+
+const text = (bytes: Uint8Array, count: number): string =>
+  Buffer.from(bytes).toString('latin1', 0, count);
+
+const into =
+  (buffer: Uint8Array | (() => Uint8Array), goesOn: (count: number) => boolean = () => true) =>
+  (recorder: Recorder): OnReadOpts => ({
+    buffer,
+    callback(count, bytes) {
+      recorder.note('onread', count, text(bytes, count));
+      return goesOn(count);
+    },
+  });
+
+export const scenes: Scenes = {
+  'one buffer': reading(into(Buffer.alloc(64)), (accepted) => {
+    accepted.end('into the buffer');
+  }),
+
+  'an array of bytes': reading(into(new Uint8Array(64)), (accepted) => {
+    accepted.end('into the array');
+  }),
+
+  'a buffer that is too small': reading(into(Buffer.alloc(4)), (accepted) => {
+    accepted.end('more than it takes');
+  }),
+
+  'a buffer for each read': reading(
+    (recorder) => {
+      let count = 0;
+      return {
+        buffer: () => Buffer.alloc(4 + (count++ % 3)),
+        callback(bytesRead, buffer) {
+          recorder.note('onread', bytesRead, buffer.length, text(buffer, bytesRead));
+          return true;
+        },
+      };
+    },
+    (accepted) => {
+      accepted.end('some bytes for several buffers');
+    },
+  ),
+
+  'paused by what the callback returns': reading(
+    into(Buffer.alloc(4), () => false),
+    async (accepted, client, recorder) => {
+      accepted.end('0123456789');
+      for (let i = 0; i < 4; i++) {
+        await settle(recorder);
+        recorder.note('paused', client.isPaused(), client.bytesRead);
+        client.resume();
+      }
+    },
+  ),
+
+  'destroyed by the callback': async (net, recorder) => {
+    const server = net.createServer((socket) => socket.end('0123456789'));
+    const port = await listening(server);
+    const client: Socket = net.connect({
+      port,
+      host: '127.0.0.1',
+      onread: {
+        buffer: Buffer.alloc(4),
+        callback(count) {
+          recorder.note('onread', count);
+          client.destroy();
+          return true;
+        },
+      },
+    });
+    recorder.socket('client', client);
+    await closed(client);
+    await ended(server);
+  },
+
+  'written meanwhile': reading(into(Buffer.alloc(64)), async (accepted, client, recorder) => {
+    accepted.on('data', (chunk) => accepted.write(`heard ${chunk}`));
+    client.write('one');
+    await settle(recorder);
+    client.end('two');
+  }),
+
+  'what it cannot be': async (net, recorder) => {
+    const port = 1;
+    const wrong: Record<string, unknown> = {
+      'no buffer': { callback: () => true },
+      'no callback': { buffer: Buffer.alloc(4) },
+      'a buffer of words': { buffer: 'x', callback: () => true },
+      'a callback of words': { buffer: Buffer.alloc(4), callback: 'x' },
+      null: null,
+      'an empty buffer': { buffer: Buffer.alloc(0), callback: () => true },
+    };
+    for (const [name, onread] of Object.entries(wrong)) {
+      const socket = recorder.attempt(name, () =>
+        net.connect({ port, host: '127.0.0.1', onread: onread as OnReadOpts }),
+      );
+      if (socket !== undefined) await closed(recorder.socket(name, socket));
+    }
+  },
+};
