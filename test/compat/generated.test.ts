@@ -17,10 +17,11 @@ import { runsTimes, seeded } from './runs.js';
 import { expectNoDifference } from './ways.js';
 
 /**
- * Scripts that are made up anew in each run, through `node:net` and through ours, both ways in.
+ * Scripts that are made up, through `node:net` and through ours, both ways in: the same ones in each run, unless told otherwise.
  *
- *   PAIPAINET_COMPAT_RUNS=10      ten times as many of each kind
- *   PAIPAINET_COMPAT_SEED=1234    those of the run that printed this seed
+ *   PAIPAINET_COMPAT_RUNS=10       ten times as many of each kind
+ *   PAIPAINET_COMPAT_SEED=fresh    new ones; a failure prints its seed
+ *   PAIPAINET_COMPAT_SEED=1234     those of the run that printed this seed
  *   PAIPAINET_COMPAT_SELF=1       `node:net` against itself: what differs then was left to chance by the script
  */
 

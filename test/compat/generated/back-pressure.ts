@@ -23,6 +23,8 @@ interface Flow {
   readonly client: object;
 }
 
+// As a default there is no 'hex': of an odd number of digits under cork Node's own asserts, and that is the end of the process.
+const defaults = ['utf8', 'latin1', 'ascii', 'ucs2', 'base64', 'base64url'] as const;
 const encodings = ['utf8', 'latin1', 'ascii', 'ucs2', 'hex', 'base64', 'base64url', 'HEX'] as const;
 
 const calls: Calls<Socket> = {
@@ -41,7 +43,7 @@ const calls: Calls<Socket> = {
     return results.filter((each) => !each).length;
   },
   setDefaultEncoding: (socket, n) =>
-    socket.setDefaultEncoding(encodings[n % encodings.length] as BufferEncoding),
+    socket.setDefaultEncoding(defaults[n % defaults.length] as BufferEncoding),
   counts: (socket) => ({ read: socket.bytesRead, written: socket.bytesWritten }),
 };
 
