@@ -154,6 +154,7 @@ void LoopHost::Apply(Poll& poll) {
     // the handle, but a receive may first have to take what came before the error.
     ready->has_readable = ready->has_writable = false;
     host->user_.OnReady(slot, true, true);
+    if (host->polls_[slot] == ready) host->user_.OnHangUp(slot);
     if (host->polls_[slot] == ready) host->Apply(*ready);
   });
 }
@@ -374,6 +375,7 @@ bool LoopHost::RunReadyOfSpinSet() {
     const bool failed = (events[i].events & (EPOLLERR | EPOLLHUP)) != 0;
     user_.OnReady(poll->slot, failed || (events[i].events & EPOLLIN) != 0,
                   failed || (events[i].events & EPOLLOUT) != 0);
+    if (failed && polls_[poll->slot] == poll) user_.OnHangUp(poll->slot);
   }
   return count > 0;
 }

@@ -16,6 +16,8 @@ class LoopHostUser {
  public:
   // Runs what waits for `slot`; whether anything came of it.
   virtual bool OnReady(uint32_t slot, bool readable, bool writable) = 0;
+  // Both directions of `slot` have ended, behind the OnReady of that.
+  virtual void OnHangUp(uint32_t slot) = 0;
   // Whether OnReady(slot, true, false) finds out itself if there is anything to receive.
   virtual bool MayAsk(uint32_t slot) const = 0;
   // Before libuv waits. True: something is left to do, so do not wait.

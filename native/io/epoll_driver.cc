@@ -76,6 +76,11 @@ void EpollDriver::SetKeepsAlive(uint32_t slot, bool keeps_alive) {
   host_.SetKeepsAlive(slot, keeps_alive);
 }
 
+void EpollDriver::OnHangUp(uint32_t index) {
+  Operation* reading = slots_[index].reading;
+  if (reading != nullptr && reading->kind() == OperationKind::kReceive) reading->OnHangUp();
+}
+
 bool EpollDriver::OnReady(uint32_t index, bool readable, bool writable) {
   // Reading first: what a peer said before it went away counts for more than that it cannot be
   // answered.

@@ -23,6 +23,7 @@ class EpollDriver final : public HostedDriver {
   void SetKeepsAlive(uint32_t slot, bool keeps_alive) override;
 
   bool OnReady(uint32_t slot, bool readable, bool writable) override;
+  void OnHangUp(uint32_t slot) override;
   bool MayAsk(uint32_t slot) const override;
 
  private:

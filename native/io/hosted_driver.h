@@ -16,6 +16,8 @@ class HostedDriver : public Driver {
   // afterwards. True: there may be more to do at once, by OnReady(slot, true, false); true comes a
   // bounded number of times.
   virtual bool OnReady(uint32_t slot, bool readable, bool writable) = 0;
+  // The host's word that both directions of it have ended, behind the OnReady and Reap of that.
+  virtual void OnHangUp(uint32_t) {}
   // Whether OnReady(slot, true, false) may be called without the host's word: it finds out itself
   // whether there is anything to receive.
   virtual bool MayAsk(uint32_t slot) const = 0;

@@ -34,6 +34,9 @@ class Operation {
   // `result`: bytes (0 is the end of the stream for kReceive), a descriptor for kAccept, or -errno.
   // Called from Driver::Reap only; may submit, cancel and detach freely.
   virtual void OnComplete(int32_t result) = 0;
+  // Of kReceive, behind what this readiness brought: both directions of the connection have ended.
+  // Not every driver knows.
+  virtual void OnHangUp() {}
 
   OperationKind kind() const { return kind_; }
   uint32_t slot() const { return slot_; }

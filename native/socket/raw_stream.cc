@@ -132,6 +132,7 @@ Result<void> RawStream::SetKeepAlive(bool keep_alive, uint32_t idle_seconds) {
 }
 
 size_t RawStream::GatherReceive(iovec* vectors, size_t) {
+  is_drained_ = false;
   if (filled_at_ == batch_.deliveries()) return 0;
   room_ = is_bulk_ ? batch_.lent() : MutableByteSpan{};
   is_lent_ = !room_.empty();
@@ -147,6 +148,7 @@ void RawStream::OnReceived(size_t bytes) {
   data.kind = EventKind::kRawData;
   data.length = static_cast<uint32_t>(bytes);
   is_bulk_ = bytes >= kReceiveBytesMax;
+  is_drained_ = bytes < room_.size();
   if (is_bulk_) filled_at_ = batch_.deliveries();
   if (is_lent_) {
     data.extra = 1;
@@ -209,6 +211,12 @@ void RawStream::OnSendFailed(int32_t result) {
   // end of both, and who reads hears of it as that.
   if (stream_.is_receiving()) OnEnd(result);
   EndWaiting(result);
+}
+
+// As libuv has it: of a connection that was reset behind its last bytes the end is seen, and not
+// the reset.
+void RawStream::OnHangUp() {
+  if (is_drained_ && stream_.is_receiving()) OnEnd(0);
 }
 
 void RawStream::OnEnd(int32_t result) {

@@ -89,6 +89,7 @@ class RawStream final : private StreamUser {
   void OnSent(size_t bytes) override;
   void OnConnected() override {}
   void OnSendFailed(int32_t result) override;
+  void OnHangUp() override;
   void OnEnd(int32_t result) override;
 
   InboundBatch& batch_;
@@ -100,9 +101,10 @@ class RawStream final : private StreamUser {
   std::vector<Waiting> waiting_;
   size_t first_ = 0;
   size_t queued_bytes_ = 0;
-  MutableByteSpan room_;  // Where the receive under way lands.
-  bool is_lent_ = false;  // By somebody who wants to keep it.
-  bool is_bulk_ = false;  // The last receive filled its room.
+  MutableByteSpan room_;     // Where the receive under way lands.
+  bool is_lent_ = false;     // By somebody who wants to keep it.
+  bool is_bulk_ = false;     // The last receive filled its room.
+  bool is_drained_ = false;  // It did not, so that nothing was left behind it.
   // Since so many deliveries it has received all that one receive may bring: its reader may want to
   // pause first.
   uint32_t filled_at_ = UINT32_MAX;

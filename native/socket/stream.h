@@ -27,6 +27,8 @@ class StreamUser {
   virtual void OnConnected() = 0;
   // Nothing more can be sent: -errno. The stream is still to be closed.
   virtual void OnSendFailed(int32_t result) = 0;
+  // Both directions have ended, behind what OnReceived told; OnEnd follows in any case.
+  virtual void OnHangUp() {}
   // Nothing more comes: 0 is the peer's orderly end, else -errno. The stream is still to be closed.
   virtual void OnEnd(int32_t result) = 0;
 
@@ -79,6 +81,7 @@ class Stream {
     explicit Receive(Stream& stream) : Operation(OperationKind::kReceive), stream_(stream) {}
     size_t Gather(iovec* vectors, size_t max) override;
     void OnComplete(int32_t result) override;
+    void OnHangUp() override { stream_.user_.OnHangUp(); }
 
    private:
     Stream& stream_;

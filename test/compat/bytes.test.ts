@@ -208,3 +208,29 @@ test('bulk that is handed over in the middle of a batch leaves what the others g
   }
   for (const { sent, received } of bulks) expect((await received).equals(sent)).toBe(true);
 });
+
+test('behind the last bytes of a connection that was reset comes what comes with node:net', async () => {
+  const outcomes = [];
+  for (const net of [nodeNet, ownNet]) {
+    // It answers, and ends the connection with most of what was sent unread.
+    const server = nodeNet
+      .createServer((socket) => {
+        socket.once('readable', () => {
+          socket.read(1);
+          socket.end('answer', () => socket.destroy());
+        });
+      })
+      .listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const client = net.connect((server.address() as AddressInfo).port, '127.0.0.1');
+    const told: unknown[] = [];
+    client.on('data', (bytes) => told.push(`${bytes}`));
+    client.on('end', () => told.push('end'));
+    client.on('error', ({ message }) => told.push(message));
+    client.write(numbered(300_000, 1));
+    await once(client, 'close');
+    outcomes.push(told);
+    server.close();
+  }
+  expect(outcomes[1]).toEqual(outcomes[0]);
+});
