@@ -48,6 +48,9 @@ async function outcomeOf(
   const words = [process.execPath, ...way.nodeArgs, ...nodeArgs, app, way.module, ...args];
   const child = spawn('/bin/sh', ['-c', `${before} exec "$@"`, 'sh', ...words], {
     stdio: ['ignore', 'pipe', 'pipe'],
+    // One that hangs does not outlive its test; its workers go with it.
+    timeout: 20_000,
+    killSignal: 'SIGKILL',
   });
   const texts = ['', ''];
   for (const [i, stream] of [child.stdout, child.stderr].entries()) {
