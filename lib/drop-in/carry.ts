@@ -39,15 +39,15 @@ function coreOrNone(): NativeCore | null {
 }
 
 /** In the place of `handle`, which is closed; null when that must stay, and is as it was. */
-function replacementOf(handle: NodeHandle): RawHandle | null {
+function replacementOf(handle: NodeHandle, isAccepted: boolean): RawHandle | null {
   const kind = handle.constructor.name;
   if ((kind !== 'TCP' && kind !== 'Pipe') || handle.fd < 0) return null;
   const carrier = coreOrNone();
   if (carrier === null) return null;
   const replacement =
     kind === 'TCP'
-      ? new RawTcpHandle(carrier, handle, 'TCPWRAP')
-      : new RawHandle(carrier, handle, 'PIPEWRAP');
+      ? new RawTcpHandle(carrier, handle, 'TCPWRAP', isAccepted)
+      : new RawHandle(carrier, handle, 'PIPEWRAP', isAccepted);
   if (!replacement.isCarried) return null;
   handle.close();
   return replacement;
@@ -73,8 +73,9 @@ export function carryConnected(socket: Socket & SocketInternals): void {
   if ((Reflect.get(socket, onreadBufferSymbol) ?? null) !== null) return;
   const { onread } = handle;
   const isReferenced = handle.hasRef();
-  const replacement = replacementOf(handle);
+  const replacement = replacementOf(handle, false);
   if (replacement === null) return;
+  if (replacement instanceof RawTcpHandle) replacement.mayConnectAgain = true;
   replacement.owner = socket;
   replacement.onread = onread;
   if (!isReferenced) replacement.unref();
@@ -164,7 +165,7 @@ export function carryAccepted(
   if (speaksHttp2(server)) return;
   listening.onconnection = function (error, client) {
     const isOurs = client !== undefined && !isLeftToNode(server) && isOn();
-    const taken = isOurs ? replacementOf(client) : null;
+    const taken = isOurs ? replacementOf(client, true) : null;
     if (taken === null || newSocket === undefined) {
       Reflect.apply(onConnection, this, [error, taken ?? client]);
     } else {

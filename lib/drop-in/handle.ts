@@ -1,4 +1,4 @@
-import { AsyncResource } from 'node:async_hooks';
+import { AsyncResource, executionAsyncId } from 'node:async_hooks';
 import { closeSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { constants } from 'node:os';
@@ -16,7 +16,7 @@ import {
 import { passOn } from './short-cuts.js';
 
 /** Results of the system are `-errno`. */
-const { ECANCELED, EINVAL, EISCONN, ENOTCONN } = constants.errno;
+const { EALREADY, ECANCELED, EINVAL, EISCONN, ENOTCONN } = constants.errno;
 
 // A test's own timers must not keep a socket from closing.
 const { setImmediate } = globalThis;
@@ -69,6 +69,14 @@ interface ShutdownRequest {
   oncomplete(status: number): void;
 }
 
+interface Waiting {
+  readonly settle: (result: number) => void;
+  readonly resource: AsyncResource;
+}
+
+/** The context of no caller. */
+const nobody = new AsyncResource('paipainet');
+
 /** A write of `bytes` bytes; `result` is 0 when all is with the kernel, 1 when the rest of it waits under `token`. */
 interface Sent {
   result: number;
@@ -104,20 +112,27 @@ export class RawHandle implements RawEvents {
   owner: (Socket & SocketInternals) | undefined;
   #lastToken = 0;
   /** What waits, in order, by token; most connections never have any. */
-  #waiting: Map<number, (result: number) => void> | undefined;
+  #waiting: Map<number, Waiting> | undefined;
   /** What `begin` has sent, for the `write` that follows it at once. */
   #begun: Sent | undefined;
   /** Of the handle that this stands for. */
   readonly #NodeHandle: new (
     type: number,
   ) => NodeHandle;
+  #isReading = false;
+  #isShuttingDown = false;
   #isClosed = false;
+  #isGone = false;
   #isGivenBack = false;
   #isReferenced = true;
 
-  constructor(core: NativeCore, handle: NodeHandle, type: string) {
+  constructor(core: NativeCore, handle: NodeHandle, type: string, isAccepted: boolean) {
     this.#type = type;
-    this.#resource = new AsyncResource(type);
+    // As of a handle that Node makes for a connection: its cause is who runs now, but it has the context of nobody.
+    const triggerAsyncId = executionAsyncId();
+    this.#resource = isAccepted
+      ? nobody.runInAsyncScope(() => new AsyncResource(type, { triggerAsyncId }))
+      : new AsyncResource(type);
     this.core = core;
     this.#NodeHandle = handle.constructor as new (type: number) => NodeHandle;
     this.raw = core.adoptRaw(handle.fd, this);
@@ -159,12 +174,14 @@ export class RawHandle implements RawEvents {
     this.#isClosed = true;
     this.core.closeRaw(this.raw, false);
     // Nothing waits in the kernel's stead, so all of it is done.
-    for (const settle of this.#takeWaiting()) setImmediate(() => this.#run(settle, 0));
+    for (const { settle, resource } of this.#takeWaiting()) {
+      setImmediate(() => this.#run(settle, 0, resource));
+    }
     return handle;
   }
 
   get fd(): number {
-    return this.core.rawDescriptor(this.raw);
+    return this.#isGone ? -EINVAL : this.core.rawDescriptor(this.raw);
   }
 
   get writeQueueSize(): number {
@@ -185,12 +202,15 @@ export class RawHandle implements RawEvents {
   }
 
   readStart(): number {
+    if (this.#isReading) return -EALREADY;
+    this.#isReading = true;
     this.reading = true;
     this.core.resumeRaw(this.raw);
     return 0;
   }
 
   readStop(): number {
+    this.#isReading = false;
     this.reading = false;
     this.core.pauseRaw(this.raw);
     return 0;
@@ -213,7 +233,11 @@ export class RawHandle implements RawEvents {
   shutdown(request: ShutdownRequest): number {
     if (this.#isClosed) return -ENOTCONN;
     const token = this.#nextToken();
-    this.#wait(token, (result) => request.oncomplete(result));
+    this.#isShuttingDown = true;
+    this.#wait('SHUTDOWNWRAP', token, (result) => {
+      this.#isShuttingDown = false;
+      request.oncomplete(result);
+    });
     this.core.shutDownRaw(this.raw, token);
     return 0;
   }
@@ -223,6 +247,7 @@ export class RawHandle implements RawEvents {
   }
 
   reset(callback?: () => void): number {
+    if (this.#isShuttingDown) return -EINVAL;
     this.#end(true, callback);
     return 0;
   }
@@ -277,15 +302,16 @@ export class RawHandle implements RawEvents {
   }
 
   onEnd(result: number): void {
+    this.#isReading = false;
     // Whoever has the connection next sees that too.
     if (this.#isGivenBack) return;
     this.#run(this.takeEnd, result);
   }
 
   onDone(token: number, result: number): void {
-    const settle = this.#waiting?.get(token);
+    const waiting = this.#waiting?.get(token);
     this.#waiting?.delete(token);
-    if (settle !== undefined) this.#run(settle, result);
+    if (waiting !== undefined) this.#run(waiting.settle, result, waiting.resource);
   }
 
   protected completeConnect(request: ConnectRequest, status: number): void {
@@ -326,12 +352,13 @@ export class RawHandle implements RawEvents {
     state.flowing = flowing;
   }
 
-  #wait(token: number, settle: (result: number) => void): void {
+  /** What is told later is told in the context of who asks now. */
+  #wait(type: string, token: number, settle: (result: number) => void): void {
     this.#waiting ??= new Map();
-    this.#waiting.set(token, settle);
+    this.#waiting.set(token, { settle, resource: new AsyncResource(type) });
   }
 
-  #takeWaiting(): Iterable<(result: number) => void> {
+  #takeWaiting(): Iterable<Waiting> {
     const waiting = this.#waiting;
     this.#waiting = undefined;
     return waiting?.values() ?? [];
@@ -388,7 +415,7 @@ export class RawHandle implements RawEvents {
     }
     const socket = this.owner;
     this.#noteQueue(bytes);
-    this.#wait(token, (outcome) => {
+    this.#wait('WRITEWRAP', token, (outcome) => {
       const isGone = socket === undefined || socket.destroyed;
       if (outcome < 0 && (destroyedHearsOfFailure || !isGone)) {
         callback(errnoException(outcome, 'write'));
@@ -410,15 +437,22 @@ export class RawHandle implements RawEvents {
     this.#isClosed = true;
     this.core.closeRaw(this.raw, resets);
     setImmediate(() => {
-      for (const settle of this.#takeWaiting()) this.#run(settle, -ECANCELED);
+      this.#isGone = true;
+      for (const { settle, resource } of this.#takeWaiting()) {
+        this.#run(settle, -ECANCELED, resource);
+      }
       if (callback !== undefined) this.#run(callback, undefined);
     });
   }
 
-  /** In the socket's own async context; what it throws and what it leaves for later come out before the next event. */
-  #run<Value>(action: (value: Value) => void, value: Value): void {
+  /** In an async context, by default the connection's; what it throws and what it leaves for later come out before the next event. */
+  #run<Value>(
+    action: (value: Value) => void,
+    value: Value,
+    resource: AsyncResource = this.#resource,
+  ): void {
     try {
-      this.#resource.runInAsyncScope(action, this, value);
+      resource.runInAsyncScope(action, this, value);
     } catch (thrown) {
       surface(thrown);
     }
@@ -458,10 +492,22 @@ interface AddressInto {
 
 /** Of a TCP connection. */
 export class RawTcpHandle extends RawHandle {
-  // As libuv has it, which takes what is connected for what has just connected.
+  /** The system takes what has connected for what connects, once, when it is asked again. */
+  mayConnectAgain = false;
+  #remote: string | undefined;
+
   override connect(request: ConnectRequest): number {
+    if (!this.mayConnectAgain) return -EISCONN;
+    this.mayConnectAgain = false;
     this.completeConnect(request, 0);
     return 0;
+  }
+
+  override shutdown(request: ShutdownRequest): number {
+    this.mayConnectAgain = false;
+    // Once both sides have ended the system knows no more.
+    this.#remote ??= this.core.rawAddress(this.raw, true);
+    return super.shutdown(request);
   }
 
   connect6(request: ConnectRequest): number {
@@ -474,7 +520,9 @@ export class RawTcpHandle extends RawHandle {
 
   /** @param idleSeconds 0: as the system has it */
   setKeepAlive(keepAlive: boolean, idleSeconds: number): number {
-    return this.core.setRawKeepAlive(this.raw, keepAlive, idleSeconds);
+    const result = this.core.setRawKeepAlive(this.raw, keepAlive, idleSeconds);
+    // As libuv has it, which turns it on all the same.
+    return keepAlive && idleSeconds === 0 ? -EINVAL : result;
   }
 
   getsockname(out: AddressInto): number {
@@ -482,7 +530,7 @@ export class RawTcpHandle extends RawHandle {
   }
 
   getpeername(out: AddressInto): number {
-    return addressInto(out, this.core.rawAddress(this.raw, true));
+    return addressInto(out, this.core.rawAddress(this.raw, true) ?? this.#remote);
   }
 }
 

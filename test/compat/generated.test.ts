@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { test } from 'vitest';
-import { aborted } from './generated/abort-and-context.js';
+import { aborted, contexts } from './generated/abort-and-context.js';
 import { connectArguments, listenArguments } from './generated/arguments.js';
 import { backPressure, readByHand } from './generated/back-pressure.js';
 import { beforeConnect } from './generated/before-connect.js';
@@ -45,6 +45,7 @@ const kinds: Record<string, Generated<any>> = {
   overUnixSockets,
   unixPaths,
   aborted,
+  contexts,
   legacy,
 };
 

@@ -79,3 +79,4 @@ function lives(saysContext: boolean): Generated<Life> {
 }
 
 export const aborted: Generated<Life> = lives(false);
+export const contexts: Generated<Life> = lives(true);

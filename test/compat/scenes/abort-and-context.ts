@@ -19,6 +19,8 @@ import {
 
 /** Signals, descriptors, who watches, and to which context what happens belongs. */
 
+const followed = ['connect', 'ready', 'data', 'end', 'drain', 'finish', 'error', 'close'] as const;
+
 export const scenes: Scenes = {
   'aborted before it is made': withServer(async (net, recorder, { port }) => {
     const signal = AbortSignal.abort(new Error('a reason'));
@@ -251,5 +253,51 @@ export const scenes: Scenes = {
     accepted.write('x');
     await once(client, 'data');
     client.end();
+  }),
+
+  'the context of each event': async (net, recorder) => {
+    const storage = new AsyncLocalStorage<string>();
+    const server = net.createServer();
+    const port = await storage.run('listens', () => listening(server));
+    const sockets: Socket[] = [];
+    storage.run('connection', () =>
+      server.on('connection', (socket) => {
+        recorder.note('server', 'connection', storage.getStore());
+        for (const event of followed) {
+          socket.on(event, () => recorder.note('accepted', event, storage.getStore()));
+        }
+        sockets.push(socket);
+        storage.run('answers', () => socket.end('answer'));
+      }),
+    );
+    const client = storage.run('connects', () => net.connect(port, '127.0.0.1'));
+    storage.run('listens to events', () => {
+      for (const event of followed) {
+        client.on(event, () => recorder.note('client', event, storage.getStore()));
+      }
+    });
+    storage.run('writes', () => {
+      client.write('x', () => recorder.note('client', 'write callback', storage.getStore()));
+    });
+    await once(client, 'connect');
+    storage.run('ends', () => {
+      client.end('y', () => recorder.note('client', 'end callback', storage.getStore()));
+    });
+    await closed(client, ...sockets);
+    await ended(server);
+  },
+
+  'contexts of writes that wait': between(async (client, accepted, recorder) => {
+    const storage = new AsyncLocalStorage<number>();
+    accepted.pause();
+    for (let i = 0; i < 3; i++) {
+      storage.run(i, () =>
+        client.write(Buffer.alloc(4 << 20), () => recorder.note('callback', i, storage.getStore())),
+      );
+    }
+    storage.run(9, () => accepted.resume());
+    await once(client, 'drain');
+    client.end();
+    await once(accepted, 'end');
   }),
 };

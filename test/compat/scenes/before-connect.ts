@@ -198,4 +198,24 @@ export const scenes: Scenes = {
     recorder.socket('accepted', accepted);
     await closed(client, accepted);
   }),
+
+  'connecting what is connected, twice': withServer(async (net, recorder, { port }) => {
+    const client = recorder.socket('client', net.connect(port, '127.0.0.1'));
+    await once(client, 'connect');
+    client.connect(port, '127.0.0.1');
+    await once(client, 'connect');
+    client.connect(port, '127.0.0.1');
+    await settle(recorder);
+    await gone(client);
+  }),
+
+  'closed in the turn in which it is destroyed': withServer(async (net, recorder, { port }) => {
+    const client = recorder.socket('client', net.connect(port, '127.0.0.1'));
+    await once(client, 'connect');
+    await turn();
+    client.destroy();
+    client.once('close', () => recorder.note('order', 'close'));
+    await turn();
+    recorder.note('order', 'next turn');
+  }),
 };

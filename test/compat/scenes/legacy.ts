@@ -214,4 +214,12 @@ export const scenes: Scenes = {
     recorder.note('client', client.readyState, client.allowHalfOpen);
     client.end();
   }),
+
+  'a handle that is asked twice, or for nothing': between(async (client, _accepted, recorder) => {
+    const { _handle: handle } = legacy(client);
+    recorder.note('reads already', handle.readStart());
+    recorder.note('no delay', handle.setKeepAlive(true, 0));
+    client.destroy();
+    recorder.note('closed', handle.fd);
+  }),
 };

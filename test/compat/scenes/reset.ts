@@ -136,4 +136,27 @@ export const scenes: Scenes = {
     },
     { reads: false },
   ),
+
+  'with bytes of its own that wait': between(async (client, accepted, recorder) => {
+    accepted.pause();
+    client.write(Buffer.alloc(32 << 20), (error) => recorder.note('callback', error ?? null));
+    await settle(recorder);
+    client.resetAndDestroy();
+    await settle(recorder);
+    accepted.resume();
+  }),
+
+  'while its end is on its way': between((client, accepted, recorder) => {
+    client.end();
+    recorder.attempt('reset', () => client.resetAndDestroy() === client);
+    accepted.destroy();
+  }),
+
+  'a peer that closes while it is written to, and has been ended': between(
+    async (client, accepted, recorder) => {
+      accepted.write(Buffer.alloc(8 << 20), (error) => recorder.note('callback', error ?? null));
+      client.destroy();
+      await settle(recorder);
+    },
+  ),
 };

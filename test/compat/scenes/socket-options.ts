@@ -137,4 +137,20 @@ export const scenes: Scenes = {
       await ended(server, client, accepted);
     }
   },
+
+  'names when it is over': between(async (client, accepted, recorder) => {
+    const note = (name: string): void => {
+      for (const socket of [client, accepted]) {
+        const { localAddress, localFamily, remoteAddress, remoteFamily, remotePort } = socket;
+        recorder.note(name, localAddress, localFamily, remoteAddress, remoteFamily);
+        recorder.note(name, typeof remotePort, socket.address());
+      }
+    };
+    accepted.end();
+    await once(client, 'end');
+    note('ended');
+    client.destroy();
+    accepted.destroy();
+    note('destroyed');
+  }),
 };
