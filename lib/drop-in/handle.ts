@@ -77,21 +77,17 @@ interface Waiting {
 /** The context of no caller. */
 const nobody = new AsyncResource('paipainet');
 
-/** A write of `bytes` bytes; `result` is 0 when all is with the kernel, 1 when the rest of it waits under `token`. */
-interface Sent {
-  result: number;
-  token: number;
-  bytes: number;
+/** As of a handle that Node makes for a connection: its cause is who runs now, whose context it has not. */
+function resourceOfNobody(type: string): AsyncResource {
+  const triggerAsyncId = executionAsyncId();
+  return nobody.runInAsyncScope(() => new AsyncResource(type, { triggerAsyncId }));
 }
 
-/** One for all: it is looked at at once. Only what waits is kept. */
-const sent: Sent = { result: 0, token: 0, bytes: 0 };
-
-function sentAs(result: number, token: number, bytes: number): Sent {
-  sent.result = result;
-  sent.token = token;
-  sent.bytes = bytes;
-  return sent;
+/** A write of `bytes` bytes; `result` is 0 when all is with the kernel, 1 when the rest of it waits under `token`. */
+interface Sent {
+  readonly result: number;
+  readonly token: number;
+  readonly bytes: number;
 }
 
 /**
@@ -128,11 +124,7 @@ export class RawHandle implements RawEvents {
 
   constructor(core: NativeCore, handle: NodeHandle, type: string, isAccepted: boolean) {
     this.#type = type;
-    // As of a handle that Node makes for a connection: its cause is who runs now, but it has the context of nobody.
-    const triggerAsyncId = executionAsyncId();
-    this.#resource = isAccepted
-      ? nobody.runInAsyncScope(() => new AsyncResource(type, { triggerAsyncId }))
-      : new AsyncResource(type);
+    this.#resource = isAccepted ? resourceOfNobody(type) : new AsyncResource(type);
     this.core = core;
     this.#NodeHandle = handle.constructor as new (type: number) => NodeHandle;
     this.raw = core.adoptRaw(handle.fd, this);
@@ -273,7 +265,7 @@ export class RawHandle implements RawEvents {
   begin(data: string | Uint8Array, encoding: BufferEncoding): boolean {
     const sent = this.#send(data, encoding);
     if (sent.result === 0) return true;
-    this.#begun = { ...sent };
+    this.#begun = sent;
     return false;
   }
 
@@ -374,7 +366,7 @@ export class RawHandle implements RawEvents {
     const token = this.#nextToken();
     if (typeof data !== 'string') {
       this.bytesWritten += data.length;
-      return sentAs(core.writeRaw(raw, data, token), token, data.length);
+      return { result: core.writeRaw(raw, data, token), token, bytes: data.length };
     }
     const charBytes =
       bytesPerCharacterMax.get(encoding) ?? bytesPerCharacterMax.get(encoding.toLowerCase());
@@ -387,7 +379,7 @@ export class RawHandle implements RawEvents {
     if (result >= 0 || data.length * charBytes > shortTextBytesMax) {
       this.bytesWritten += length;
     }
-    return sentAs(result, token, length);
+    return { result, token, bytes: length };
   }
 
   #sendAll(chunks: readonly Chunk[]): Sent {
@@ -396,12 +388,12 @@ export class RawHandle implements RawEvents {
     const bytes = bytesToCopy(chunks);
     if (bytes !== undefined) {
       this.bytesWritten += bytes;
-      return sentAs(core.writeRawCopy(raw, chunks, bytes, token), token, bytes);
+      return { result: core.writeRawCopy(raw, chunks, bytes, token), token, bytes };
     }
     const pieces = piecesOf(chunks);
     const total = pieces.reduce((sum, { length }) => sum + length, 0);
     this.bytesWritten += total;
-    return sentAs(core.writeRawAll(raw, pieces, token), token, total);
+    return { result: core.writeRawAll(raw, pieces, token), token, bytes: total };
   }
 
   #settle({ result, token, bytes }: Sent, callback: WriteCallback): void {
@@ -518,10 +510,10 @@ export class RawTcpHandle extends RawHandle {
     return this.core.setRawNoDelay(this.raw, noDelay ?? true);
   }
 
-  /** @param idleSeconds 0: as the system has it */
+  /** @param idleSeconds 0: as the system has it, and EINVAL */
   setKeepAlive(keepAlive: boolean, idleSeconds: number): number {
     const result = this.core.setRawKeepAlive(this.raw, keepAlive, idleSeconds);
-    // As libuv has it, which turns it on all the same.
+    // libuv says that too, and has turned it on.
     return keepAlive && idleSeconds === 0 ? -EINVAL : result;
   }
 

@@ -5,11 +5,11 @@ import { TLSSocket } from 'node:tls';
 import { expect, onTestFinished, test } from 'vitest';
 import ownNet from '../../dist/drop-in/net.js';
 
-/** A connection of ours to a server of ours. */
-async function connected(): Promise<[Socket, Socket]> {
-  const server = ownNet.createServer().listen(0, '127.0.0.1');
+/** A connection, by default of ours, to a server of the same. */
+async function connected(net = ownNet): Promise<[Socket, Socket]> {
+  const server = net.createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const client = ownNet.connect((server.address() as AddressInfo).port, '127.0.0.1');
+  const client = net.connect((server.address() as AddressInfo).port, '127.0.0.1');
   const [[accepted]] = await Promise.all([once(server, 'connection'), once(client, 'connect')]);
   onTestFinished(() => {
     client.destroy();
@@ -83,10 +83,7 @@ test.each([1, 40, 3000])(
     const text = 'aé€😀 0123456789abcdef==';
     const outcomes = [];
     for (const net of [nodeNet, ownNet]) {
-      const server = net.createServer().listen(0, '127.0.0.1');
-      await once(server, 'listening');
-      const client = net.connect((server.address() as AddressInfo).port, '127.0.0.1');
-      const [[accepted]] = await Promise.all([once(server, 'connection'), once(client, 'connect')]);
+      const [client, accepted] = await connected(net);
       const received = collected(accepted);
       client.cork();
       for (let i = 0; i < count; i++) {
@@ -98,8 +95,6 @@ test.each([1, 40, 3000])(
       client.end('the end');
       const bytes = await received;
       outcomes.push([bytes.toString('latin1'), client.bytesWritten, accepted.bytesRead]);
-      server.close();
-      accepted.destroy();
     }
     expect(outcomes[1]).toEqual(outcomes[0]);
   },
@@ -110,10 +105,7 @@ test.each([10, 100_000])(
   async (length) => {
     const outcomes = [];
     for (const net of [nodeNet, ownNet]) {
-      const server = net.createServer().listen(0, '127.0.0.1');
-      await once(server, 'listening');
-      const client = net.connect((server.address() as AddressInfo).port, '127.0.0.1');
-      const [[accepted]] = await Promise.all([once(server, 'connection'), once(client, 'connect')]);
+      const [client, accepted] = await connected(net);
       const told: unknown[] = [];
       const received = collected(accepted);
       client.on('drain', () => told.push('drain'));
@@ -130,8 +122,6 @@ test.each([10, 100_000])(
       client.end(() => told.push('end'));
       told.push((await received).length, client.bytesWritten);
       outcomes.push(told);
-      server.close();
-      accepted.destroy();
     }
     expect(outcomes[1]).toEqual(outcomes[0]);
   },
