@@ -173,9 +173,16 @@ for (const [near, far] of enginePairs) {
       });
 
       test('attempts come to an end when they are told to', async () => {
-        const { peer } = await lostPeer({ reconnect: { ...soon, attemptsMax: 2 } });
+        const { address, stop } = await server();
+        const peer = await connecting(setting, address, {
+          reconnect: { ...soon, attemptsMax: 2 },
+        });
+        // Before the server stops: both attempts may be over by the time it has.
         const closed = once<Error>(peer, 'close');
-        const waiting = peer.request('echo').catch((error: unknown) => error);
+        const waiting = once(peer, 'drop')
+          .then(() => peer.request('echo'))
+          .catch((error: unknown) => error);
+        await stop();
         const error = await closed;
         expect(error).toMatchObject({ code: scheme === 'tcp' ? 'ECONNREFUSED' : 'ENOENT' });
         expect(await waiting).toMatchObject({ code: 'PAIPAI_ERR_PEER_CLOSED', cause: error });
