@@ -16,7 +16,7 @@ import { Refusal } from './support/refusal.js';
 import { chartOf, markdownOf, type Result, summarise, textOf } from './support/report.js';
 import { type ResultTexts, resultStem, writeResult } from './support/result-files.js';
 import { canPlay, checkedTrial, choosePeers, placement, runRounds } from './support/rounds.js';
-import { straceObstacle } from './support/system-calls.js';
+import { callTool } from './support/system-calls.js';
 import type { Pinning } from './support/trial.js';
 import type { Peer } from './support/types.js';
 
@@ -30,7 +30,7 @@ of both sides, and prints the median of each figure with its spread. growth puts
   --vs NAMES     rivals, separated by commas (default: all that can run here)
   --rounds N     measured rounds (default 3); one more, not counted, comes first
   --path NAME    tcp (loopback, the default), unix, or shm: paipainet by shared memory, the others by tcp
-  --counts       also counts system calls (with strace) and heap bytes a message, in one more trial of each peer
+  --counts       also counts system calls (with perf or strace) and heap bytes a message, in one more trial of each peer
   --json         also writes bench/results/DATE-CASE.json, and tables and a chart beside it
   --out FILE     also writes the same to FILE, and to .md and .svg beside it
   --list         names the cases with their settings, the curves, and the peers
@@ -69,11 +69,15 @@ async function countAll(
   pins: Pinning,
 ): Promise<Map<string, Counts>> {
   const counts = new Map<string, Counts>();
-  const obstacle = straceObstacle();
-  if (obstacle !== null) console.log(`without system calls: ${obstacle}`);
+  const tool = callTool();
+  console.log(
+    tool === null
+      ? 'without system calls: neither perf nor strace may count here'
+      : `system calls counted by ${tool}`,
+  );
   const { chosen, settings } = plan;
   for (const peer of able) {
-    const options = { countsAllocations: peer.isNode, countsSystemCalls: obstacle === null };
+    const options = { countsAllocations: peer.isNode, callTool: tool };
     const trial = await checkedTrial(chosen, settings, peer, pins, options);
     counts.set(peer.name, countsOf(chosen, settings, trial));
   }

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface, type Interface } from 'node:readline';
-import { CallCounter } from './system-calls.js';
+import { CallCounter, type CallTool } from './system-calls.js';
 import type { Facts, Peer, Role, Settings, Trial } from './types.js';
 
 /** A phase that takes longer than this fails the trial. */
@@ -15,7 +15,7 @@ export interface Pinning {
 /** What a trial counts that slows it down, so that it is not to be timed. */
 export interface TrialOptions {
   readonly countsAllocations?: boolean;
-  readonly countsSystemCalls?: boolean;
+  readonly callTool?: CallTool | null;
 }
 
 /** One program under way; see `program.ts` for what is said. */
@@ -83,11 +83,12 @@ class Running {
 }
 
 async function attachTo(
+  tool: CallTool,
   client: Running,
   server: Running,
 ): Promise<{ end(): Promise<NonNullable<Trial['systemCalls']>> }> {
-  const ofClient = await CallCounter.attach(client.pid);
-  const ofServer = await CallCounter.attach(server.pid);
+  const ofClient = await CallCounter.attach(tool, client.pid);
+  const ofServer = await CallCounter.attach(tool, server.pid);
   return {
     async end() {
       const [clientCalls, serverCalls] = [await ofClient.end(), await ofServer.end()];
@@ -124,7 +125,7 @@ export async function runTrial(
   pinning: Pinning,
   settings: Settings,
   beforeRun: () => Promise<unknown>,
-  { countsAllocations = false, countsSystemCalls = false }: TrialOptions = {},
+  { countsAllocations = false, callTool = null }: TrialOptions = {},
 ): Promise<Trial> {
   const started: Running[] = [];
   const counting: Settings = countsAllocations ? { 'count-allocations': '1' } : {};
@@ -143,7 +144,7 @@ export async function runTrial(
     await client.answer('ready');
     await beforeRun();
     const before = await server.ask('usage');
-    const callCounters = countsSystemCalls ? await attachTo(client, server) : null;
+    const callCounters = callTool === null ? null : await attachTo(callTool, client, server);
     const run = await client.ask('run');
     const systemCalls = await callCounters?.end();
     const after = await server.ask('usage');

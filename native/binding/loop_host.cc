@@ -23,7 +23,6 @@ constexpr int kTalksMax = 3;
 // nobody else wants the CPU, who would have had it for longer than an empty yield takes.
 constexpr int kMemoryPollsPerClock = 16;
 constexpr uint64_t kMemoryLookNsMin = 5'000;
-constexpr uint64_t kMemoryLookNsAlone = 20'000;
 constexpr uint64_t kMemoryLookNsMax = 50'000;
 constexpr uint64_t kEmptyYieldNsMax = 2'000;
 constexpr uint64_t kMemoryBusyNs = 100'000;
@@ -39,7 +38,10 @@ constexpr uint64_t kUvLookNs = 20'000;
 // libuv gets a turn at least this often, whatever its descriptors say: it puts new ones into its
 // set only then.
 constexpr uint64_t kUvTurnNs = 250'000;
+// While memory brings messages: with requests of libuv's under way, such as those of its thread
+// pool, and with none.
 constexpr uint64_t kMemoryUvTurnNs = 500'000;
+constexpr uint64_t kMemoryUvTurnNsUnasked = 1'000'000;
 // Two that talk on one CPU wait for each other's turn: who gives the CPU away finds the answer when
 // it gets it back, and nobody slept or was woken (ping-pong 17.2 us asleep, 13.1 so). For so long
 // libuv waits for its turn meanwhile.
@@ -215,9 +217,8 @@ void LoopHost::UpdateSpinSet(Poll& poll) {
 void LoopHost::Spin() {
   if (!spin_set_.is_open()) return;
   const uint64_t begun_ns = uv_hrtime();
-  const uint64_t turn_at = begun_ns + (memory_leads_ ? kMemoryUvTurnNs : kUvTurnNs);
   SpinEnd end;
-  while ((end = SpinUntilReady(turn_at)) == SpinEnd::kReady) {
+  while ((end = SpinUntilReady(begun_ns + UvTurnNs())) == SpinEnd::kReady) {
     // Timers that JS now starts count from now, in milliseconds.
     if (spun_ns_ / 1'000'000 > uv_now(loop_)) uv_update_time(loop_);
     const bool has_leftovers = user_.OnAfterWait();
@@ -225,6 +226,11 @@ void LoopHost::Spin() {
     if (has_leftovers) SkipNextWait();
   }
   if (end == SpinEnd::kTurn) SkipNextWait();
+}
+
+uint64_t LoopHost::UvTurnNs() const {
+  if (!memory_leads_) return kUvTurnNs;
+  return loop_->active_reqs.count > 0 ? kMemoryUvTurnNs : kMemoryUvTurnNsUnasked;
 }
 
 void LoopHost::Linger() {
@@ -349,7 +355,7 @@ uint64_t LoopHost::YieldInPause() {
   sched_yield();
   const uint64_t now = uv_hrtime();
   const bool is_alone = now - given_ns <= kEmptyYieldNsMax;
-  memory_look_ns_ = is_alone ? std::min(2 * memory_look_ns_, kMemoryLookNsAlone) : kMemoryLookNsMin;
+  memory_look_ns_ = is_alone ? std::min(2 * memory_look_ns_, kMemoryLookNsMax) : kMemoryLookNsMin;
   return now;
 }
 

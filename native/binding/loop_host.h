@@ -101,6 +101,8 @@ class LoopHost final : public ReadinessHost {
   // time to let it wait.
   void Spin();
   SpinEnd SpinUntilReady(uint64_t turn_at);
+  // How long libuv waits for its turn while this spins.
+  uint64_t UvTurnNs() const;
   // Gives the CPU away; the time after it.
   uint64_t YieldInPause();
   // Both: whether anything was ready.

@@ -58,18 +58,24 @@ describe('totalCalls', () => {
   const head = '% time     seconds  usecs/call     calls    errors syscall\n';
 
   test('finds the calls of all kinds', () => {
-    expect(totalCalls(`${head}100.00    0.012345           3      4321           total\n`)).toBe(
-      4321,
-    );
+    expect(
+      totalCalls('strace', `${head}100.00    0.012345           3      4321           total\n`),
+    ).toBe(4321);
   });
 
   test('is not misled by errors', () => {
-    expect(totalCalls(`${head}100.00    0.012345           3      4321        17 total\n`)).toBe(
-      4321,
-    );
+    expect(
+      totalCalls('strace', `${head}100.00    0.012345           3      4321        17 total\n`),
+    ).toBe(4321);
   });
 
   test('knows nothing of a process that made no call', () => {
-    expect(totalCalls('')).toBeUndefined();
+    expect(totalCalls('strace', '')).toBeUndefined();
+  });
+
+  test('reads what perf writes', () => {
+    const summary = '# started on a day\n\n29,,raw_syscalls:sys_enter,728332,100.00,,\n';
+    expect(totalCalls('perf', summary)).toBe(29);
+    expect(totalCalls('perf', '<not counted>,,raw_syscalls:sys_enter,0,0.00,,\n')).toBeUndefined();
   });
 });
