@@ -16,37 +16,28 @@ export interface Sockets {
 /** Every connection reads into it, since what it holds is used up before the next read. */
 const readBuffer: Buffer = Buffer.allocUnsafeSlow(64 * 1024);
 
-/** Node's own. Connections read into one buffer, without one of their own and an event for each read. */
-const own: Sockets = {
-  createServer: nodeNet.createServer,
-  connect(address, onBytes, readBytes = readBuffer.length) {
-    const buffer = readBytes === readBuffer.length ? readBuffer : Buffer.allocUnsafeSlow(readBytes);
-    const onread = {
-      buffer,
-      callback(count: number): boolean {
-        onBytes(buffer.subarray(0, count));
-        return true;
-      },
-    };
-    return nodeNet.connect({ ...connectOptions(address), noDelay: true, onread });
-  },
-};
-
 const dropInUrl: URL = new URL('../../drop-in/net.js', import.meta.url);
-
-/** Those of this package in their place, with events: with `onread` sockets stay with Node. */
-async function dropIn(): Promise<Sockets> {
-  const net = (await import(dropInUrl.href)) as typeof nodeNet;
-  return {
-    createServer: net.createServer,
-    connect: (address, onBytes) =>
-      net.connect({ ...connectOptions(address), noDelay: true }).on('data', onBytes),
-  };
-}
 
 /** Node's own, or with the setting `sockets` `drop-in` those of this package. */
 export async function socketsOf({ sockets }: Settings): Promise<Sockets> {
-  return sockets === 'drop-in' ? await dropIn() : own;
+  const net = sockets === 'drop-in' ? await import(dropInUrl.href) : nodeNet;
+  const { createServer, connect } = net as typeof nodeNet;
+  return {
+    createServer,
+    // Into one buffer, without one of their own and an event for each read.
+    connect(address, onBytes, readBytes = readBuffer.length) {
+      const buffer =
+        readBytes === readBuffer.length ? readBuffer : Buffer.allocUnsafeSlow(readBytes);
+      const onread = {
+        buffer,
+        callback(count: number): boolean {
+          onBytes(buffer.subarray(0, count));
+          return true;
+        },
+      };
+      return connect({ ...connectOptions(address), noDelay: true, onread });
+    },
+  };
 }
 
 /** Resolves with the socket once its connection stands. */

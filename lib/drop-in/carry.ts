@@ -8,8 +8,8 @@ import { loadNative } from '../native/load.js';
 import { RawHandle, RawTcpHandle } from './handle.js';
 import {
   type NodeHandle,
-  onreadBufferSymbol,
   ownerSymbol,
+  readBufferOf,
   type ServerInternals,
   type SocketInternals,
 } from './internals.js';
@@ -69,8 +69,8 @@ export function carryConnected(socket: Socket & SocketInternals): void {
   const handle = socket._handle as NodeHandle | null; // Node's own until now.
   if (handle === null || handle.reading || handle instanceof RawHandle) return;
   if (heldByNode.has(socket) || hasSession(socket)) return;
-  // Reading into a buffer of the user's is Node's own affair.
-  if ((Reflect.get(socket, onreadBufferSymbol) ?? null) !== null) return;
+  const buffer = readBufferOf(socket);
+  if (buffer === true) return;
   const { onread } = handle;
   const isReferenced = handle.hasRef();
   const replacement = replacementOf(handle, false);
@@ -78,6 +78,7 @@ export function carryConnected(socket: Socket & SocketInternals): void {
   if (replacement instanceof RawTcpHandle) replacement.mayConnectAgain = true;
   replacement.owner = socket;
   replacement.onread = onread;
+  if (buffer !== null) replacement.useUserBuffer(buffer);
   if (!isReferenced) replacement.unref();
   socket._handle = replacement;
 }
@@ -179,8 +180,8 @@ function isLeftToNode(server: Server & ServerInternals): boolean {
   return (
     // Its sockets are about to be given to another process.
     server.pauseOnConnect === true ||
-    // Those that are turned away.
-    (Boolean(maxConnections) && count >= maxConnections) ||
+    // Those that are turned away; by a limit of 0 in Node 20 none.
+    ((maxConnections ?? null) !== null && count >= maxConnections) ||
     (server.blockList ?? null) !== null
   );
 }

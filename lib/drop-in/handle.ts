@@ -8,9 +8,12 @@ import {
   errnoException,
   lastWriteQueueSizeSymbol,
   type NodeHandle,
+  nextReadBuffer,
   ownerSymbol,
+  readBufferOf,
   runTicks,
   type SocketInternals,
+  tellFilled,
   type WriteCallback,
 } from './internals.js';
 import { passOn } from './short-cuts.js';
@@ -116,6 +119,8 @@ export class RawHandle implements RawEvents {
     type: number,
   ) => NodeHandle;
   #isReading = false;
+  /** What has come into the user's buffer since it was told to stop. */
+  #filledCount = 0;
   #isShuttingDown = false;
   #isClosed = false;
   #isGone = false;
@@ -158,6 +163,9 @@ export class RawHandle implements RawEvents {
       throw errnoException(opened, 'open');
     }
     handle.onread = this.onread;
+    if (this.#filledCount > 0) this.#tellFilled();
+    const buffer = this.owner === undefined ? null : readBufferOf(this.owner);
+    if (buffer instanceof Uint8Array) handle.useUserBuffer(buffer);
     if (this.reading) {
       handle.reading = true;
       handle.readStart();
@@ -197,7 +205,8 @@ export class RawHandle implements RawEvents {
     if (this.#isReading) return -EALREADY;
     this.#isReading = true;
     this.reading = true;
-    this.core.resumeRaw(this.raw);
+    if (this.#filledCount === 0) this.core.resumeRaw(this.raw);
+    else setImmediate(() => this.#goOn());
     return 0;
   }
 
@@ -206,6 +215,10 @@ export class RawHandle implements RawEvents {
     this.reading = false;
     this.core.pauseRaw(this.raw);
     return 0;
+  }
+
+  useUserBuffer(buffer: Uint8Array): void {
+    this.core.receiveRawInto(this.raw, buffer);
   }
 
   ref(): void {
@@ -293,6 +306,11 @@ export class RawHandle implements RawEvents {
     else this.#run(this.takeData, chunk);
   }
 
+  onFilled(count: number): void {
+    this.#filledCount = count;
+    if (this.#isReading || this.#isGivenBack) this.#tellFilled();
+  }
+
   onEnd(result: number): void {
     this.#isReading = false;
     // Whoever has the connection next sees that too.
@@ -320,6 +338,17 @@ export class RawHandle implements RawEvents {
     if (!this.#isClosed) this.readStop();
   }
 
+  protected takeFilled(count: number): void {
+    const socket = this.owner;
+    if (socket === undefined) return;
+    socket._unrefTimer();
+    if (socket.destroyed) return;
+    const wantsMore = tellFilled(socket, count);
+    const next = nextReadBuffer(socket);
+    if (next !== undefined && !this.#isClosed) this.useUserBuffer(next);
+    if (!wantsMore && !this.#isClosed) this.readStop();
+  }
+
   protected takeEnd(result: number): void {
     const socket = this.owner;
     if (socket === undefined) return;
@@ -331,6 +360,20 @@ export class RawHandle implements RawEvents {
     if (socket.readableEnded) return;
     socket.push(null);
     socket.read(0);
+  }
+
+  #tellFilled(): void {
+    const count = this.#filledCount;
+    this.#filledCount = 0;
+    this.bytesRead += count;
+    this.#run(this.takeFilled, count);
+  }
+
+  /** Reads again, after what came before it stopped. */
+  #goOn(): void {
+    if (!this.#isReading || this.#isClosed) return;
+    if (this.#filledCount > 0) this.#tellFilled();
+    if (this.#isReading && !this.#isClosed) this.core.resumeRaw(this.raw);
   }
 
   /** For who takes the socket over, and looks at what it has read so far; its listeners are of the time before. */

@@ -11,6 +11,7 @@ export interface NodeHandle {
   onread?: unknown;
   open(fd: number): number;
   readStart(): number;
+  useUserBuffer(buffer: Uint8Array): void;
   unref(): void;
   hasRef(): boolean;
   close(callback?: () => void): void;
@@ -83,8 +84,31 @@ const probeSocket = new Socket({ handle: probe, manualStart: true } as object);
 export const ownerSymbol: symbol = symbolOf(probe, 'owner_symbol');
 /** Where a socket has how much waited in its handle when it was last written to: its time-out sees progress by that. */
 export const lastWriteQueueSizeSymbol: symbol = symbolOf(probeSocket, 'lastWriteQueueSize');
-/** Where a socket has the buffer that its option `onread` asks for. */
-export const onreadBufferSymbol: symbol = symbolOf(probeSocket, 'kBuffer');
+const bufferSymbol = symbolOf(probeSocket, 'kBuffer');
+const bufferFilledSymbol = symbolOf(probeSocket, 'kBufferCb');
+const nextBufferSymbol = symbolOf(probeSocket, 'kBufferGen');
+
+/** What the option `onread` has a socket read into: null without it, true when its function made none. */
+export function readBufferOf(socket: object): Uint8Array | true | null {
+  return (Reflect.get(socket, bufferSymbol) as Uint8Array | true | undefined) ?? null;
+}
+
+/** Tells the callback of `onread` that `count` bytes have come; false: it wants no more for now. */
+export function tellFilled(socket: object, count: number): boolean {
+  const callback = Reflect.get(socket, bufferFilledSymbol) as (
+    count: number,
+    buffer: unknown,
+  ) => unknown;
+  return Reflect.apply(callback, socket, [count, readBufferOf(socket)]) !== false;
+}
+
+/** The buffer for the next read where `onread` makes them; undefined: as before. */
+export function nextReadBuffer(socket: object): Uint8Array | undefined {
+  const next = (Reflect.get(socket, nextBufferSymbol) as (() => unknown) | null)?.();
+  if (!util.types.isUint8Array(next)) return undefined;
+  Reflect.set(socket, bufferSymbol, next);
+  return next;
+}
 
 const { _errnoException } = util as unknown as {
   // Not in the types.

@@ -6,6 +6,7 @@ import {
   type NativeBinding,
   oneOf,
   padded,
+  RoomKind,
   severalItemBytes,
 } from './binding.js';
 import { type IoChoice, type IoInUse, type IoWish, ioWish } from './io.js';
@@ -91,6 +92,8 @@ class NumberTable<T> {
 export interface RawEvents {
   /** Bytes came; they are gone when the call returns, unless they are `owned` by the receiver. */
   onData(bytes: Buffer, start: number, end: number, owned: boolean): void;
+  /** So many came into what `receiveRawInto` gave. */
+  onFilled(count: number): void;
   /** Nothing more comes: 0 is the other side's end, else a result. */
   onEnd(result: number): void;
   /** What was left under `token` is done: 0, or a result when it never will be. */
@@ -443,6 +446,11 @@ export class NativeCore {
     this.#binding.rawShutDown(raw, token);
   }
 
+  /** From now on bytes are received into `bytes`, from its beginning; each receive is told of before the next. ENOBUFS ends them when it is empty. */
+  receiveRawInto(raw: number, bytes: Uint8Array): void {
+    this.#binding.rawReceiveInto(raw, bytes);
+  }
+
   resumeRaw(raw: number): void {
     this.#binding.rawResume(raw);
   }
@@ -564,12 +572,14 @@ export class NativeCore {
     const events = this.#raws.get(id);
     const words = this.#descriptors;
     words[at] = 0;
-    if (kind === EventKind.rawData && words[at + 7] === 1) {
+    if (kind === EventKind.rawData && words[at + 7] === RoomKind.lent) {
       this.#onLentData(events, words[at + 6]!);
       return;
     }
     if (events === undefined) return;
-    if (kind === EventKind.rawData) {
+    if (kind === EventKind.rawData && words[at + 7] === RoomKind.owned) {
+      events.onFilled(words[at + 6]!);
+    } else if (kind === EventKind.rawData) {
       const start = words[at + 5]!;
       const length = words[at + 6]!;
       // More of the kind comes.

@@ -57,11 +57,16 @@ constexpr uint64_t kLingerPauseNsMax = 2'000'000'000;
 constexpr int kLingerMissesMax = 4;
 constexpr uint32_t kLingerProbeTurns = 64;
 constexpr size_t kReadyMax = 64;
+// From this version on libuv's streams read on behind a hang-up, and meet the error there.
+constexpr unsigned kUvThatReadsOn = 1 << 16 | 52 << 8;
 
 }  // namespace
 
 LoopHost::LoopHost(uv_loop_t* loop, LoopHostUser& user)
-    : loop_(loop), user_(user), memory_look_ns_(kMemoryLookNsMin) {
+    : loop_(loop),
+      user_(user),
+      tells_hang_up_(uv_version() < kUvThatReadsOn),
+      memory_look_ns_(kMemoryLookNsMin) {
   uv_prepare_init(loop, &prepare_);
   uv_check_init(loop, &check_);
   uv_idle_init(loop, &idle_);
@@ -156,7 +161,7 @@ void LoopHost::Apply(Poll& poll) {
     // the handle, but a receive may first have to take what came before the error.
     ready->has_readable = ready->has_writable = false;
     host->user_.OnReady(slot, true, true);
-    if (host->polls_[slot] == ready) host->user_.OnHangUp(slot);
+    if (host->tells_hang_up_ && host->polls_[slot] == ready) host->user_.OnHangUp(slot);
     if (host->polls_[slot] == ready) host->Apply(*ready);
   });
 }
@@ -381,7 +386,7 @@ bool LoopHost::RunReadyOfSpinSet() {
     const bool failed = (events[i].events & (EPOLLERR | EPOLLHUP)) != 0;
     user_.OnReady(poll->slot, failed || (events[i].events & EPOLLIN) != 0,
                   failed || (events[i].events & EPOLLOUT) != 0);
-    if (failed && polls_[poll->slot] == poll) user_.OnHangUp(poll->slot);
+    if (failed && tells_hang_up_ && polls_[poll->slot] == poll) user_.OnHangUp(poll->slot);
   }
   return count > 0;
 }

@@ -114,6 +114,8 @@ class LoopHost final : public ReadinessHost {
 
   uv_loop_t* const loop_;
   LoopHostUser& user_;
+  // As the streams of this libuv.
+  const bool tells_hang_up_;
   uv_prepare_t prepare_;
   uv_check_t check_;
   uv_idle_t idle_;

@@ -71,11 +71,28 @@ export const backPressure: Generated<Flow> = {
     for (const socket of [client, accepted]) {
       while (socket.writableCorked > 0) socket.uncork();
       socket.resume();
-      socket.end();
     }
+    await allRead(client, accepted);
+    for (const socket of [client, accepted]) socket.end();
     await ended(server, client, accepted);
   },
 };
+
+/**
+ * Resolves when each has read what the other has written. Who says much, and ends, while much comes has sent or read the last of it first
+ * as chance has it.
+ */
+function allRead(one: Socket, other: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    const look = (): void => {
+      if (one.bytesRead < other.bytesWritten || other.bytesRead < one.bytesWritten) return;
+      for (const each of [one, other]) each.off('data', look);
+      resolve();
+    };
+    for (const each of [one, other]) each.on('data', look);
+    look();
+  });
+}
 
 interface Reading {
   readonly writes: readonly number[];

@@ -37,7 +37,104 @@ const into =
     },
   });
 
+/** A function that makes these one after the other, and the last one again and again. */
+const oneAfterTheOther = (...made: readonly unknown[]): (() => Uint8Array) => {
+  let count = 0;
+  return () => made[Math.min(count++, made.length - 1)] as Uint8Array;
+};
+
 export const scenes: Scenes = {
+  'an empty buffer': reading(into(Buffer.alloc(0)), (accepted) => {
+    accepted.end('nowhere to go');
+  }),
+
+  'a buffer that is followed by an empty one': reading(
+    (recorder) => into(oneAfterTheOther(Buffer.alloc(4), Buffer.alloc(0)))(recorder),
+    (accepted) => {
+      accepted.end('01234567');
+    },
+  ),
+
+  'a function that makes no buffer at first': reading(
+    (recorder) => into(oneAfterTheOther(undefined, Buffer.alloc(4)))(recorder),
+    async (accepted, client, recorder) => {
+      await settle(recorder);
+      client.destroy();
+      accepted.destroy();
+    },
+  ),
+
+  'a function that makes no other buffer': reading(
+    (recorder) => into(oneAfterTheOther(Buffer.alloc(4), null))(recorder),
+    (accepted) => {
+      accepted.end('01234567');
+    },
+  ),
+
+  'a callback that throws': reading(
+    into(Buffer.alloc(64), () => {
+      throw new Error('of the user');
+    }),
+    async (accepted, client, recorder) => {
+      accepted.write('one');
+      await settle(recorder);
+      accepted.write('two');
+      await settle(recorder);
+      client.destroy();
+      accepted.destroy();
+    },
+  ),
+
+  'much into one buffer': async (net, recorder) => {
+    const sent = Buffer.from(Array.from({ length: 1 << 20 }, (_, i) => (i * 31 + (i >> 8)) & 255));
+    const server = net.createServer((socket) => socket.end(sent));
+    const port = await listening(server);
+    const received: Buffer[] = [];
+    const buffer = Buffer.alloc(50_000);
+    const client = net.connect({
+      port,
+      host: '127.0.0.1',
+      onread: {
+        buffer,
+        callback: (count) => received.push(Buffer.from(buffer.subarray(0, count))) > 0,
+      },
+    });
+    await closed(client);
+    recorder.note('read', client.bytesRead, Buffer.concat(received).equals(sent));
+    await ended(server);
+  },
+
+  'paused by another that is read in the same turn': async (net, recorder) => {
+    const server = net.createServer((socket) => socket.resume());
+    const port = await listening(server);
+    const accepted: Socket[] = [];
+    server.on('connection', (socket) => accepted.push(socket));
+    const clients: Socket[] = [];
+    let readCount = 0;
+    for (let i = 0; i < 2; i++) {
+      const buffer = Buffer.alloc(8);
+      const onread = {
+        buffer,
+        callback(count: number): boolean {
+          recorder.note('onread', readCount++, text(buffer, count));
+          for (const each of clients) if (each !== clients[i]) each.pause();
+          return true;
+        },
+      };
+      const client = net.connect({ port, host: '127.0.0.1', onread });
+      clients.push(client);
+      await once(client, 'connect');
+    }
+    while (accepted.length < 2) await once(server, 'connection');
+    for (const socket of accepted) socket.write('bytes');
+    await settle(recorder);
+    for (const client of clients) client.resume();
+    await settle(recorder);
+    recorder.note('all', readCount);
+    for (const client of clients) client.destroy();
+    await ended(server, ...clients);
+  },
+
   'one buffer': reading(into(Buffer.alloc(64)), (accepted) => {
     accepted.end('into the buffer');
   }),

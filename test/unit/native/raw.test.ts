@@ -28,6 +28,7 @@ test('what was handed out once is not handed out again, whoever asks behind it',
       queueMicrotask(() => core.deliverRaw(raw));
       setImmediate(onReceived);
     },
+    onFilled: () => {},
     onEnd: () => {},
     onDone: () => {},
   });
