@@ -54,6 +54,8 @@ export class CallCounter {
   static async attach(tool: CallTool, pid: number): Promise<CallCounter> {
     const counter = new CallCounter(tool, pid);
     const [, , errors, control, confirmed] = counter.#child.stdio;
+    // A tool that ends at once is known by its exit.
+    for (const pipe of [control, confirmed]) pipe?.on('error', () => {});
     if (tool === 'perf') (control as Writable).write('enable\n');
     // strace says that it is attached, or why it cannot be.
     const sign = (tool === 'perf' ? confirmed : errors) as Readable;
@@ -64,7 +66,7 @@ export class CallCounter {
   /** The calls since then; undefined when it could not attach. */
   async end(): Promise<number | undefined> {
     try {
-      if (this.#child.exitCode !== null) return undefined;
+      if (this.#child.exitCode !== null || this.#child.signalCode !== null) return undefined;
       this.#child.kill('SIGINT');
       await once(this.#child, 'exit');
       return totalCalls(this.#tool, readFileSync(join(this.#folder, 'summary'), 'utf8'));

@@ -70,7 +70,8 @@ export function carryConnected(socket: Socket & SocketInternals): void {
   if (handle === null || handle.reading || handle instanceof RawHandle) return;
   if (heldByNode.has(socket) || hasSession(socket)) return;
   const buffer = readBufferOf(socket);
-  if (buffer === true) return;
+  // No buffer yet, or none to speak of: Node knows what comes of that.
+  if (buffer === true || buffer?.length === 0) return;
   const { onread } = handle;
   const isReferenced = handle.hasRef();
   const replacement = replacementOf(handle, false);
@@ -78,7 +79,7 @@ export function carryConnected(socket: Socket & SocketInternals): void {
   if (replacement instanceof RawTcpHandle) replacement.mayConnectAgain = true;
   replacement.owner = socket;
   replacement.onread = onread;
-  if (buffer !== null) replacement.useUserBuffer(buffer);
+  if (buffer !== null) replacement.useUserBuffer();
   if (!isReferenced) replacement.unref();
   socket._handle = replacement;
 }

@@ -8,7 +8,6 @@ import {
   errnoException,
   lastWriteQueueSizeSymbol,
   type NodeHandle,
-  nextReadBuffer,
   ownerSymbol,
   readBufferOf,
   runTicks,
@@ -19,7 +18,7 @@ import {
 import { passOn } from './short-cuts.js';
 
 /** Results of the system are `-errno`. */
-const { EALREADY, ECANCELED, EINVAL, EISCONN, ENOTCONN } = constants.errno;
+const { EALREADY, ECANCELED, EINVAL, EISCONN, ENOBUFS, ENOTCONN } = constants.errno;
 
 // A test's own timers must not keep a socket from closing.
 const { setImmediate } = globalThis;
@@ -77,6 +76,15 @@ interface Waiting {
   readonly resource: AsyncResource;
 }
 
+/** What has come for the buffer of `onread` and was not told of yet, because the socket is paused or about to hear it. */
+interface Unread {
+  bytes: Buffer;
+  /** The end behind them, as `onEnd` has it. */
+  end: number | undefined;
+}
+
+const noBytes: Buffer = Buffer.alloc(0);
+
 /** The context of no caller. */
 const nobody = new AsyncResource('paipainet');
 
@@ -119,8 +127,8 @@ export class RawHandle implements RawEvents {
     type: number,
   ) => NodeHandle;
   #isReading = false;
-  /** What has come into the user's buffer since it was told to stop. */
-  #filledCount = 0;
+  /** Of a socket with the option `onread`. */
+  #unread: Unread | undefined;
   #isShuttingDown = false;
   #isClosed = false;
   #isGone = false;
@@ -145,25 +153,17 @@ export class RawHandle implements RawEvents {
    * @throws PaipaiError PAIPAI_ERR_INVALID_STATE while bytes wait to be sent; what the system throws.
    */
   giveBack(): NodeHandle {
-    if (this.writeQueueSize > 0) {
-      throw new PaipaiError(
-        'PAIPAI_ERR_INVALID_STATE',
-        'a socket is handed over while it sends: wait for the callback of its last write',
-      );
-    }
-    const fd = this.core.copyRawDescriptor(this.raw);
-    if (fd < 0) throw errnoException(fd, 'dup');
     this.#isGivenBack = true;
-    this.core.deliverRaw(this.raw);
-    const handle = new this.#NodeHandle(socketType);
-    const opened = handle.open(fd);
-    if (opened < 0) {
-      handle.close();
-      closeSync(fd);
-      throw errnoException(opened, 'open');
+    let handle: NodeHandle;
+    try {
+      this.core.deliverRaw(this.raw);
+      this.#expectNothingWaits();
+      handle = this.#copyForNode();
+    } catch (thrown) {
+      this.#isGivenBack = false;
+      throw thrown;
     }
     handle.onread = this.onread;
-    if (this.#filledCount > 0) this.#tellFilled();
     const buffer = this.owner === undefined ? null : readBufferOf(this.owner);
     if (buffer instanceof Uint8Array) handle.useUserBuffer(buffer);
     if (this.reading) {
@@ -205,8 +205,12 @@ export class RawHandle implements RawEvents {
     if (this.#isReading) return -EALREADY;
     this.#isReading = true;
     this.reading = true;
-    if (this.#filledCount === 0) this.core.resumeRaw(this.raw);
-    else setImmediate(() => this.#goOn());
+    const unread = this.#unread;
+    if (unread !== undefined && (unread.bytes.length > 0 || unread.end !== undefined)) {
+      setImmediate(() => this.#goOn(unread));
+    } else {
+      this.core.resumeRaw(this.raw);
+    }
     return 0;
   }
 
@@ -217,8 +221,13 @@ export class RawHandle implements RawEvents {
     return 0;
   }
 
-  useUserBuffer(buffer: Uint8Array): void {
-    this.core.receiveRawInto(this.raw, buffer);
+  /** Of what comes the buffer of `onread` is filled, when its turn to be told of has come: other sockets may have the same. */
+  useUserBuffer(): void {
+    this.#unread = { bytes: noBytes, end: undefined };
+  }
+
+  get keepsData(): boolean {
+    return this.#unread === undefined;
   }
 
   ref(): void {
@@ -300,18 +309,27 @@ export class RawHandle implements RawEvents {
   }
 
   onData(bytes: Buffer, start: number, end: number, owned: boolean): void {
+    const unread = this.#unread;
+    if (unread !== undefined) {
+      const more = bytes.subarray(start, end);
+      unread.bytes = unread.bytes.length === 0 ? more : Buffer.concat([unread.bytes, more]);
+      this.#tellUnread(unread);
+      // The memory that they came in is used again.
+      if (unread.bytes.length > 0) unread.bytes = Buffer.from(unread.bytes);
+      return;
+    }
     this.bytesRead += end - start;
     const chunk = owned ? bytes.subarray(start, end) : copyOf(bytes, start, end);
     if (this.#isGivenBack) this.#keep(chunk);
     else this.#run(this.takeData, chunk);
   }
 
-  onFilled(count: number): void {
-    this.#filledCount = count;
-    if (this.#isReading || this.#isGivenBack) this.#tellFilled();
-  }
-
   onEnd(result: number): void {
+    const unread = this.#unread;
+    if (unread !== undefined && (!this.#isReading || unread.bytes.length > 0)) {
+      unread.end = result;
+      return;
+    }
     this.#isReading = false;
     // Whoever has the connection next sees that too.
     if (this.#isGivenBack) return;
@@ -343,10 +361,7 @@ export class RawHandle implements RawEvents {
     if (socket === undefined) return;
     socket._unrefTimer();
     if (socket.destroyed) return;
-    const wantsMore = tellFilled(socket, count);
-    const next = nextReadBuffer(socket);
-    if (next !== undefined && !this.#isClosed) this.useUserBuffer(next);
-    if (!wantsMore && !this.#isClosed) this.readStop();
+    if (!tellFilled(socket, count) && !this.#isClosed) this.readStop();
   }
 
   protected takeEnd(result: number): void {
@@ -362,18 +377,61 @@ export class RawHandle implements RawEvents {
     socket.read(0);
   }
 
-  #tellFilled(): void {
-    const count = this.#filledCount;
-    this.#filledCount = 0;
-    this.bytesRead += count;
-    this.#run(this.takeFilled, count);
+  #tellUnread(unread: Unread): void {
+    let hasFilled = false;
+    while ((unread.bytes.length > 0 || hasFilled) && this.#isReading && !this.#isGivenBack) {
+      const buffer = this.owner === undefined ? null : readBufferOf(this.owner);
+      if (this.#isClosed || !(buffer instanceof Uint8Array)) return;
+      if (buffer.length === 0) {
+        // As the system says of a read into nothing. One that has filled its buffer is followed by the next at once.
+        this.#run(this.takeEnd, -ENOBUFS);
+        return;
+      }
+      const count = unread.bytes.copy(buffer);
+      if (count === 0) return;
+      unread.bytes = unread.bytes.subarray(count);
+      this.bytesRead += count;
+      this.#run(this.takeFilled, count);
+      hasFilled = count === buffer.length;
+    }
   }
 
   /** Reads again, after what came before it stopped. */
-  #goOn(): void {
+  #goOn(unread: Unread): void {
+    this.#tellUnread(unread);
     if (!this.#isReading || this.#isClosed) return;
-    if (this.#filledCount > 0) this.#tellFilled();
-    if (this.#isReading && !this.#isClosed) this.core.resumeRaw(this.raw);
+    const { end } = unread;
+    unread.end = undefined;
+    if (end === undefined) this.core.resumeRaw(this.raw);
+    else this.onEnd(end);
+  }
+
+  /** @throws PaipaiError PAIPAI_ERR_INVALID_STATE */
+  #expectNothingWaits(): void {
+    if (this.writeQueueSize > 0) {
+      throw new PaipaiError(
+        'PAIPAI_ERR_INVALID_STATE',
+        'a socket is handed over while it sends: wait for the callback of its last write',
+      );
+    }
+    if (this.#unread !== undefined && this.#unread.bytes.length > 0) {
+      throw new PaipaiError(
+        'PAIPAI_ERR_INVALID_STATE',
+        'a socket is handed over while bytes wait for its onread: resume it first',
+      );
+    }
+  }
+
+  /** A handle of Node's over the same connection. */
+  #copyForNode(): NodeHandle {
+    const fd = this.core.copyRawDescriptor(this.raw);
+    if (fd < 0) throw errnoException(fd, 'dup');
+    const handle = new this.#NodeHandle(socketType);
+    const opened = handle.open(fd);
+    if (opened >= 0) return handle;
+    handle.close();
+    closeSync(fd);
+    throw errnoException(opened, 'open');
   }
 
   /** For who takes the socket over, and looks at what it has read so far; its listeners are of the time before. */
@@ -470,7 +528,9 @@ export class RawHandle implements RawEvents {
   #end(resets: boolean, callback: (() => void) | undefined): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.core.closeRaw(this.raw, resets);
+    // The system resets a connection that is closed before all was read.
+    const leavesUnread = this.#unread !== undefined && this.#unread.bytes.length > 0;
+    this.core.closeRaw(this.raw, resets || leavesUnread);
     setImmediate(() => {
       this.#isGone = true;
       for (const { settle, resource } of this.#takeWaiting()) {

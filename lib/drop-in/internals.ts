@@ -93,21 +93,16 @@ export function readBufferOf(socket: object): Uint8Array | true | null {
   return (Reflect.get(socket, bufferSymbol) as Uint8Array | true | undefined) ?? null;
 }
 
-/** Tells the callback of `onread` that `count` bytes have come; false: it wants no more for now. */
+/** Tells the callback of `onread` that its buffer holds `count` bytes, and has the next one made; false: it wants no more for now. */
 export function tellFilled(socket: object, count: number): boolean {
   const callback = Reflect.get(socket, bufferFilledSymbol) as (
     count: number,
     buffer: unknown,
   ) => unknown;
-  return Reflect.apply(callback, socket, [count, readBufferOf(socket)]) !== false;
-}
-
-/** The buffer for the next read where `onread` makes them; undefined: as before. */
-export function nextReadBuffer(socket: object): Uint8Array | undefined {
+  const wantsMore = Reflect.apply(callback, socket, [count, readBufferOf(socket)]) !== false;
   const next = (Reflect.get(socket, nextBufferSymbol) as (() => unknown) | null)?.();
-  if (!util.types.isUint8Array(next)) return undefined;
-  Reflect.set(socket, bufferSymbol, next);
-  return next;
+  if (util.types.isUint8Array(next)) Reflect.set(socket, bufferSymbol, next);
+  return wantsMore;
 }
 
 const { _errnoException } = util as unknown as {

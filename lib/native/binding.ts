@@ -80,8 +80,6 @@ export interface NativeBinding {
   rawShutDown(raw: number, token: number): void;
   /** Lends `bytes` for one receive of bulk on a raw stream, whose `rawData` event says so; they are referenced until the next are lent. */
   rawLend(bytes: Uint8Array): void;
-  /** Receives go into `bytes` from now on, one for each `rawData` event; when it is empty, or its memory elsewhere, ENOBUFS ends them. */
-  rawReceiveInto(raw: number, bytes: Uint8Array): void;
   rawResume(raw: number): void;
   rawPause(raw: number): void;
   /** Ends both directions at once; no event follows. `resets`: the other side sees a reset. */
@@ -141,13 +139,6 @@ export const EventKind = {
   rawData: 9,
   rawEnd: 10,
   rawDone: 11,
-} as const;
-
-/** What the last word of a `rawData` event says: whose memory the bytes are in. */
-export const RoomKind = {
-  inbox: 0,
-  lent: 1,
-  owned: 2,
 } as const;
 
 /** Frame types whose small payloads may travel together, and the types of the frames in which they do, as in `lib/wire/frame.ts`. */

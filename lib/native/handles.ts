@@ -6,7 +6,6 @@ import {
   type NativeBinding,
   oneOf,
   padded,
-  RoomKind,
   severalItemBytes,
 } from './binding.js';
 import { type IoChoice, type IoInUse, type IoWish, ioWish } from './io.js';
@@ -90,10 +89,10 @@ class NumberTable<T> {
 
 /** What happens to a raw stream. A handler's throw surfaces as an uncaught exception. */
 export interface RawEvents {
+  /** Whether it keeps what it owns of bulk; else all of its bytes are gone when `onData` returns. */
+  readonly keepsData: boolean;
   /** Bytes came; they are gone when the call returns, unless they are `owned` by the receiver. */
   onData(bytes: Buffer, start: number, end: number, owned: boolean): void;
-  /** So many came into what `receiveRawInto` gave. */
-  onFilled(count: number): void;
   /** Nothing more comes: 0 is the other side's end, else a result. */
   onEnd(result: number): void;
   /** What was left under `token` is done: 0, or a result when it never will be. */
@@ -446,11 +445,6 @@ export class NativeCore {
     this.#binding.rawShutDown(raw, token);
   }
 
-  /** From now on bytes are received into `bytes`, from its beginning; each receive is told of before the next. ENOBUFS ends them when it is empty. */
-  receiveRawInto(raw: number, bytes: Uint8Array): void {
-    this.#binding.rawReceiveInto(raw, bytes);
-  }
-
   resumeRaw(raw: number): void {
     this.#binding.rawResume(raw);
   }
@@ -572,14 +566,12 @@ export class NativeCore {
     const events = this.#raws.get(id);
     const words = this.#descriptors;
     words[at] = 0;
-    if (kind === EventKind.rawData && words[at + 7] === RoomKind.lent) {
+    if (kind === EventKind.rawData && words[at + 7] === 1) {
       this.#onLentData(events, words[at + 6]!);
       return;
     }
     if (events === undefined) return;
-    if (kind === EventKind.rawData && words[at + 7] === RoomKind.owned) {
-      events.onFilled(words[at + 6]!);
-    } else if (kind === EventKind.rawData) {
+    if (kind === EventKind.rawData) {
       const start = words[at + 5]!;
       const length = words[at + 6]!;
       // More of the kind comes.
@@ -600,7 +592,7 @@ export class NativeCore {
 
   #onLentData(events: RawEvents | undefined, length: number): void {
     const bytes = this.#lent!;
-    const isOwned = length >= ownedBytesMin;
+    const isOwned = events?.keepsData === true && length >= ownedBytesMin;
     if (isOwned) this.#lend(Buffer.allocUnsafeSlow(lentBytes));
     try {
       events?.onData(bytes, 0, length, isOwned);

@@ -78,12 +78,6 @@ Napi::Value RawLend(const Napi::CallbackInfo& info) {
   return Undefined(info);
 }
 
-// rawReceiveInto(raw, bytes): from now on; one receive for each delivery
-Napi::Value RawReceiveInto(const Napi::CallbackInfo& info) {
-  if (RawConnection* raw = RawAt(info)) raw->ReceiveInto(info[1]);
-  return Undefined(info);
-}
-
 Napi::Value RawResume(const Napi::CallbackInfo& info) {
   if (RawConnection* raw = RawAt(info)) raw->stream().Resume();
   return Undefined(info);
@@ -159,7 +153,6 @@ void ExportRaw(Napi::Env env, Napi::Object exports) {
   ExportFunction(env, exports, "rawWriteOutbox", RawWriteOutbox);
   ExportFunction(env, exports, "rawShutDown", RawShutDown);
   ExportFunction(env, exports, "rawLend", RawLend);
-  ExportFunction(env, exports, "rawReceiveInto", RawReceiveInto);
   ExportFunction(env, exports, "rawResume", RawResume);
   ExportFunction(env, exports, "rawPause", RawPause);
   ExportFunction(env, exports, "rawClose", RawClose);

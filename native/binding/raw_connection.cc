@@ -1,6 +1,5 @@
 #include "binding/raw_connection.h"
 
-#include "binding/arguments.h"
 #include "binding/env_state.h"
 
 namespace paipai {
@@ -31,13 +30,6 @@ void RawConnection::SetKeepsAlive(bool keeps_alive) {
 
 void RawConnection::UpdateKeepsAlive() {
   if (!keeps_alive_) SetKeepsAlive(false);
-}
-
-std::optional<MutableByteSpan> RawConnection::ReceiveRoom() {
-  if (receive_room_.IsEmpty()) return std::nullopt;
-  // Asked each time: JS may have given its memory away since.
-  const Napi::HandleScope scope(state_.env());
-  return BytesOf(state_.env(), receive_room_.Value());
 }
 
 void RawConnection::OnDone(uint32_t token, int32_t result) {

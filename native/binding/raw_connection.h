@@ -28,16 +28,11 @@ class RawConnection final : private RawStreamUser {
   // The same for several, which `holder` keeps.
   Result<bool> WriteAll(Napi::Value holder, std::span<const ByteSpan> pieces, uint32_t token);
   Result<bool> WriteCopy(ByteSpan bytes, uint32_t token);
-  // Each receive lands in `bytes`, a Uint8Array, from its beginning; one for each delivery.
-  void ReceiveInto(Napi::Value bytes) {
-    receive_room_ = Napi::Persistent(bytes.As<Napi::Object>());
-  }
   // While bytes wait it does in any case.
   void SetKeepsAlive(bool keeps_alive);
 
  private:
   void OnDone(uint32_t token, int32_t result) override;
-  std::optional<MutableByteSpan> ReceiveRoom() override;
   void UpdateKeepsAlive();
 
   EnvState& state_;
@@ -45,7 +40,6 @@ class RawConnection final : private RawStreamUser {
   RawStream stream_;
   bool keeps_alive_ = true;
   std::unordered_map<uint32_t, Napi::ObjectReference> writing_;  // By token.
-  Napi::ObjectReference receive_room_;
 };
 
 }  // namespace paipai

@@ -22,16 +22,10 @@ enum class EventKind : uint8_t {
   kDrain = 7,           // The send queue fell below the low mark.
   kListenerPaused = 8,  // `connection` is the listener; `extra` is why it stopped accepting.
   // Of raw streams, whose numbers are of a kind of their own.
-  kRawData = 9,  // Bytes, `length` of them; `extra` is a RoomKind. Of the inbox they lie at offset.
-  kRawEnd = 10,  // Nothing more comes; `extra` is 0 or -errno, as int32.
+  kRawData = 9,   // Bytes; they lie in the inbox at offset, length, or where `extra` is 1 in what
+                  // was lent.
+  kRawEnd = 10,   // Nothing more comes; `extra` is 0 or -errno, as int32.
   kRawDone = 11,  // What was left to do under token `extra` is done; `argument` is 0 or -errno.
-};
-
-// Whose memory bytes of a raw stream were received into.
-enum class RoomKind : uint8_t {
-  kInbox = 0,
-  kLent = 1,   // For one receive, by whoever reads in bulk.
-  kOwned = 2,  // Of the stream's user, the same each time.
 };
 
 // One event as JS reads it: eight u32 in a typed array over the same memory. lib/native/binding.ts

@@ -131,23 +131,13 @@ Result<void> RawStream::SetKeepAlive(bool keep_alive, uint32_t idle_seconds) {
   return set;
 }
 
-bool RawStream::ChooseRoom() {
-  if (const std::optional<MutableByteSpan> own = user_.ReceiveRoom()) {
-    room_ = *own;
-    room_kind_ = RoomKind::kOwned;
-    return batch_.TakesFrame();
-  }
-  room_ = is_bulk_ ? batch_.lent() : MutableByteSpan{};
-  room_kind_ = RoomKind::kLent;
-  if (!room_.empty()) return true;
-  room_ = batch_.Room(kReceiveBytesMax);
-  room_kind_ = RoomKind::kInbox;
-  return !room_.empty();
-}
-
 size_t RawStream::GatherReceive(iovec* vectors, size_t) {
   is_drained_ = false;
-  if (filled_at_ == batch_.deliveries() || !ChooseRoom()) return 0;
+  if (filled_at_ == batch_.deliveries()) return 0;
+  room_ = is_bulk_ ? batch_.lent() : MutableByteSpan{};
+  is_lent_ = !room_.empty();
+  if (!is_lent_) room_ = batch_.Room(kReceiveBytesMax);
+  if (room_.empty()) return 0;
   vectors[0] = {room_.data(), room_.size()};
   return 1;
 }
@@ -157,14 +147,13 @@ void RawStream::OnReceived(size_t bytes) {
   data.connection = id_;
   data.kind = EventKind::kRawData;
   data.length = static_cast<uint32_t>(bytes);
-  data.extra = static_cast<uint32_t>(room_kind_);
   is_bulk_ = bytes >= kReceiveBytesMax;
   is_drained_ = bytes < room_.size();
-  // What the user's memory holds must be told before it is received into again.
-  if (is_bulk_ || room_kind_ == RoomKind::kOwned) filled_at_ = batch_.deliveries();
-  if (room_kind_ == RoomKind::kLent) {
+  if (is_bulk_) filled_at_ = batch_.deliveries();
+  if (is_lent_) {
+    data.extra = 1;
     batch_.TakeLent();
-  } else if (room_kind_ == RoomKind::kInbox) {
+  } else {
     data.offset = batch_.OffsetOf(room_.data());
     batch_.Keep(bytes);
   }
@@ -236,9 +225,7 @@ void RawStream::OnEnd(int32_t result) {
   Descriptor end;
   end.connection = id_;
   end.kind = EventKind::kRawEnd;
-  // Of a receive into no bytes the kernel says the same as of an end.
-  const bool had_room = room_kind_ != RoomKind::kOwned || !room_.empty();
-  end.extra = static_cast<uint32_t>(had_room ? result : -ENOBUFS);
+  end.extra = static_cast<uint32_t>(result);
   batch_.AddEvent(end);
 }
 

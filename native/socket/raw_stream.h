@@ -3,7 +3,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 #include <vector>
 
@@ -21,10 +20,6 @@ class RawStreamUser {
   // What Write or ShutDown left under `token` is done: 0, or -errno when it never will be. In
   // order.
   virtual void OnDone(uint32_t token, int32_t result) = 0;
-  // Where the next receive is to land, once for each delivery; nothing: in the inbox. Memory of no
-  // bytes fails it with ENOBUFS. Stays until the receive is over, which is before anything else
-  // happens.
-  virtual std::optional<MutableByteSpan> ReceiveRoom() = 0;
 
  protected:
   ~RawStreamUser() = default;
@@ -88,8 +83,6 @@ class RawStream final : private StreamUser {
   void PopFirst(int32_t result);
   void EndWaiting(int32_t result);
 
-  // Sets room_ and whose it is; false: there is none now.
-  bool ChooseRoom();
   size_t GatherReceive(iovec* vectors, size_t max) override;
   void OnReceived(size_t bytes) override;
   size_t GatherSend(iovec* vectors, size_t max) override;
@@ -108,9 +101,9 @@ class RawStream final : private StreamUser {
   std::vector<Waiting> waiting_;
   size_t first_ = 0;
   size_t queued_bytes_ = 0;
-  MutableByteSpan room_;  // Where the receive under way lands.
-  RoomKind room_kind_ = RoomKind::kInbox;
-  bool is_bulk_ = false;     // The last receive brought as much as one into the inbox may.
+  MutableByteSpan room_;     // Where the receive under way lands.
+  bool is_lent_ = false;     // By somebody who wants to keep it.
+  bool is_bulk_ = false;     // The last receive filled its room.
   bool is_drained_ = false;  // It did not, so that nothing was left behind it.
   // Since so many deliveries it has received all that one receive may bring: its reader may want to
   // pause first.

@@ -49,9 +49,7 @@ class Fixture final : public RawStreamUser {
         continue;
       }
       CHECK(told.kind == EventKind::kRawData);
-      const uint8_t* const data = told.extra == 1   ? lent.data()
-                                  : told.extra == 2 ? room.data()
-                                                    : inbox_.get() + told.offset;
+      const uint8_t* const data = told.extra == 1 ? lent.data() : inbox_.get() + told.offset;
       pieces.emplace_back(data, data + told.length);
       on_data();
     }
@@ -65,8 +63,6 @@ class Fixture final : public RawStreamUser {
   }
 
   Bytes lent;
-  bool has_room = false;
-  Bytes room;
   std::vector<Bytes> pieces;
   std::vector<int32_t> ends;
   std::vector<std::pair<uint32_t, int32_t>> done;
@@ -76,10 +72,6 @@ class Fixture final : public RawStreamUser {
   static constexpr uint32_t kId = 5;
 
   void OnDone(uint32_t token, int32_t result) override { done.emplace_back(token, result); }
-  std::optional<MutableByteSpan> ReceiveRoom() override {
-    if (!has_room) return std::nullopt;
-    return room;
-  }
 
   SocketLink link_;
   std::unique_ptr<uint8_t[]> inbox_;
@@ -142,34 +134,6 @@ void AReaderMayPauseAfterEachFullReceive() {
     if (written < bytes.size()) fill();
   }
   CHECK(fixture.received() == bytes);
-}
-
-void RoomIsToldOfBeforeItIsFilled(HostedKind kind) {
-  Fixture fixture(kind);
-  fixture.has_room = true;
-  fixture.room.resize(4);
-  fixture.stream().Resume();
-  const Bytes bytes = Numbered(10);
-  fixture.link().PeerWrites(bytes);
-  fixture.Turn();
-  CHECK_EQUAL(fixture.received().size(), 4);
-  fixture.Turn();
-  // The next is larger, then there is none of its own, then one of no bytes.
-  fixture.room.resize(100);
-  fixture.link().PeerWrites(bytes);
-  fixture.Turn();
-  CHECK_EQUAL(fixture.pieces.size(), 3);
-  fixture.has_room = false;
-  fixture.link().PeerWrites(bytes);
-  fixture.Turn();
-  const Bytes all = fixture.received();
-  CHECK_EQUAL(all.size(), 30);
-  for (size_t i = 0; i < all.size(); ++i) CHECK_EQUAL(all[i], bytes[i % bytes.size()]);
-  fixture.has_room = true;
-  fixture.room.clear();
-  fixture.link().PeerWrites(bytes);
-  fixture.Turn();
-  CHECK(fixture.ends == std::vector<int32_t>{-ENOBUFS});
 }
 
 // Behind a receive that filled its room, and once.
@@ -325,10 +289,6 @@ int main(int argument_count, char** arguments) {
           {"nothing comes before resume or while paused", NothingComesBeforeResumeOrWhilePaused},
           {"a reader may pause after each full receive", AReaderMayPauseAfterEachFullReceive},
           {"bulk lands in what is lent", BulkLandsInWhatIsLent},
-          {"memory of the user's is told of before it is filled again",
-           [] { RoomIsToldOfBeforeItIsFilled(HostedKind::kEpoll); }},
-          {"the user's memory over io_uring",
-           [] { RoomIsToldOfBeforeItIsFilled(HostedKind::kUring); }},
           {"what the kernel takes is done at once", WhatTheKernelTakesIsDoneAtOnce},
           {"what it does not take follows in order",
            [] { WhatItDoesNotTakeFollowsInOrder(HostedKind::kEpoll); }},

@@ -104,6 +104,64 @@ export const scenes: Scenes = {
     await ended(server);
   },
 
+  'one buffer of several': async (net, recorder) => {
+    const server = net.createServer((socket) => {
+      socket.on('data', (said) => socket.write(`heard ${said}`));
+    });
+    const port = await listening(server);
+    const buffer = Buffer.alloc(64);
+    const clients: Socket[] = [];
+    const heard: string[] = [];
+    for (let i = 0; i < 5; i++) {
+      const onread = {
+        buffer,
+        callback: (count: number) => heard.push(`${i} ${text(buffer, count)}`) > 0,
+      };
+      const client = net.connect({ port, host: '127.0.0.1', onread });
+      await once(client, 'connect');
+      clients.push(client);
+    }
+    for (let round = 0; round < 20; round++) {
+      for (const [i, client] of clients.entries()) client.write(`${i}${round}`);
+      await settle(recorder);
+    }
+    recorder.note('heard', heard.sort());
+    for (const client of clients) client.destroy();
+    await ended(server, ...clients);
+  },
+
+  'paused by the callback, while more and the end come': reading(
+    into(Buffer.alloc(4), () => false),
+    async (accepted, client, recorder) => {
+      client.pause();
+      accepted.end('0123456789abcdef');
+      await settle(recorder);
+      for (let i = 0; i < 6; i++) {
+        client.resume();
+        await settle(recorder);
+        recorder.note('paused', client.isPaused(), client.bytesRead, client.readableEnded);
+      }
+    },
+  ),
+
+  'destroyed by the callback, with more unread': reading(
+    (recorder) => ({
+      buffer: Buffer.alloc(4),
+      callback(count, bytes) {
+        recorder.note('onread', count, text(bytes, count));
+        return true;
+      },
+    }),
+    async (accepted, client, recorder) => {
+      client.pause();
+      accepted.write('0123456789');
+      await settle(recorder);
+      client.resume();
+      client.destroy();
+      await settle(recorder);
+    },
+  ),
+
   'paused by another that is read in the same turn': async (net, recorder) => {
     const server = net.createServer((socket) => socket.resume());
     const port = await listening(server);
