@@ -40,8 +40,13 @@ const groups = {
   'bad days': badDays,
 };
 
+/** What docs/DROP-IN.md says is different over io_uring. */
+const differentOverUring = ['with bytes of its own that wait'];
+const isOverUring = process.env['PAIPAINET_IO'] === 'uring';
+
 describe.each(Object.entries(groups))('%s', (_group, scenes) => {
-  test.each(Object.entries(scenes))('%s', async (_name, scene) => {
+  test.for(Object.entries(scenes))('%s', async ([name, scene], { skip }) => {
+    if (isOverUring && differentOverUring.includes(name)) skip('io_uring tells of the reset');
     await expectNoDifference(scene);
   });
 });
