@@ -18,7 +18,7 @@ import {
 import { passOn } from './short-cuts.js';
 
 /** Results of the system are `-errno`. */
-const { EALREADY, ECANCELED, EINVAL, EISCONN, ENOBUFS, ENOTCONN } = constants.errno;
+const { EAGAIN, EALREADY, ECANCELED, EINVAL, EISCONN, ENOBUFS, ENOTCONN } = constants.errno;
 
 // A test's own timers must not keep a socket from closing.
 const { setImmediate } = globalThis;
@@ -52,6 +52,9 @@ const socketType = 0;
 /** Up to this Node writes a text without memory of its own. */
 const shortTextBytesMax = 16 * 1024;
 
+/** So often libuv reads on at once where the buffer was filled. */
+const readsMax = 32;
+
 /** Chunks of many are copied together below this: a piece of its own costs the kernel and us as much. */
 const referencedBytesMin = 16 * 1024;
 
@@ -75,15 +78,6 @@ interface Waiting {
   readonly settle: (result: number) => void;
   readonly resource: AsyncResource;
 }
-
-/** What has come for the buffer of `onread` and was not told of yet, because the socket is paused or about to hear it. */
-interface Unread {
-  bytes: Buffer;
-  /** The end behind them, as `onEnd` has it. */
-  end: number | undefined;
-}
-
-const noBytes: Buffer = Buffer.alloc(0);
 
 /** The context of no caller. */
 const nobody = new AsyncResource('paipainet');
@@ -127,8 +121,8 @@ export class RawHandle implements RawEvents {
     type: number,
   ) => NodeHandle;
   #isReading = false;
-  /** Of a socket with the option `onread`. */
-  #unread: Unread | undefined;
+  /** Of a socket with the option `onread`: whether its last read left nothing in the kernel. */
+  #hasReadAll: boolean | undefined;
   #isShuttingDown = false;
   #isClosed = false;
   #isGone = false;
@@ -205,12 +199,7 @@ export class RawHandle implements RawEvents {
     if (this.#isReading) return -EALREADY;
     this.#isReading = true;
     this.reading = true;
-    const unread = this.#unread;
-    if (unread !== undefined && (unread.bytes.length > 0 || unread.end !== undefined)) {
-      setImmediate(() => this.#goOn(unread));
-    } else {
-      this.core.resumeRaw(this.raw);
-    }
+    this.core.resumeRaw(this.raw);
     return 0;
   }
 
@@ -221,13 +210,10 @@ export class RawHandle implements RawEvents {
     return 0;
   }
 
-  /** Of what comes the buffer of `onread` is filled, when its turn to be told of has come: other sockets may have the same. */
+  /** It is read directly before its callback, as with Node: several sockets may have one buffer. */
   useUserBuffer(): void {
-    this.#unread = { bytes: noBytes, end: undefined };
-  }
-
-  get keepsData(): boolean {
-    return this.#unread === undefined;
+    this.#hasReadAll = false;
+    this.core.announceRaw(this.raw);
   }
 
   ref(): void {
@@ -309,26 +295,34 @@ export class RawHandle implements RawEvents {
   }
 
   onData(bytes: Buffer, start: number, end: number, owned: boolean): void {
-    const unread = this.#unread;
-    if (unread !== undefined) {
-      const more = bytes.subarray(start, end);
-      unread.bytes = unread.bytes.length === 0 ? more : Buffer.concat([unread.bytes, more]);
-      this.#tellUnread(unread);
-      // The memory that they came in is used again.
-      if (unread.bytes.length > 0) unread.bytes = Buffer.from(unread.bytes);
-      return;
-    }
     this.bytesRead += end - start;
     const chunk = owned ? bytes.subarray(start, end) : copyOf(bytes, start, end);
     if (this.#isGivenBack) this.#keep(chunk);
     else this.#run(this.takeData, chunk);
   }
 
+  onReadable(): void {
+    for (let reads = 0; reads < readsMax && this.#isReading && !this.#isGivenBack; reads++) {
+      const buffer = this.owner === undefined ? null : readBufferOf(this.owner);
+      if (this.#isClosed || !(buffer instanceof Uint8Array)) return;
+      const count = buffer.length === 0 ? -ENOBUFS : this.core.readRaw(this.raw, buffer);
+      this.#hasReadAll = count < buffer.length;
+      if (count === -EAGAIN) return;
+      if (count <= 0) {
+        this.onEnd(count);
+        return;
+      }
+      this.bytesRead += count;
+      this.#run(this.takeFilled, count);
+      if (this.#hasReadAll) return;
+    }
+  }
+
   onEnd(result: number): void {
-    const unread = this.#unread;
-    if (unread !== undefined && (!this.#isReading || unread.bytes.length > 0)) {
-      unread.end = result;
-      return;
+    if (this.#hasReadAll !== undefined) {
+      // It hung up behind its last bytes, which are read first.
+      if (result === 0 && !(this.#hasReadAll && this.#isReading)) return;
+      this.core.pauseRaw(this.raw);
     }
     this.#isReading = false;
     // Whoever has the connection next sees that too.
@@ -377,47 +371,12 @@ export class RawHandle implements RawEvents {
     socket.read(0);
   }
 
-  #tellUnread(unread: Unread): void {
-    let hasFilled = false;
-    while ((unread.bytes.length > 0 || hasFilled) && this.#isReading && !this.#isGivenBack) {
-      const buffer = this.owner === undefined ? null : readBufferOf(this.owner);
-      if (this.#isClosed || !(buffer instanceof Uint8Array)) return;
-      if (buffer.length === 0) {
-        // As the system says of a read into nothing. One that has filled its buffer is followed by the next at once.
-        this.#run(this.takeEnd, -ENOBUFS);
-        return;
-      }
-      const count = unread.bytes.copy(buffer);
-      if (count === 0) return;
-      unread.bytes = unread.bytes.subarray(count);
-      this.bytesRead += count;
-      this.#run(this.takeFilled, count);
-      hasFilled = count === buffer.length;
-    }
-  }
-
-  /** Reads again, after what came before it stopped. */
-  #goOn(unread: Unread): void {
-    this.#tellUnread(unread);
-    if (!this.#isReading || this.#isClosed) return;
-    const { end } = unread;
-    unread.end = undefined;
-    if (end === undefined) this.core.resumeRaw(this.raw);
-    else this.onEnd(end);
-  }
-
   /** @throws PaipaiError PAIPAI_ERR_INVALID_STATE */
   #expectNothingWaits(): void {
     if (this.writeQueueSize > 0) {
       throw new PaipaiError(
         'PAIPAI_ERR_INVALID_STATE',
         'a socket is handed over while it sends: wait for the callback of its last write',
-      );
-    }
-    if (this.#unread !== undefined && this.#unread.bytes.length > 0) {
-      throw new PaipaiError(
-        'PAIPAI_ERR_INVALID_STATE',
-        'a socket is handed over while bytes wait for its onread: resume it first',
       );
     }
   }
@@ -528,9 +487,7 @@ export class RawHandle implements RawEvents {
   #end(resets: boolean, callback: (() => void) | undefined): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    // The system resets a connection that is closed before all was read.
-    const leavesUnread = this.#unread !== undefined && this.#unread.bytes.length > 0;
-    this.core.closeRaw(this.raw, resets || leavesUnread);
+    this.core.closeRaw(this.raw, resets);
     setImmediate(() => {
       this.#isGone = true;
       for (const { settle, resource } of this.#takeWaiting()) {

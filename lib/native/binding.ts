@@ -80,6 +80,10 @@ export interface NativeBinding {
   rawShutDown(raw: number, token: number): void;
   /** Lends `bytes` for one receive of bulk on a raw stream, whose `rawData` event says so; they are referenced until the next are lent. */
   rawLend(bytes: Uint8Array): void;
+  /** From now on a `rawReadable` event tells that `rawRead` has something to read, in place of `rawData`. */
+  rawAnnounce(raw: number): void;
+  /** Bytes received into `bytes`; 0 is the end, below 0 a result, EAGAIN when there is nothing. */
+  rawRead(raw: number, bytes: Uint8Array): number;
   rawResume(raw: number): void;
   rawPause(raw: number): void;
   /** Ends both directions at once; no event follows. `resets`: the other side sees a reset. */
@@ -139,6 +143,7 @@ export const EventKind = {
   rawData: 9,
   rawEnd: 10,
   rawDone: 11,
+  rawReadable: 12,
 } as const;
 
 /** Frame types whose small payloads may travel together, and the types of the frames in which they do, as in `lib/wire/frame.ts`. */

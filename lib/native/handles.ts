@@ -89,10 +89,10 @@ class NumberTable<T> {
 
 /** What happens to a raw stream. A handler's throw surfaces as an uncaught exception. */
 export interface RawEvents {
-  /** Whether it keeps what it owns of bulk; else all of its bytes are gone when `onData` returns. */
-  readonly keepsData: boolean;
   /** Bytes came; they are gone when the call returns, unless they are `owned` by the receiver. */
   onData(bytes: Buffer, start: number, end: number, owned: boolean): void;
+  /** Something is there for `readRaw`, once `announceRaw` was called. */
+  onReadable(): void;
   /** Nothing more comes: 0 is the other side's end, else a result. */
   onEnd(result: number): void;
   /** What was left under `token` is done: 0, or a result when it never will be. */
@@ -445,6 +445,16 @@ export class NativeCore {
     this.#binding.rawShutDown(raw, token);
   }
 
+  /** What comes is left where it is, and told by `onReadable`, for `readRaw`. `onEnd(0)` then means: behind what can be read. */
+  announceRaw(raw: number): void {
+    this.#binding.rawAnnounce(raw);
+  }
+
+  /** Reads into `bytes` what is there; the count, 0 at the end, or a result. */
+  readRaw(raw: number, bytes: Uint8Array): number {
+    return this.#binding.rawRead(raw, bytes);
+  }
+
   resumeRaw(raw: number): void {
     this.#binding.rawResume(raw);
   }
@@ -578,6 +588,8 @@ export class NativeCore {
       if (length === receiveBytesMax && this.#lent === undefined)
         this.#lend(Buffer.allocUnsafeSlow(lentBytes));
       events.onData(this.#inboxBytes, start, start + length, false);
+    } else if (kind === EventKind.rawReadable) {
+      events.onReadable();
     } else if (kind === EventKind.rawEnd) {
       events.onEnd(this.#results[at + 7]!);
     } else {
@@ -592,7 +604,7 @@ export class NativeCore {
 
   #onLentData(events: RawEvents | undefined, length: number): void {
     const bytes = this.#lent!;
-    const isOwned = events?.keepsData === true && length >= ownedBytesMin;
+    const isOwned = length >= ownedBytesMin;
     if (isOwned) this.#lend(Buffer.allocUnsafeSlow(lentBytes));
     try {
       events?.onData(bytes, 0, length, isOwned);

@@ -78,6 +78,20 @@ Napi::Value RawLend(const Napi::CallbackInfo& info) {
   return Undefined(info);
 }
 
+// rawAnnounce(raw): from now on `rawReadable` events, and `rawRead`
+Napi::Value RawAnnounce(const Napi::CallbackInfo& info) {
+  if (RawConnection* raw = RawAt(info)) raw->stream().Announce();
+  return Undefined(info);
+}
+
+// rawRead(raw, bytes) → count, 0 at the end, or result
+Napi::Value RawRead(const Napi::CallbackInfo& info) {
+  RawConnection* raw = RawAt(info);
+  if (raw == nullptr) return ResultOf(info, -EBADF);
+  const Result<size_t> count = raw->stream().Read(BytesAt(info, 1));
+  return NumberOf(info.Env(), count ? static_cast<double>(*count) : count.error().result());
+}
+
 Napi::Value RawResume(const Napi::CallbackInfo& info) {
   if (RawConnection* raw = RawAt(info)) raw->stream().Resume();
   return Undefined(info);
@@ -153,6 +167,8 @@ void ExportRaw(Napi::Env env, Napi::Object exports) {
   ExportFunction(env, exports, "rawWriteOutbox", RawWriteOutbox);
   ExportFunction(env, exports, "rawShutDown", RawShutDown);
   ExportFunction(env, exports, "rawLend", RawLend);
+  ExportFunction(env, exports, "rawAnnounce", RawAnnounce);
+  ExportFunction(env, exports, "rawRead", RawRead);
   ExportFunction(env, exports, "rawResume", RawResume);
   ExportFunction(env, exports, "rawPause", RawPause);
   ExportFunction(env, exports, "rawClose", RawClose);

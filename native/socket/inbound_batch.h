@@ -22,10 +22,12 @@ enum class EventKind : uint8_t {
   kDrain = 7,           // The send queue fell below the low mark.
   kListenerPaused = 8,  // `connection` is the listener; `extra` is why it stopped accepting.
   // Of raw streams, whose numbers are of a kind of their own.
-  kRawData = 9,   // Bytes; they lie in the inbox at offset, length, or where `extra` is 1 in what
-                  // was lent.
-  kRawEnd = 10,   // Nothing more comes; `extra` is 0 or -errno, as int32.
-  kRawDone = 11,  // What was left to do under token `extra` is done; `argument` is 0 or -errno.
+  kRawData = 9,  // Bytes; they lie in the inbox at offset, length, or where `extra` is 1 in what
+                 // was lent.
+  kRawEnd = 10,  // Nothing more comes; `extra` is 0 or -errno, as int32. Of a stream that announces
+                 // 0 means: behind what can be read.
+  kRawDone = 11,      // What was left to do under token `extra` is done; `argument` is 0 or -errno.
+  kRawReadable = 12,  // Something is there to be read, maybe an end; of a stream that announces.
 };
 
 // One event as JS reads it: eight u32 in a typed array over the same memory. lib/native/binding.ts

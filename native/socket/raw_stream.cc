@@ -131,7 +131,29 @@ Result<void> RawStream::SetKeepAlive(bool keep_alive, uint32_t idle_seconds) {
   return set;
 }
 
+Result<size_t> RawStream::Read(MutableByteSpan room) {
+  ssize_t received;
+  do {
+    received = recv(stream_.fd(), room.data(), room.size(), MSG_DONTWAIT);
+  } while (received < 0 && errno == EINTR);
+  if (received < 0) return Error::System(errno);
+  return static_cast<size_t>(received);
+}
+
+void RawStream::TellReadable() {
+  if (announced_at_ == batch_.deliveries() || !batch_.TakesFrame()) return;
+  announced_at_ = batch_.deliveries();
+  Descriptor readable;
+  readable.connection = id_;
+  readable.kind = EventKind::kRawReadable;
+  batch_.AddFrame(readable);
+}
+
 size_t RawStream::GatherReceive(iovec* vectors, size_t) {
+  if (announces_) {
+    TellReadable();
+    return 0;
+  }
   is_drained_ = false;
   if (filled_at_ == batch_.deliveries()) return 0;
   room_ = is_bulk_ ? batch_.lent() : MutableByteSpan{};
@@ -216,12 +238,18 @@ void RawStream::OnSendFailed(int32_t result) {
 // As libuv had it before 1.52: of a connection that was reset behind its last bytes the end is
 // seen, and not the reset.
 void RawStream::OnHangUp() {
-  if (is_drained_ && stream_.is_receiving()) OnEnd(0);
+  if (!stream_.is_receiving()) return;
+  if (is_drained_) OnEnd(0);
+  if (announces_) TellEnd(0);
 }
 
 void RawStream::OnEnd(int32_t result) {
   if (std::exchange(has_ended_, true)) return;
   stream_.StopReceiving();
+  TellEnd(result);
+}
+
+void RawStream::TellEnd(int32_t result) {
   Descriptor end;
   end.connection = id_;
   end.kind = EventKind::kRawEnd;

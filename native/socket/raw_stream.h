@@ -47,6 +47,12 @@ class RawStream final : private StreamUser {
   // Sends an end-of-stream behind everything else; OnDone(token) follows.
   void ShutDown(uint32_t token);
 
+  // From now on it receives nothing by itself: once for each delivery it tells that there is
+  // something, which its user reads.
+  void Announce() { announces_ = true; }
+  // Of a stream that announces: receives into `room` what is there. 0 is the end. Fails: -errno.
+  Result<size_t> Read(MutableByteSpan room);
+
   void Resume();
   void Pause() { stream_.StopReceiving(); }
   // Ends both directions at once; nothing follows. `resets`: the other side sees ECONNRESET.
@@ -84,6 +90,8 @@ class RawStream final : private StreamUser {
   void EndWaiting(int32_t result);
 
   size_t GatherReceive(iovec* vectors, size_t max) override;
+  void TellReadable();
+  void TellEnd(int32_t result);
   void OnReceived(size_t bytes) override;
   size_t GatherSend(iovec* vectors, size_t max) override;
   void OnSent(size_t bytes) override;
@@ -109,6 +117,8 @@ class RawStream final : private StreamUser {
   // pause first.
   uint32_t filled_at_ = UINT32_MAX;
   bool has_ended_ = false;  // Nothing more comes.
+  bool announces_ = false;
+  uint32_t announced_at_ = UINT32_MAX;  // Since so many deliveries.
 };
 
 }  // namespace paipai

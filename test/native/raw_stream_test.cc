@@ -48,6 +48,10 @@ class Fixture final : public RawStreamUser {
         ends.push_back(static_cast<int32_t>(told.extra));
         continue;
       }
+      if (told.kind == EventKind::kRawReadable) {
+        ++announced;
+        continue;
+      }
       CHECK(told.kind == EventKind::kRawData);
       const uint8_t* const data = told.extra == 1 ? lent.data() : inbox_.get() + told.offset;
       pieces.emplace_back(data, data + told.length);
@@ -65,6 +69,7 @@ class Fixture final : public RawStreamUser {
   Bytes lent;
   std::vector<Bytes> pieces;
   std::vector<int32_t> ends;
+  int announced = 0;
   std::vector<std::pair<uint32_t, int32_t>> done;
   std::function<void()> on_data = [] {};
 
@@ -134,6 +139,38 @@ void AReaderMayPauseAfterEachFullReceive() {
     if (written < bytes.size()) fill();
   }
   CHECK(fixture.received() == bytes);
+}
+
+// And leaves where it is what nobody reads.
+void AnAnnouncedStreamReadsNothingItself(HostedKind kind) {
+  Fixture fixture(kind);
+  fixture.stream().Announce();
+  fixture.stream().Resume();
+  const Bytes bytes = Numbered(10);
+  fixture.link().PeerWrites(bytes);
+  fixture.Turn();
+  CHECK_EQUAL(fixture.announced, 1);
+  fixture.Turn();
+  CHECK_EQUAL(fixture.announced, 2);
+  Bytes room(8);
+  const auto read = [&] {
+    const Result<size_t> count = fixture.stream().Read(room);
+    return count ? static_cast<int32_t>(*count) : count.error().result();
+  };
+  CHECK_EQUAL(read(), 8);
+  CHECK(std::equal(room.begin(), room.end(), bytes.begin()));
+  CHECK_EQUAL(read(), 2);
+  CHECK_EQUAL(read(), -EAGAIN);
+  fixture.announced = 0;
+  fixture.stream().Pause();
+  fixture.link().PeerEnds();
+  fixture.Turn();
+  CHECK_EQUAL(fixture.announced, 0);
+  fixture.stream().Resume();
+  fixture.Turn();
+  CHECK_EQUAL(fixture.announced, 1);
+  CHECK_EQUAL(read(), 0);
+  CHECK(fixture.pieces.empty());
 }
 
 // Behind a receive that filled its room, and once.
@@ -289,6 +326,10 @@ int main(int argument_count, char** arguments) {
           {"nothing comes before resume or while paused", NothingComesBeforeResumeOrWhilePaused},
           {"a reader may pause after each full receive", AReaderMayPauseAfterEachFullReceive},
           {"bulk lands in what is lent", BulkLandsInWhatIsLent},
+          {"an announced stream reads nothing itself",
+           [] { AnAnnouncedStreamReadsNothingItself(HostedKind::kEpoll); }},
+          {"announced over io_uring",
+           [] { AnAnnouncedStreamReadsNothingItself(HostedKind::kUring); }},
           {"what the kernel takes is done at once", WhatTheKernelTakesIsDoneAtOnce},
           {"what it does not take follows in order",
            [] { WhatItDoesNotTakeFollowsInOrder(HostedKind::kEpoll); }},

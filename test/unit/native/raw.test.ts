@@ -21,7 +21,6 @@ test('what was handed out once is not handed out again, whoever asks behind it',
   let received = '';
   let onReceived = (): void => {};
   const raw = core.adoptRaw(Reflect.get(accepted, '_handle').fd, {
-    keepsData: false,
     onData(bytes, start, end) {
       received += bytes.toString('latin1', start, end);
       core.deliverRaw(raw);
@@ -29,6 +28,7 @@ test('what was handed out once is not handed out again, whoever asks behind it',
       queueMicrotask(() => core.deliverRaw(raw));
       setImmediate(onReceived);
     },
+    onReadable: () => {},
     onEnd: () => {},
     onDone: () => {},
   });
