@@ -2,6 +2,7 @@ import { AsyncResource, executionAsyncId } from 'node:async_hooks';
 import { closeSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { constants } from 'node:os';
+import { types } from 'node:util';
 import { PaipaiError } from '../base/errors.js';
 import { type Chunk, type NativeCore, type RawEvents, rawCopyBytesMax } from '../native/handles.js';
 import {
@@ -126,7 +127,8 @@ export class RawHandle implements RawEvents {
   #isShuttingDown = false;
   #isClosed = false;
   #isGone = false;
-  #isGivenBack = false;
+  /** Node's own handle, once it has the connection. */
+  #successor: NodeHandle | undefined;
   #isReferenced = true;
 
   constructor(core: NativeCore, handle: NodeHandle, type: string, isAccepted: boolean) {
@@ -147,19 +149,18 @@ export class RawHandle implements RawEvents {
    * @throws PaipaiError PAIPAI_ERR_INVALID_STATE while bytes wait to be sent; what the system throws.
    */
   giveBack(): NodeHandle {
-    this.#isGivenBack = true;
-    let handle: NodeHandle;
-    try {
-      this.core.deliverRaw(this.raw);
-      this.#expectNothingWaits();
-      handle = this.#copyForNode();
-    } catch (thrown) {
-      this.#isGivenBack = false;
-      throw thrown;
+    if (this.writeQueueSize > 0) {
+      throw new PaipaiError(
+        'PAIPAI_ERR_INVALID_STATE',
+        'a socket is handed over while it sends: wait for the callback of its last write',
+      );
     }
+    const handle = this.#copyForNode();
+    this.#successor = handle;
+    this.core.deliverRaw(this.raw);
     handle.onread = this.onread;
     const buffer = this.owner === undefined ? null : readBufferOf(this.owner);
-    if (buffer instanceof Uint8Array) handle.useUserBuffer(buffer);
+    if (types.isUint8Array(buffer)) handle.useUserBuffer(buffer);
     if (this.reading) {
       handle.reading = true;
       handle.readStart();
@@ -297,14 +298,18 @@ export class RawHandle implements RawEvents {
   onData(bytes: Buffer, start: number, end: number, owned: boolean): void {
     this.bytesRead += end - start;
     const chunk = owned ? bytes.subarray(start, end) : copyOf(bytes, start, end);
-    if (this.#isGivenBack) this.#keep(chunk);
+    if (this.#successor !== undefined) this.#keep(chunk);
     else this.#run(this.takeData, chunk);
   }
 
   onReadable(): void {
-    for (let reads = 0; reads < readsMax && this.#isReading && !this.#isGivenBack; reads++) {
+    for (
+      let reads = 0;
+      reads < readsMax && this.#isReading && this.#successor === undefined;
+      reads++
+    ) {
       const buffer = this.owner === undefined ? null : readBufferOf(this.owner);
-      if (this.#isClosed || !(buffer instanceof Uint8Array)) return;
+      if (this.#isClosed || !types.isUint8Array(buffer)) return;
       const count = buffer.length === 0 ? -ENOBUFS : this.core.readRaw(this.raw, buffer);
       this.#hasReadAll = count < buffer.length;
       if (count === -EAGAIN) return;
@@ -326,7 +331,7 @@ export class RawHandle implements RawEvents {
     }
     this.#isReading = false;
     // Whoever has the connection next sees that too.
-    if (this.#isGivenBack) return;
+    if (this.#successor !== undefined) return;
     this.#run(this.takeEnd, result);
   }
 
@@ -355,7 +360,17 @@ export class RawHandle implements RawEvents {
     if (socket === undefined) return;
     socket._unrefTimer();
     if (socket.destroyed) return;
-    if (!tellFilled(socket, count) && !this.#isClosed) this.readStop();
+    const wantsMore = tellFilled(socket, count);
+    const successor = this.#successor;
+    const buffer = readBufferOf(socket);
+    if (successor !== undefined && types.isUint8Array(buffer)) successor.useUserBuffer(buffer);
+    if (wantsMore) return;
+    if (successor !== undefined) {
+      successor.reading = false;
+      successor.readStop();
+    } else if (!this.#isClosed) {
+      this.readStop();
+    }
   }
 
   protected takeEnd(result: number): void {
@@ -369,16 +384,6 @@ export class RawHandle implements RawEvents {
     if (socket.readableEnded) return;
     socket.push(null);
     socket.read(0);
-  }
-
-  /** @throws PaipaiError PAIPAI_ERR_INVALID_STATE */
-  #expectNothingWaits(): void {
-    if (this.writeQueueSize > 0) {
-      throw new PaipaiError(
-        'PAIPAI_ERR_INVALID_STATE',
-        'a socket is handed over while it sends: wait for the callback of its last write',
-      );
-    }
   }
 
   /** A handle of Node's over the same connection. */

@@ -11,6 +11,7 @@ export interface NodeHandle {
   onread?: unknown;
   open(fd: number): number;
   readStart(): number;
+  readStop(): number;
   useUserBuffer(buffer: Uint8Array): void;
   unref(): void;
   hasRef(): boolean;

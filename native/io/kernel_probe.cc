@@ -25,7 +25,7 @@ constexpr struct {
     {0, "with plain flags"},
 };
 
-constexpr Op kOps[] = {Op::kNop,         Op::kPollAdd,        Op::kPollRemove, Op::kSend,
+constexpr Op kOps[] = {Op::kNop,         Op::kPollAdd,        Op::kCancel, Op::kSend,
                        Op::kSendMessage, Op::kReceiveMessage, Op::kReceive};
 
 constexpr int kWaitMs = 1000;
@@ -83,7 +83,7 @@ const char* SelfTest(UringRing& ring) {
     return "a send";
 
   ring.Queue(Op::kPollAdd, ours.get(), 3).op_flags = POLLIN;
-  ring.Queue(Op::kPollRemove, -1, 4).address = 3;
+  ring.Queue(Op::kCancel, -1, 4).address = 3;
   if (!ring.Enter(Purpose::kForEvents, 2)) return "taking a poll back";
   uint64_t seen = 0;
   for (uring::Cqe cqe; ring.Take(cqe);) seen = seen * 8 + cqe.user_data;

@@ -38,9 +38,9 @@ inline constexpr uint64_t kOffsetSqes = 0x10000000;
 enum class Op : uint8_t {
   kNop = 0,
   kPollAdd = 6,
-  kPollRemove = 7,
   kSendMessage = 9,
   kReceiveMessage = 10,
+  kCancel = 14,
   kSend = 26,
   kReceive = 27,
 };

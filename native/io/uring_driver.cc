@@ -23,7 +23,7 @@ constexpr uint32_t kHostSlot = 0;
 static_assert(std::endian::native == std::endian::little);
 
 // What a completion is of: user_data is `number` above this tag.
-enum class Tag : uint64_t { kPollReading, kPollWriting, kTransfer, kNop, kRemoval };
+enum class Tag : uint64_t { kPollReading, kPollWriting, kTransfer, kNop, kCancel };
 constexpr int kTagBits = 3;
 
 constexpr uint64_t UserData(Tag tag, uint64_t number) {
@@ -61,17 +61,25 @@ void UringDriver::Detach(uint32_t index) {
   for (const Side side : kSides) {
     if (Operation* const operation = slots_[index].operations[side]) Cancel(*operation);
   }
-  for (const Side side : kSides) {
-    if (!slots_[index].polled[side]) continue;
-    uring::Sqe& removal = Queue(Op::kPollRemove, -1, UserData(Tag::kRemoval, 0));
-    removal.address = UserData(side == kReading ? Tag::kPollReading : Tag::kPollWriting, index);
-  }
-  // Polls that are only queued are submitted ahead of their removal.
+  // Polls that are only queued are submitted ahead of what takes them back.
   while (slots_[index].polled[kReading] || slots_[index].polled[kWriting]) {
+    TakePollsBack(index);
     Enter(Purpose::kForEvents, 1);
     TakeCompletions();
   }
   slots_.Free(index);
+}
+
+// Again once the kernel has answered: a request that met a wake-up under way may have failed, and
+// the wake-up may have found nothing and left the poll where it was.
+void UringDriver::TakePollsBack(uint32_t index) {
+  if (cancel_count_ > 0) return;
+  for (const Side side : kSides) {
+    if (!slots_[index].polled[side]) continue;
+    uring::Sqe& cancel = Queue(Op::kCancel, -1, UserData(Tag::kCancel, 0));
+    cancel.address = UserData(side == kReading ? Tag::kPollReading : Tag::kPollWriting, index);
+    ++cancel_count_;
+  }
 }
 
 void UringDriver::Submit(uint32_t index, Operation& operation) {
@@ -336,7 +344,8 @@ void UringDriver::TakeCompletions() {
       case Tag::kNop:
         has_nop_ = false;
         break;
-      case Tag::kRemoval:
+      case Tag::kCancel:
+        --cancel_count_;
         break;
     }
   }

@@ -78,6 +78,7 @@ class UringDriver final : public HostedDriver {
   void Finish(uint32_t index, Side side, int32_t result);
   void UpdateBusy(Slot& slot);
   void Poll(uint32_t index, Side side);
+  void TakePollsBack(uint32_t index);
 
   // Bytes of a receive that filled its room, so that there may be more to read at once, else 0.
   size_t RunReading(uint32_t index);
@@ -107,6 +108,7 @@ class UringDriver final : public HostedDriver {
   const std::unique_ptr<Transfer[]> transfers_;
   size_t transfer_count_ = 0;
   size_t unfinished_count_ = 0;  // Of these.
+  size_t cancel_count_ = 0;      // Requests to take a poll back that have no answer yet.
 };
 
 }  // namespace paipai

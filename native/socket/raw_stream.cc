@@ -141,12 +141,13 @@ Result<size_t> RawStream::Read(MutableByteSpan room) {
 }
 
 void RawStream::TellReadable() {
-  if (announced_at_ == batch_.deliveries() || !batch_.TakesFrame()) return;
+  if (announced_at_ == batch_.deliveries()) return;
   announced_at_ = batch_.deliveries();
   Descriptor readable;
   readable.connection = id_;
   readable.kind = EventKind::kRawReadable;
-  batch_.AddFrame(readable);
+  // As an event that always finds a place: an end must not overtake it.
+  batch_.AddEvent(readable);
 }
 
 size_t RawStream::GatherReceive(iovec* vectors, size_t) {
@@ -239,8 +240,11 @@ void RawStream::OnSendFailed(int32_t result) {
 // seen, and not the reset.
 void RawStream::OnHangUp() {
   if (!stream_.is_receiving()) return;
-  if (is_drained_) OnEnd(0);
-  if (announces_) TellEnd(0);
+  if (announces_) {
+    TellEnd(0);
+  } else if (is_drained_) {
+    OnEnd(0);
+  }
 }
 
 void RawStream::OnEnd(int32_t result) {

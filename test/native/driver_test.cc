@@ -8,8 +8,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <functional>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "fake_driver.h"
@@ -614,6 +616,31 @@ void DetachLetsGoOfTheSocketAndTheMemory(Hosted& hosted) {
   }
 }
 
+// Somebody else wakes the poll, and takes away what it was woken for, while it is taken back.
+void DetachMeetsAWakeUp(Hosted& hosted) {
+  HostedDriver& driver = hosted.driver();
+  Pair pair;
+  std::atomic<bool> is_over = false;
+  std::thread other([&] {
+    uint8_t byte = 0;
+    while (!is_over) {
+      CHECK_EQUAL(write(pair.fds[1], &byte, 1), 1);
+      // Unless the driver was first.
+      recv(pair.fds[0], &byte, 1, MSG_DONTWAIT);
+    }
+  });
+  for (int i = 0; i < 20'000; ++i) {
+    const uint32_t slot = *driver.Attach(pair.fds[0]);
+    Probe receive(OperationKind::kReceive, Bytes(8));
+    driver.Submit(slot, receive);
+    driver.Commit();
+    driver.Cancel(receive);
+    driver.Detach(slot);
+  }
+  is_over = true;
+  other.join();
+}
+
 // A listening address is free again as soon as its owner has closed it.
 void DetachFreesAListeningAddress(Hosted& hosted) {
   HostedDriver& driver = hosted.driver();
@@ -697,6 +724,7 @@ int main(int argument_count, char** arguments) {
           {"more at once than the ring holds", OnRings<MoreAtOnceThanTheRingHolds>},
           {"detach lets go of the socket and the memory",
            OnSockets<DetachLetsGoOfTheSocketAndTheMemory>},
+          {"detach meets a wake-up", OnSockets<DetachMeetsAWakeUp>},
           {"detach frees a listening address", OnSockets<DetachFreesAListeningAddress>},
           {"the host is kept alive by what is submitted",
            OnRings<TheHostIsKeptAliveByWhatIsSubmitted>},
