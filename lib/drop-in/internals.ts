@@ -40,6 +40,7 @@ export interface SocketInternals {
     readonly length: number;
     readonly writing: boolean;
     readonly corked: number;
+    readonly needDrain: boolean;
     readonly ending: boolean;
     readonly destroyed: boolean;
     readonly errored: Error | null;

@@ -47,6 +47,8 @@ export function isReadyFor(socket: AnySocket, chunk: unknown): chunk is string |
     state.length === 0 &&
     !state.writing &&
     state.corked === 0 &&
+    // Of an earlier connection, too.
+    !state.needDrain &&
     !state.ending &&
     !state.destroyed &&
     state.errored === null &&

@@ -1,5 +1,15 @@
 import type { Socket } from 'node:net';
-import { closed, gone, once, type Scenes, settle, turn, withServer } from '../support.js';
+import {
+  closed,
+  ended,
+  gone,
+  listening,
+  once,
+  type Scenes,
+  settle,
+  turn,
+  withServer,
+} from '../support.js';
 
 /** What a socket says and does while it is not connected yet, and when it connects once more. */
 
@@ -38,6 +48,21 @@ const calls: Readonly<
 };
 
 export const scenes: Scenes = {
+  'with enough written before it was ever connected': async (net, recorder) => {
+    const server = net.createServer((socket) => socket.resume());
+    const port = await listening(server);
+    const client = recorder.socket('client', new net.Socket());
+    for (const bytes of [0, 16_382, 2]) client.write(Buffer.alloc(bytes));
+    await settle(recorder);
+    client.connect(port, '127.0.0.1');
+    await once(client, 'connect');
+    await settle(recorder);
+    client.write('x');
+    await settle(recorder);
+    client.destroy();
+    await ended(server, client);
+  },
+
   'on a socket that never connects': async (net, recorder) => {
     for (const [name, call] of Object.entries(calls)) {
       const socket = recorder.socket(name, new net.Socket());
