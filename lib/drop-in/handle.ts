@@ -159,8 +159,7 @@ export class RawHandle implements RawEvents {
     this.#successor = handle;
     this.core.deliverRaw(this.raw);
     handle.onread = this.onread;
-    const buffer = this.owner === undefined ? null : readBufferOf(this.owner);
-    if (types.isUint8Array(buffer)) handle.useUserBuffer(buffer);
+    this.#giveBuffer(handle);
     if (this.reading) {
       handle.reading = true;
       handle.readStart();
@@ -308,8 +307,8 @@ export class RawHandle implements RawEvents {
       reads < readsMax && this.#isReading && this.#successor === undefined;
       reads++
     ) {
-      const buffer = this.owner === undefined ? null : readBufferOf(this.owner);
-      if (this.#isClosed || !types.isUint8Array(buffer)) return;
+      const buffer = this.#readBuffer;
+      if (this.#isClosed || buffer === undefined) return;
       const count = buffer.length === 0 ? -ENOBUFS : this.core.readRaw(this.raw, buffer);
       this.#hasReadAll = count < buffer.length;
       if (count === -EAGAIN) return;
@@ -362,13 +361,12 @@ export class RawHandle implements RawEvents {
     if (socket.destroyed) return;
     const wantsMore = tellFilled(socket, count);
     const successor = this.#successor;
-    const buffer = readBufferOf(socket);
-    if (successor !== undefined && types.isUint8Array(buffer)) successor.useUserBuffer(buffer);
-    if (wantsMore) return;
     if (successor !== undefined) {
+      this.#giveBuffer(successor);
+      if (wantsMore) return;
       successor.reading = false;
       successor.readStop();
-    } else if (!this.#isClosed) {
+    } else if (!wantsMore && !this.#isClosed) {
       this.readStop();
     }
   }
@@ -384,6 +382,17 @@ export class RawHandle implements RawEvents {
     if (socket.readableEnded) return;
     socket.push(null);
     socket.read(0);
+  }
+
+  /** What `onread` has the socket read into, if it has that option. */
+  get #readBuffer(): Uint8Array | undefined {
+    const buffer = this.owner === undefined ? null : readBufferOf(this.owner);
+    return types.isUint8Array(buffer) ? buffer : undefined;
+  }
+
+  #giveBuffer(handle: NodeHandle): void {
+    const buffer = this.#readBuffer;
+    if (buffer !== undefined) handle.useUserBuffer(buffer);
   }
 
   /** A handle of Node's over the same connection. */

@@ -161,9 +161,13 @@ void LoopHost::Apply(Poll& poll) {
     // the handle, but a receive may first have to take what came before the error.
     ready->has_readable = ready->has_writable = false;
     host->user_.OnReady(slot, true, true);
-    if (host->tells_hang_up_ && host->polls_[slot] == ready) host->user_.OnHangUp(slot);
+    host->TellHangUp(slot, ready);
     if (host->polls_[slot] == ready) host->Apply(*ready);
   });
+}
+
+void LoopHost::TellHangUp(uint32_t slot, const Poll* poll) {
+  if (tells_hang_up_ && polls_[slot] == poll) user_.OnHangUp(slot);
 }
 
 void LoopHost::Close(uint32_t slot) {
@@ -386,7 +390,7 @@ bool LoopHost::RunReadyOfSpinSet() {
     const bool failed = (events[i].events & (EPOLLERR | EPOLLHUP)) != 0;
     user_.OnReady(poll->slot, failed || (events[i].events & EPOLLIN) != 0,
                   failed || (events[i].events & EPOLLOUT) != 0);
-    if (failed && tells_hang_up_ && polls_[poll->slot] == poll) user_.OnHangUp(poll->slot);
+    if (failed) TellHangUp(poll->slot, poll);
   }
   return count > 0;
 }

@@ -87,6 +87,8 @@ class LoopHost final : public ReadinessHost {
 
   void ApplyChanges();
   void Apply(Poll& poll);
+  // Unless it has been closed since.
+  void TellHangUp(uint32_t slot, const Poll* poll);
   void UpdateSpinSet(Poll& poll);
   // The last thing before libuv waits: goes on at once with what has come by memory meanwhile.
   void PrepareSleep();

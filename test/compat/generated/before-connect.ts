@@ -55,7 +55,8 @@ export const beforeConnect: Generated<Life> = {
       // While the end is on its way Node fails to, and the socket stays as it is.
       resetAndDestroy: (socket) =>
         socket.connecting || isEnding(socket) ? 'not now' : socket.resetAndDestroy(),
-      // A write would destroy it: what its end hears then is a matter of one turn.
+      // Behind an end a write destroys the socket. In the turn of an earlier write who hears of that first is different, as
+      // docs/DROP-IN.md says.
       write: (socket, n, note) =>
         isEnding(socket) ? 'not now' : socketCalls.write(socket, n, note),
       writeText: (socket, n, note) =>

@@ -1,15 +1,5 @@
 import type { Socket } from 'node:net';
-import {
-  closed,
-  ended,
-  gone,
-  listening,
-  once,
-  type Scenes,
-  settle,
-  turn,
-  withServer,
-} from '../support.js';
+import { closed, gone, once, type Scenes, settle, turn, withServer } from '../support.js';
 
 /** What a socket says and does while it is not connected yet, and when it connects once more. */
 
@@ -48,20 +38,19 @@ const calls: Readonly<
 };
 
 export const scenes: Scenes = {
-  'with enough written before it was ever connected': async (net, recorder) => {
-    const server = net.createServer((socket) => socket.resume());
-    const port = await listening(server);
-    const client = recorder.socket('client', new net.Socket());
-    for (const bytes of [0, 16_382, 2]) client.write(Buffer.alloc(bytes));
-    await settle(recorder);
-    client.connect(port, '127.0.0.1');
-    await once(client, 'connect');
-    await settle(recorder);
-    client.write('x');
-    await settle(recorder);
-    client.destroy();
-    await ended(server, client);
-  },
+  'with enough written before it was ever connected': withServer(
+    async (net, recorder, { port }) => {
+      const client = recorder.socket('client', new net.Socket());
+      for (const bytes of [0, 16_382, 2]) client.write(Buffer.alloc(bytes));
+      await settle(recorder);
+      client.connect(port, '127.0.0.1');
+      await once(client, 'connect');
+      await settle(recorder);
+      client.write('x');
+      await settle(recorder);
+      await gone(client);
+    },
+  ),
 
   'on a socket that never connects': async (net, recorder) => {
     for (const [name, call] of Object.entries(calls)) {

@@ -144,14 +144,8 @@ export const scenes: Scenes = {
     },
   ),
 
-  'destroyed by the callback, with more unread': reading(
-    (recorder) => ({
-      buffer: Buffer.alloc(4),
-      callback(count, bytes) {
-        recorder.note('onread', count, text(bytes, count));
-        return true;
-      },
-    }),
+  'destroyed in the turn in which it is resumed': reading(
+    into(Buffer.alloc(4)),
     async (accepted, client, recorder) => {
       client.pause();
       accepted.write('0123456789');
