@@ -14,7 +14,8 @@ const stepsPerTimeout = 10;
 /**
  * Watches one connection for silence: pings when nothing has come for `intervalMs`, and calls `onSilent` of the link before
  * nothing has come for longer than `timeoutMs`, at most a tenth of it earlier. Time in which this side stood still is left out:
- * what the peer sent meanwhile may lie unread.
+ * what the peer sent meanwhile may lie unread. It pings as well when nothing was sent for `intervalMs`: a side that only receives is
+ * heard so by a peer whose own pings lie behind all that is still to be read.
  *
  *     last frame           ping                ping               onSilent
  *     |<----- intervalMs ---->|<- intervalMs ---->|                   |
@@ -25,7 +26,9 @@ export class Heartbeat extends Expiring {
   // Moments are whole milliseconds, which V8 holds without allocating.
   #lookedMs: number;
   #bytesReceived = 0;
+  #bytesSent = 0;
   #heardMs: number;
+  #saidMs: number;
   #pingedMs: number;
 
   constructor(link: Link, settings: HeartbeatSettings) {
@@ -33,6 +36,7 @@ export class Heartbeat extends Expiring {
     this.#link = link;
     this.#lookedMs = Math.floor(link.deadlines.nowMs);
     this.#heardMs = this.#lookedMs;
+    this.#saidMs = this.#lookedMs;
     this.#pingedMs = this.#lookedMs;
     link.deadlines.set(this, stepMsOf(settings));
   }
@@ -49,19 +53,26 @@ export class Heartbeat extends Expiring {
     const nowMs = Math.floor(link.deadlines.nowMs);
     const lateMs = nowMs - this.#lookedMs - stepMs;
     this.#lookedMs = nowMs;
-    const { bytesReceived } = link;
+    const { bytesReceived, bytesSent } = link;
     if (bytesReceived !== this.#bytesReceived) {
       this.#bytesReceived = bytesReceived;
       this.#heardMs = nowMs;
     } else if (lateMs > stepMs) {
       this.#heardMs = Math.floor(this.#heardMs + lateMs);
     }
+    if (bytesSent !== this.#bytesSent) {
+      this.#bytesSent = bytesSent;
+      this.#saidMs = nowMs;
+    }
     const silentMs = nowMs - this.#heardMs;
     if (silentMs >= settings.timeoutMs - stepMs) return link.onSilent();
     const { intervalMs } = settings;
-    if (silentMs >= intervalMs && nowMs - this.#pingedMs >= intervalMs) {
+    const isQuiet = silentMs >= intervalMs || nowMs - this.#saidMs >= intervalMs;
+    if (isQuiet && nowMs - this.#pingedMs >= intervalMs) {
       this.#pingedMs = nowMs;
+      this.#saidMs = nowMs;
       link.sendFrame(FrameType.ping, 0, 0, 0, noBytes);
+      this.#bytesSent = link.bytesSent;
     }
     link.deadlines.set(this, stepMs);
   }

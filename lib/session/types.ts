@@ -236,8 +236,8 @@ export interface SessionOptions extends ChannelOptions {
   /** Bytes of requests and messages that may wait for the peer to read: 64 KiB to 4 GiB. More is PAIPAI_ERR_BACK_PRESSURE. Default: no limit. */
   queuedBytesMax?: number;
   /**
-   * Pings a peer that has been silent for `intervalMs`, and ends the connection, with PAIPAI_ERR_PEER_CLOSED, before it has been for more than
-   * `timeoutMs`, which is at least twice the interval. Default false: silence is no fault.
+   * Pings a peer when either side has been silent for `intervalMs`, and ends the connection, with PAIPAI_ERR_PEER_CLOSED, before the peer
+   * has been for more than `timeoutMs`, which is at least twice the interval. Default false: silence is no fault.
    */
   heartbeat?: HeartbeatOptions | false;
 }

@@ -34,6 +34,14 @@ async function read() {
 
 async function send(runMs) {
   const reader = fork(fileURLToPath(import.meta.url), ['reader', engine, path]);
+  try {
+    await sendTo(reader, runMs);
+  } finally {
+    reader.kill('SIGKILL');
+  }
+}
+
+async function sendTo(reader, runMs) {
   const [address] = await once(reader, 'message');
   const peer = await connect(address, { engine, path, queuedBytesMax: limitMiB * mebi });
   const events = { pressure: 0, drain: 0 };
@@ -89,7 +97,6 @@ async function send(runMs) {
     baseMiB,
     peakMiB: Math.max(...samples),
   };
-  reader.kill('SIGKILL');
   peer.destroy();
   console.log(JSON.stringify(result));
 }

@@ -39,6 +39,9 @@ async function beating(intervalMs: number, timeoutMs: number) {
     hear: () => {
       link.bytesReceived += 32;
     },
+    say: () => {
+      link.bytesSent += 32;
+    },
   };
 }
 
@@ -56,14 +59,26 @@ describe('heartbeat', () => {
     expect(silentAtMs()).toBeLessThanOrEqual(10_000);
   });
 
-  test('a peer that says something is neither pinged nor given up', async () => {
-    const { time, link, silentAtMs, hear } = await beating(1_000, 3_000);
+  test('while both sides say something nobody is pinged, nor given up', async () => {
+    const { time, link, silentAtMs, hear, say } = await beating(1_000, 3_000);
     for (let i = 0; i < 100; i++) {
       hear();
+      say();
       time.advance(500);
     }
     expect(link.framesSent).toBe(0);
     expect(silentAtMs()).toBeNull();
+  });
+
+  // Its peer's pings may lie behind more than it reads before the timeout.
+  test('a side that only hears gives a sign of life each interval', async () => {
+    const { time, link, hear } = await beating(1_000, 3_000);
+    for (let i = 0; i < 100; i++) {
+      hear();
+      time.advance(100);
+    }
+    expect(link.framesSent).toBeGreaterThanOrEqual(7);
+    expect(link.framesSent).toBeLessThanOrEqual(10);
   });
 
   test('a peer that answers pings is not given up', async () => {
