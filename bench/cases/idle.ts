@@ -8,8 +8,8 @@ function openedCount({ run }: Trial): number {
 
 /**
  * What a server's memory grows by, a connection: from when a tenth of the connections are open to when all are. Each has carried a
- * message; in Node garbage is collected before each look, and the server rests until V8 has given back what it took for the burst.
- * Buffers of the kernel are not counted.
+ * message; in Node garbage is collected before each look, the server rests until what was taken for the burst is given back, and V8's
+ * room for young objects does not count. Nor do buffers of the kernel.
  */
 export const idle: Case = {
   name: 'idle',

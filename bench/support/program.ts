@@ -100,30 +100,21 @@ class Usage {
   }
 }
 
-/**
- * What V8 took for young objects in a burst of allocation, up to 32 MiB, it gives back with a collection that follows some seconds
- * with little of it. A server that has just accepted ten thousand connections is not at rest before that.
- */
-const restingYoungBytes = 1.5 * 1024 * 1024;
+/** V8 gives memory back in collections some seconds after a burst, and the system gets it some seconds later. */
 const restSeconds = 5;
-const restsLeast = 2;
-const restsMax = 8;
+const restCount = 3;
 
-function youngBytes(): number {
-  const young = getHeapSpaceStatistics().find((space) => space.space_name === 'new_space');
-  return young?.physical_space_size ?? 0;
-}
-
-/** Bytes of memory of a process at rest. */
+/** Bytes of memory of a process at rest, without what V8 keeps for young objects: it may do so long after a burst, up to 32 MiB. */
 async function residentBytes(): Promise<number> {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
-  collect();
-  for (let i = 0; i < restsLeast || (i < restsMax && youngBytes() > restingYoungBytes); i++) {
-    await setTimeout(restSeconds * 1e3);
+  for (let i = 0; i < restCount; i++) {
     collect();
+    await setTimeout(restSeconds * 1e3);
   }
-  return process.memoryUsage.rss();
+  collect();
+  const young = getHeapSpaceStatistics().find((space) => space.space_name === 'new_space');
+  return process.memoryUsage.rss() - (young?.physical_space_size ?? 0);
 }
 
 /** Plays the role that the command line names, until the runner ends it. */
