@@ -125,6 +125,7 @@ export class RawHandle implements RawEvents {
   /** Of a socket with the option `onread`: whether its last read left nothing in the kernel. */
   #hasReadAll: boolean | undefined;
   #isShuttingDown = false;
+  #hasShutDown = false; // Or is about to.
   #isClosed = false;
   #isGone = false;
   /** Node's own handle, once it has the connection. */
@@ -231,7 +232,9 @@ export class RawHandle implements RawEvents {
   }
 
   shutdown(request: ShutdownRequest): number {
-    if (this.#isClosed) return -ENOTCONN;
+    // A socket that connects once more over the same connection asks again.
+    if (this.#isClosed || this.#hasShutDown) return -ENOTCONN;
+    this.#hasShutDown = true;
     const token = this.#nextToken();
     this.#isShuttingDown = true;
     this.#wait('SHUTDOWNWRAP', token, (result) => {

@@ -5,9 +5,6 @@ import { isPlainEncoding, RawHandle, RawTcpHandle } from './handle.js';
 import type { ServerInternals, SocketInternals, WriteCallback } from './internals.js';
 import { isReadyFor, plainWrite } from './short-cuts.js';
 
-// A test's own ticks are not ours.
-const { nextTick } = process;
-
 /** A socket that connects and is to be carried then. */
 const wantsCarrier: unique symbol = Symbol('paipainet.wantsCarrier');
 
@@ -45,32 +42,29 @@ export function socketMembersOver(
       base._unrefTimer.call(this);
     },
 
-    write(this: OwnSocket, chunk: unknown, encodingOrDone?: unknown, last?: unknown): boolean {
-      const done = typeof encodingOrDone === 'function' ? encodingOrDone : last;
+    write(this: OwnSocket, chunk: unknown, encoding?: unknown, done?: unknown): boolean {
       const handle = this._handle;
       if (
         handle instanceof RawHandle &&
+        // When a callback is called, and what is told before it, Node's streams know best.
+        typeof done !== 'function' &&
         !this.connecting &&
         this._writeGeneric === members._writeGeneric &&
         isReadyFor(this, chunk)
       ) {
-        const { defaultEncoding } = this._writableState;
-        const encoding =
-          encodingOrDone === done ? defaultEncoding : (encodingOrDone ?? defaultEncoding);
-        if (isPlainEncoding(encoding)) {
+        const textEncoding = encoding ?? this._writableState.defaultEncoding;
+        // No callback either.
+        if (isPlainEncoding(textEncoding)) {
           this._unrefTimer();
-          if (handle.begin(chunk, encoding)) {
-            if (typeof done === 'function') nextTick(done as WriteCallback, null);
-            return true;
-          }
+          if (handle.begin(chunk, textEncoding)) return true;
           try {
-            return Reflect.apply(plainWrite(), this, [chunk, encodingOrDone, last]);
+            return Reflect.apply(plainWrite(), this, [chunk, encoding, done]);
           } finally {
             handle.forgetBegun();
           }
         }
       }
-      return Reflect.apply(plainWrite(), this, [chunk, encodingOrDone, last]);
+      return Reflect.apply(plainWrite(), this, [chunk, encoding, done]);
     },
 
     _writeGeneric(

@@ -54,17 +54,9 @@ export const beforeConnect: Generated<Life> = {
       read: (socket) => socket.read(),
       // While the end is on its way Node fails to, and the socket stays as it is.
       resetAndDestroy: (socket) =>
-        socket.connecting || isEnding(socket) ? 'not now' : socket.resetAndDestroy(),
-      // Behind an end a write destroys the socket. In the turn of an earlier write who hears of that first is different, as
-      // docs/DROP-IN.md says.
-      write: (socket, n, note) =>
-        isEnding(socket) ? 'not now' : socketCalls.write(socket, n, note),
-      writeText: (socket, n, note) =>
-        isEnding(socket) ? 'not now' : socketCalls.writeText(socket, n, note),
-      writeNothing: (socket, n, note) =>
-        isEnding(socket) ? 'not now' : socketCalls.writeNothing(socket, n, note),
-      endWith: (socket, n, note) =>
-        isEnding(socket) ? 'not now' : socketCalls.endWith(socket, n, note),
+        socket.connecting || (socket.writableEnded && !socket.writableFinished)
+          ? 'not now'
+          : socket.resetAndDestroy(),
     };
     const client = recorder.socket('client', new net.Socket({ allowHalfOpen }));
     client.on('close', () => {
@@ -83,8 +75,6 @@ export const beforeConnect: Generated<Life> = {
     await closed(client, server);
   },
 };
-
-const isEnding = (socket: Socket): boolean => socket.writableEnded && !socket.writableFinished;
 
 /** In a tick: what the kernel says comes later than that, always. */
 function lookup(_host: string, options: { all?: boolean }, answer: (...values: unknown[]) => void) {

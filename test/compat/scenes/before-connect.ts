@@ -52,6 +52,21 @@ export const scenes: Scenes = {
     },
   ),
 
+  'ended before it connects, and once more behind that': withServer(
+    async (net, recorder, { port }) => {
+      const client = recorder.socket('client', new net.Socket({ allowHalfOpen: true }));
+      client.once('prefinish', () => recorder.note('client', 'prefinish'));
+      client.end();
+      client.connect(port, '127.0.0.1');
+      await settle(recorder);
+      recorder.note('client', client.writable);
+      client.end();
+      recorder.note('client', 'ended', client.writableFinished);
+      await settle(recorder);
+      await gone(client);
+    },
+  ),
+
   'on a socket that never connects': async (net, recorder) => {
     for (const [name, call] of Object.entries(calls)) {
       const socket = recorder.socket(name, new net.Socket());
