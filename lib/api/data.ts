@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { checkId, checkInteger, invalidArgument } from '../base/check.js';
+import { checkId, checkInteger, checkOptions, invalidArgument } from '../base/check.js';
 import { PaipaiError } from '../base/errors.js';
 import { sha256Of } from '../data/checksum.js';
 import { FileSource } from '../data/file-source.js';
@@ -25,6 +25,11 @@ export interface DataOptions {
 /** Zero bytes of a given number, bytes in memory, or a stream of bytes that is read once. */
 export type DataInput = number | Uint8Array | ArrayBuffer | SharedArrayBuffer | ByteStream;
 
+const dataNames: ReadonlySet<string> = new Set<keyof DataOptions>([
+  'shardBytes',
+  'records',
+  'version',
+]);
 const versionMax = 2n ** 64n - 1n;
 
 /**
@@ -44,6 +49,7 @@ export class Data {
    */
   constructor(id: string | number, source: DataInput | FileSource, options: DataOptions = {}) {
     this.id = checkId('id', id);
+    checkOptions('options', options, dataNames);
     this.version = checkVersion(options.version ?? 0);
     const { shardBytes, records } = checkSplitOptions(options);
     this.shardBytes = shardBytes;

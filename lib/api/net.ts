@@ -34,6 +34,7 @@ import {
   type OperationOptions,
   type OperationSettings,
   type ProcessOptions,
+  processNames,
   type TransferOptions,
 } from './options.js';
 
@@ -338,7 +339,7 @@ export class Net extends EventEmitter<NetEvents> {
     node: Node | undefined,
   ): Promise<ProcessResult> {
     checkHandlerName(handler);
-    const settings = checkOperationOptions(options, this.#settings.deadlineMs);
+    const settings = checkOperationOptions(options, this.#settings.deadlineMs, processNames);
     const keep = checkKeep(options.keep);
     const args = encodeArgs(options.args);
     this.#checkStarted();

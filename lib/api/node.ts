@@ -1,10 +1,10 @@
-import { checkId, checkOneOf, invalidArgument } from '../base/check.js';
+import { checkId, checkOneOf, checkOptions, invalidArgument } from '../base/check.js';
 import { PaipaiError } from '../base/errors.js';
 import { type RunAs, runAsChoices } from '../node/launch.js';
 import type { ProcessResult } from '../processing/report.js';
 import { formatAddress, parseAddress } from '../transport/address.js';
 import type { Data } from './data.js';
-import { checkWeight, type NodeOptions, type ProcessOptions } from './options.js';
+import { checkWeight, type NodeOptions, nodeNames, type ProcessOptions } from './options.js';
 
 /** What a net does for the nodes in it. */
 export interface NodeHost {
@@ -46,6 +46,7 @@ export class Node {
    */
   constructor(id: string | number, options: NodeOptions = {}) {
     this.id = checkId('id', id);
+    checkOptions('options', options, nodeNames);
     const { address, runAs } = options;
     this.address = address === undefined ? undefined : formatAddress(parseAddress(address));
     this.weight = checkWeight(options.weight ?? 1);

@@ -1,6 +1,8 @@
 import {
   checkDuration,
+  checkFunction,
   checkOneOf,
+  checkOptions,
   checkSignal,
   checkString,
   invalidArgument,
@@ -61,14 +63,27 @@ export interface ProcessOptions extends OperationOptions {
 
 const deadlineMsDefault = 600_000;
 
-function checkObject(name: string, value: unknown): void {
-  if (typeof value !== 'object' || value === null) throw invalidArgument(name, 'an object', value);
-}
-
-function checkFunction(name: string, value: unknown): void {
-  if (value !== undefined && typeof value !== 'function')
-    throw invalidArgument(name, 'a function', value);
-}
+const netNames: ReadonlySet<string> = new Set<keyof NetOptions>([
+  'name',
+  'secret',
+  'handlers',
+  'runAs',
+  'placement',
+  'engine',
+  'deadlineMs',
+]);
+export const nodeNames: ReadonlySet<string> = new Set<keyof NodeOptions>([
+  'address',
+  'weight',
+  'runAs',
+]);
+const operationNames = ['signal', 'deadlineMs', 'onProgress'] as const;
+const transferNames: ReadonlySet<string> = new Set<keyof TransferOptions>(operationNames);
+export const processNames: ReadonlySet<string> = new Set<keyof ProcessOptions>([
+  ...operationNames,
+  'args',
+  'keep',
+]);
 
 function checkSecret(secret: unknown): Uint8Array | undefined {
   return secretBytesOf(secret) ?? undefined;
@@ -94,7 +109,7 @@ export interface NetSettings {
 }
 
 export function checkNetOptions(options: NetOptions): NetSettings {
-  checkObject('options', options);
+  checkOptions('options', options, netNames);
   return {
     name: checkString('name', options.name ?? 'default', 255),
     secret: checkSecret(options.secret),
@@ -115,8 +130,9 @@ export interface OperationSettings {
 export function checkOperationOptions(
   options: OperationOptions,
   deadlineMsOfNet: number,
+  names: ReadonlySet<string> = transferNames,
 ): OperationSettings {
-  checkObject('options', options);
+  checkOptions('options', options, names);
   checkFunction('onProgress', options.onProgress);
   return {
     signal: checkSignal('signal', options.signal),

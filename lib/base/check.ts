@@ -17,6 +17,36 @@ export function invalidArgument(name: string, expected: string, value: unknown):
   );
 }
 
+export function checkObject(
+  name: string,
+  value: unknown,
+  expected = 'an object',
+): asserts value is object {
+  if (typeof value !== 'object' || value === null) throw invalidArgument(name, expected, value);
+}
+
+/** An object with no names but these: a misspelt option would otherwise be one that was never given. */
+export function checkOptions(
+  what: string,
+  options: unknown,
+  names: ReadonlySet<string>,
+  expected?: string,
+): asserts options is object {
+  checkObject(what, options, expected);
+  for (const name of Object.keys(options)) {
+    if (names.has(name)) continue;
+    throw new PaipaiError(
+      'PAIPAI_ERR_INVALID_ARGUMENT',
+      `${what} has no option '${name}'; there are ${[...names].sort().join(', ')}`,
+    );
+  }
+}
+
+export function checkFunction(name: string, value: unknown): void {
+  if (value === undefined || typeof value === 'function') return;
+  throw invalidArgument(name, 'a function', value);
+}
+
 export function checkInteger(name: string, value: unknown, min: number, max: number): number {
   if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < min || value > max) {
     throw invalidArgument(name, `an integer from ${min} to ${max}`, value);

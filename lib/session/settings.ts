@@ -1,4 +1,5 @@
 import { checkDuration, checkInteger, checkString, invalidArgument } from '../base/check.js';
+import { PaipaiError } from '../base/errors.js';
 import { frameBytesMaxOf } from '../transport/limits.js';
 import { encodeText } from '../wire/text.js';
 import type { HeartbeatSettings } from './heartbeat.js';
@@ -93,8 +94,11 @@ export function secretBytesOf(secret: unknown): Uint8Array | null {
   const bytes = typeof secret === 'string' ? encodeText(secret) : secret;
   if (!(bytes instanceof Uint8Array) || bytes.length < secretBytesMin) {
     // The value stays out of the message: it may be a secret after all.
-    const got = bytes instanceof Uint8Array ? `${bytes.length} bytes` : typeof secret;
-    throw invalidArgument('secret', `a string or bytes, at least ${secretBytesMin} bytes`, got);
+    const got = bytes instanceof Uint8Array ? `has ${bytes.length}` : `is a ${typeof secret}`;
+    throw new PaipaiError(
+      'PAIPAI_ERR_INVALID_ARGUMENT',
+      `secret must be a string or bytes, ${secretBytesMin} bytes or more, but ${got}`,
+    );
   }
   return new Uint8Array(bytes);
 }

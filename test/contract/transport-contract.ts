@@ -181,6 +181,14 @@ export function transportContract(name: string, setting: Setting): void {
       ['no method', (peer) => peer.request('')],
       ['a method that is no text', (peer) => peer.request(7 as never)],
       ['a method of 256 bytes', (peer) => peer.request('x'.repeat(256))],
+      [
+        'an option of an unknown name',
+        (peer) => peer.request('echo', undefined, { deadlineMS: 5 } as never),
+      ],
+      [
+        'an option of a stream of an unknown name',
+        async (peer) => peer.openStream('s', undefined, { deadline: 5 } as never),
+      ],
       ['options that are none', (peer) => peer.request('echo', undefined, null as never)],
       ['a signal that is none', (peer) => peer.request('echo', undefined, { signal: {} as never })],
       [

@@ -1,12 +1,14 @@
 import {
   checkDuration,
+  checkFunction,
   checkInteger,
+  checkObject,
   checkOneOf,
+  checkOptions,
   checkString,
   invalidArgument,
 } from '../../base/check.js';
 import type { Env } from '../../base/env.js';
-import { PaipaiError } from '../../base/errors.js';
 import { type IoChoice, ioChoices } from '../../native/io.js';
 import { type EngineChoice, engineChoices } from '../../node/select-network.js';
 import type { ListenOptions as SessionListenOptions, SessionOptions } from '../../session/types.js';
@@ -24,13 +26,20 @@ import type {
   ReconnectOptions,
   RequestOptions,
   SendOptions,
+  StreamOptions,
   TransportOptions,
 } from './types.js';
 
 const mebi = 1024 * 1024;
 const pathChoices: readonly PathChoice[] = ['auto', 'tcp', 'unix'];
 const lanes: readonly Lane[] = ['first', 'bulk'];
+const requestNames: ReadonlySet<string> = new Set<keyof RequestOptions>([
+  'deadlineMs',
+  'signal',
+  'failFast',
+]);
 const sendNames: ReadonlySet<string> = new Set<keyof SendOptions>(['lane']);
+const streamNames: ReadonlySet<string> = new Set<keyof StreamOptions>(['deadlineMs', 'signal']);
 const codecNames: readonly CodecName[] = ['bytes', 'msgpack'];
 const queuedBytesMaxDefault = 16 * mebi;
 const deadlineMsDefault = 30_000;
@@ -113,8 +122,7 @@ export interface ConnectSettings {
 
 /** @throws PaipaiError PAIPAI_ERR_INVALID_ARGUMENT, which names the option; ranges of the session's own are checked there. */
 export function checkListenOptions(env: Env, options: ListenOptions<unknown>): ListenSettings {
-  checkObject('options', options);
-  checkNames('options', options, listenNames);
+  checkOptions('options', options, listenNames);
   const { slowPeers, handshakesMax } = options;
   return {
     session: {
@@ -129,8 +137,7 @@ export function checkListenOptions(env: Env, options: ListenOptions<unknown>): L
 
 /** As `checkListenOptions`. */
 export function checkConnectOptions(env: Env, options: ConnectOptions<unknown>): ConnectSettings {
-  checkObject('options', options);
-  checkNames('options', options, connectNames);
+  checkOptions('options', options, connectNames);
   const { connectTimeoutMs, queuedRequestsMax, deadlineMs } = options;
   const session: SessionOptions = {
     ...checkTransportOptions(env, options),
@@ -162,16 +169,20 @@ export function checkEngine(options: TransportOptions<unknown>): {
 }
 
 export function checkRequestOptions(options: unknown): RequestOptions {
-  checkObject('options', options);
+  checkOptions('options', options, requestNames);
   const asked: RequestOptions = options;
   if (asked.failFast !== undefined) checkBoolean('failFast', asked.failFast);
   return asked;
 }
 
 /** @throws PaipaiError PAIPAI_ERR_INVALID_ARGUMENT */
+export function checkStreamOptions(options: unknown): void {
+  checkOptions('options', options, streamNames);
+}
+
+/** As `checkStreamOptions`. */
 export function laneOf(options: unknown): Lane {
-  checkObject('options', options);
-  checkNames('options', options, sendNames);
+  checkOptions('options', options, sendNames);
   const { lane }: SendOptions = options;
   return checkOneOf('lane', lane ?? 'first', lanes);
 }
@@ -181,7 +192,7 @@ function checkTransportOptions(env: Env, options: TransportOptions<unknown>): Se
   const { frameBytesMax, inFlightBytesMax, requestsInFlightMax, streamsMax } = options;
   const { requestsPendingMax } = options;
   if (typeof heartbeat === 'object' && heartbeat !== null) {
-    checkNames('heartbeat', heartbeat, heartbeatNames);
+    checkOptions('heartbeat', heartbeat, heartbeatNames);
   }
   return {
     netName: checkString('name', name ?? 'default', 255),
@@ -206,8 +217,7 @@ function checkTransportOptions(env: Env, options: TransportOptions<unknown>): Se
 /** 0 is to sleep. */
 function spinMicrosecondsOf(waiting: unknown): number {
   if (waiting === undefined || waiting === 'sleep') return 0;
-  checkObject('waiting', waiting, "'sleep', or an object");
-  checkNames('waiting', waiting, waitingNames);
+  checkOptions('waiting', waiting, waitingNames, "'sleep', or an object");
   const { spinMicroseconds }: { spinMicroseconds?: unknown } = waiting;
   return checkInteger('waiting.spinMicroseconds', spinMicroseconds, 1, spinMicrosecondsMost);
 }
@@ -230,8 +240,7 @@ function checkHandlers(options: TransportOptions<unknown>): ServiceHandlers {
   checkFunction('onStream', options.onStream);
   const { fast, codec } = options;
   if (fast !== undefined) {
-    checkObject('fast', fast);
-    checkNames('fast', fast, fastNames);
+    checkOptions('fast', fast, fastNames);
     checkFunctions('fast.methods', fast.methods);
     checkFunctions('fast.topics', fast.topics);
     if (codec === 'msgpack')
@@ -242,8 +251,7 @@ function checkHandlers(options: TransportOptions<unknown>): ServiceHandlers {
 
 function checkReconnect(reconnect: unknown): Backoff | null {
   if (reconnect === undefined || reconnect === false) return null;
-  checkObject('reconnect', reconnect, 'false, or an object');
-  checkNames('reconnect', reconnect, reconnectNames);
+  checkOptions('reconnect', reconnect, reconnectNames, 'false, or an object');
   const options: ReconnectOptions = reconnect;
   const { jitter = 1, attemptsMax = Infinity } = options;
   const backoffMs = checkDuration('reconnect.backoffMs', options.backoffMs ?? 100);
@@ -277,30 +285,6 @@ function checkFraction(name: string, value: unknown): number {
 function checkBoolean(name: string, value: unknown): boolean {
   if (typeof value === 'boolean') return value;
   throw invalidArgument(name, 'true or false', value);
-}
-
-function checkObject(
-  name: string,
-  value: unknown,
-  expected = 'an object',
-): asserts value is object {
-  if (typeof value !== 'object' || value === null) throw invalidArgument(name, expected, value);
-}
-
-/** A misspelt option would otherwise be one that was never given. */
-function checkNames(what: string, options: object, names: ReadonlySet<string>): void {
-  for (const name of Object.keys(options)) {
-    if (names.has(name)) continue;
-    throw new PaipaiError(
-      'PAIPAI_ERR_INVALID_ARGUMENT',
-      `${what} has no option '${name}'; there are ${[...names].sort().join(', ')}`,
-    );
-  }
-}
-
-function checkFunction(name: string, value: unknown): void {
-  if (value === undefined || typeof value === 'function') return;
-  throw invalidArgument(name, 'a function', value);
 }
 
 function checkFunctions(name: string, value: unknown): void {

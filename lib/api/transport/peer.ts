@@ -13,7 +13,7 @@ import type { ChannelPath, EngineName } from '../../transport/frame-channel.js';
 import { queueBytesHigh } from '../../transport/limits.js';
 import { nameBytesMax } from '../../wire/frame.js';
 import { type Codec, codecs } from './codec.js';
-import { checkRequestOptions, laneOf } from './options.js';
+import { checkRequestOptions, checkStreamOptions, laneOf } from './options.js';
 import type { Redial } from './redial.js';
 import type {
   FastPeer,
@@ -174,6 +174,7 @@ export class TransportPeer extends LateEmitter<PeerEvents<unknown>> implements P
   }
 
   openStream(method: string, metadata?: Uint8Array, options?: StreamOptions): PeerStream {
+    if (options !== undefined) checkStreamOptions(options);
     if (this.#isBetweenConnections()) throw this.#noConnection(`stream '${method}'`);
     return this.#session.openStream(method, metadata, options);
   }

@@ -116,6 +116,8 @@ describe('misuse', () => {
     { version: -1 },
     { version: 2n ** 64n },
     { version: '1' },
+    { shardbytes: 1024 },
+    null,
   ])('options: %o', (options) => fails(() => new loose(1, 10, options), 'INVALID_ARGUMENT'));
 
   test.each(['', 'a\0b', 7, null, new URL('http://example.com/')])(

@@ -73,6 +73,7 @@ describe('options', () => {
     { engine: 'c' },
     { deadlineMs: 0 },
     { deadlineMs: 2 ** 31 },
+    { deadlineMS: 5_000 },
   ])('new Net(%o)', (options) => {
     expect(() => new Net(options as never)).toThrow(
       expect.objectContaining({ code: 'PAIPAI_ERR_INVALID_ARGUMENT' }),
@@ -83,6 +84,8 @@ describe('options', () => {
     [{ weight: 0 }, 'PAIPAI_ERR_INVALID_ARGUMENT'],
     [{ weight: Infinity }, 'PAIPAI_ERR_INVALID_ARGUMENT'],
     [{ runAs: 'fork' }, 'PAIPAI_ERR_INVALID_ARGUMENT'],
+    [{ wieght: 2 }, 'PAIPAI_ERR_INVALID_ARGUMENT'],
+    [null, 'PAIPAI_ERR_INVALID_ARGUMENT'],
     [{ address: 'http://localhost:1' }, 'PAIPAI_ERR_INVALID_ADDRESS'],
     [{ address: 'tcp://127.0.0.1:1', runAs: 'inline' }, 'PAIPAI_ERR_INVALID_ARGUMENT'],
   ])('new Node(1, %o)', (options, code) => {
@@ -97,11 +100,14 @@ describe('options', () => {
       net.transfer(data, undefined, { deadlineMs: -1 }),
       net.transfer(data, undefined, { signal: {} as never }),
       net.transfer(data, undefined, { onProgress: 1 as never }),
+      net.transfer(data, undefined, { keep: false } as never),
+      net.read(data, { deadline: 5 } as never),
       net.transfer(data, 1 as never),
       net.transfer(1 as never),
       net.process(data, ''),
       net.process(data, 'x'.repeat(256)),
       net.process(data, 'length', { keep: 1 as never }),
+      net.process(data, 'length', { keeps: true } as never),
       net.process(data, 'length', { args: 'x'.repeat(40 * 1024) }),
     ];
     for (const call of calls) expect(await codeOf(call)).toBe('PAIPAI_ERR_INVALID_ARGUMENT');
