@@ -2,7 +2,7 @@
 import { sweeps } from './cases/growth.js';
 import { cases } from './cases/index.js';
 import { peers } from './peers/index.js';
-import { type GrowthPlan, type Plan, readArguments } from './support/arguments.js';
+import { type GrowthPlan, type Plan, rangeOf, readArguments } from './support/arguments.js';
 import { type Counts, countsOf } from './support/counts.js';
 import {
   type GrowthResult,
@@ -27,7 +27,7 @@ const usage = `Usage: npm run bench -- CASE [options]            (in an installe
 Runs every peer of a case in turn, round by round, server and client in fresh processes each time, compares the contents
 of both sides, and prints the median of each figure with its spread. growth puts cases again with rising values and shows curves.
 
-  --vs NAMES     rivals, separated by commas (default: all that can run here)
+  --vs NAMES     rivals, separated by commas (default: all that can run here); --list names them
   --rounds N     measured rounds (default 3); one more, not counted, comes first
   --path NAME    tcp (loopback, the default), unix, or shm: paipainet by shared memory, the others by tcp
   --counts       also counts system calls (with perf or strace) and heap bytes a message, in one more trial of each peer
@@ -40,8 +40,8 @@ function list(): string {
   const lines = ['Cases:'];
   for (const { name, question, settings } of cases) {
     lines.push(`  ${name}: ${question}`);
-    for (const [setting, { fallback, help }] of Object.entries(settings)) {
-      lines.push(`    --${setting} (${fallback}): ${help}`);
+    for (const [setting, each] of Object.entries(settings)) {
+      lines.push(`    --${setting} (${each.fallback}): ${each.help}; ${rangeOf(each)}`);
     }
   }
   lines.push(

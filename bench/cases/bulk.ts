@@ -1,5 +1,5 @@
 import { bytesAgree, receiverCpu, senderCpu, throughput } from '../support/byte-facts.js';
-import { engineSetting } from '../support/common-settings.js';
+import { engineSetting, surfaceSetting } from '../support/common-settings.js';
 import type { Case } from '../support/types.js';
 
 /**
@@ -12,9 +12,13 @@ export const bulk: Case = {
   question: 'How fast do large messages pass one way over one connection, every byte checked?',
   settings: {
     bytes: { fallback: String(2 ** 31), help: 'how much is sent, in whole messages' },
-    'message-bytes': { fallback: String(2 ** 20), help: 'of one message, a multiple of 8' },
+    'message-bytes': {
+      fallback: String(2 ** 20),
+      help: 'bytes of one message',
+      step: 8,
+    },
     'kept-messages': { fallback: '8', help: 'messages that each side has in memory' },
-    surface: { fallback: 'fast', help: 'of paipainet: promises or fast' },
+    ...surfaceSetting('fast'),
     ...engineSetting,
   },
   memoryBytes: () => 0,

@@ -1,3 +1,4 @@
+import { engineSetting, messageBytesSetting, surfaceSetting } from '../support/common-settings.js';
 import { numbersAgree } from '../support/message-facts.js';
 import type { Case, Metric } from '../support/types.js';
 
@@ -14,18 +15,20 @@ export const fairness: Case = {
   program: 'fairness',
   question: 'How much longer does a small request take beside large streams on its connection?',
   settings: {
-    'message-bytes': { fallback: '64', help: 'payload of a request, a multiple of 4' },
+    ...messageBytesSetting,
     'stream-bytes': { fallback: String(2 ** 30), help: 'bytes of a stream' },
     reading: {
       fallback: 'into',
       help: 'into: the stream lands in memory; iterate: chunk by chunk',
+      choices: ['into', 'iterate'],
     },
     seconds: {
       fallback: '1',
       help: 'how long the requests are alone, and how long beside streams',
+      step: 0,
     },
-    surface: { fallback: 'fast', help: 'of paipainet: promises or fast' },
-    engine: { fallback: 'native', help: 'of paipainet: native or js' },
+    ...surfaceSetting('fast'),
+    ...engineSetting,
   },
   memoryBytes: () => 0,
   metrics: [

@@ -1,4 +1,4 @@
-import { fitConnections, openedSettings } from '../support/common-settings.js';
+import { fitConnections, openedConstants, openedSettings } from '../support/common-settings.js';
 import { numbersAgree } from '../support/message-facts.js';
 import type { Case, Trial } from '../support/types.js';
 
@@ -15,7 +15,8 @@ export const idle: Case = {
   name: 'idle',
   program: 'exchange',
   question: 'How much memory of the server does a connection take that carries nothing?',
-  settings: { ...openedSettings(10_000), rest: { fallback: '1', help: 'has no other value' } },
+  settings: openedSettings(10_000),
+  constants: { ...openedConstants, rest: '1' },
   fit: fitConnections,
   memoryBytes: () => 0,
   metrics: [

@@ -1,4 +1,4 @@
-import { fitConnections, openedSettings } from '../support/common-settings.js';
+import { fitConnections, openedConstants, openedSettings } from '../support/common-settings.js';
 import { numbersAgree } from '../support/message-facts.js';
 import type { Case, Metric, Trial } from '../support/types.js';
 
@@ -21,6 +21,7 @@ export const opening: Case = {
   program: 'exchange',
   question: 'How long does a connection take to open?',
   settings: openedSettings(1_000),
+  constants: openedConstants,
   fit: fitConnections,
   memoryBytes: () => 0,
   metrics: [

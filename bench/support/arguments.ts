@@ -1,6 +1,6 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { Refusal } from './refusal.js';
-import type { Case, Settings, Sweep } from './types.js';
+import type { Case, Setting, Settings, Sweep } from './types.js';
 
 /** What the command line asks for. */
 export type Wish = { readonly kind: 'list' } | { readonly kind: 'help' } | Plan | GrowthPlan;
@@ -86,6 +86,35 @@ function nameIn(args: readonly string[]): string | undefined {
   return args.find((arg, i) => !arg.startsWith('--') && !takesValue(args[i - 1]));
 }
 
+/** All that the programs of a case are told. @throws Refusal for a value that a setting does not take. */
+export function settingsOf(chosen: Case, path: string, values: Values): Settings {
+  const settings: Record<string, string> = { path, ...chosen.constants };
+  for (const [name, each] of Object.entries(chosen.settings)) {
+    const value = String(values[name] ?? each.fallback);
+    if (!takes(each, value)) throw new Refusal(`--${name} takes ${rangeOf(each)}, not ${value}`);
+    settings[name] = value;
+  }
+  return settings;
+}
+
+function takes(
+  { choices, step = 1, least = step, most = Infinity }: Setting,
+  text: string,
+): boolean {
+  if (choices !== undefined) return choices.includes(text);
+  const value = Number(text);
+  if (step === 0) return value > 0 && Number.isFinite(value);
+  return value >= least && value <= most && Number.isInteger(value / step);
+}
+
+/** In words. */
+export function rangeOf({ choices, step = 1, least = step, most }: Setting): string {
+  if (choices !== undefined) return choices.join(' or ');
+  if (step === 0) return 'a number above 0';
+  const to = most === undefined ? '' : ` to ${most}`;
+  return `${step === 1 ? 'a whole number' : `a multiple of ${step}`} from ${least}${to}`;
+}
+
 /** @throws Refusal when `args` ask for something that there is not. */
 export function readArguments(
   args: readonly string[],
@@ -108,9 +137,6 @@ export function readArguments(
   if (chosen === undefined)
     throw new Refusal(`there is no case "${name ?? ''}"; --list names them`);
   if (values.of !== undefined) throw new Refusal('--of goes with growth');
-  const settings: Record<string, string> = { path };
-  for (const [setting, { fallback }] of Object.entries(chosen.settings)) {
-    settings[setting] = String(values[setting] ?? fallback);
-  }
+  const settings = settingsOf(chosen, path, values);
   return { kind: 'case', ...common, chosen, settings, counts: values.counts === true };
 }

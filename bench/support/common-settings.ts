@@ -1,35 +1,44 @@
 import { addonObstacle } from './addon.js';
+import { messageBytesMax } from './content.js';
 import { canPin, descriptorsMax } from './machine.js';
 import type { Case, Settings } from './types.js';
 
 /** Settings that several cases have. */
 
 export const messageBytesSetting: Case['settings'] = {
-  'message-bytes': { fallback: '64', help: 'payload, a multiple of 4' },
+  'message-bytes': {
+    fallback: '64',
+    help: 'payload',
+    step: 4,
+    most: messageBytesMax,
+  },
 };
 
 /** On one where programs can be told to, unless a case says otherwise. */
 export function cpusSetting(fallback: '1' | '2' = canPin ? '1' : '2'): Case['settings'] {
-  return { cpus: { fallback, help: 'both sides on one CPU, or on two' } };
+  return { cpus: { fallback, help: 'both sides on one CPU, or on two', choices: ['1', '2'] } };
 }
 
 export function waitingSetting(fallback: 'sleep' | 'spin'): Case['settings'] {
-  return { waiting: { fallback, help: 'sleep or spin; who cannot spin sleeps' } };
+  return {
+    waiting: { fallback, help: 'who cannot spin sleeps', choices: ['sleep', 'spin'] },
+  };
 }
 
 export const secondsSetting: Case['settings'] = {
-  seconds: { fallback: '2', help: 'how long is measured' },
+  seconds: { fallback: '2', help: 'how long is measured', step: 0 },
 };
 
 export function surfaceSetting(fallback: 'promises' | 'fast'): Case['settings'] {
-  return { surface: { fallback, help: 'of paipainet: promises or fast' } };
+  return { surface: { fallback, help: 'of paipainet', choices: ['promises', 'fast'] } };
 }
 
 /** The native one where it has been built. */
 export const engineSetting: Case['settings'] = {
   engine: {
     fallback: addonObstacle() === null ? 'native' : 'js',
-    help: 'of paipainet: native or js',
+    help: 'of paipainet',
+    choices: ['native', 'js'],
   },
 };
 
@@ -40,11 +49,14 @@ export function openedSettings(connections: number): Case['settings'] {
     connections: {
       fallback: `${connections}`,
       help: 'how many; fewer where descriptors are short',
+      least: 10,
     },
-    idle: { fallback: '1', help: 'has no other value' },
     ...engineSetting,
   };
 }
+
+/** A tenth of them is open before the clock starts, or memory is looked at. */
+export const openedConstants: Settings = { idle: '1' };
 
 /** Of a process beside its connections. */
 const otherDescriptors = 256;

@@ -7,7 +7,7 @@ const step = 0x9e3779b1 | 0;
 const mix = 0x85ebca6b | 0;
 
 /** Payloads that the cases allow, such that every peer has a frame for them. */
-const messageBytesMax = 64 * 1024;
+export const messageBytesMax: number = 64 * 1024;
 
 /** Of the setting `message-bytes`. @throws RangeError when it is no multiple of 4 from 4 to 64 KiB. */
 export function messageBytesOf(setting: string | undefined): number {

@@ -1,3 +1,4 @@
+import { settingsOf } from './arguments.js';
 import { type LineChart, lineChart } from './chart.js';
 import type { MachineFacts } from './machine.js';
 import { markdownTable } from './markdown.js';
@@ -24,9 +25,7 @@ export interface GrowthResult {
 
 /** The settings of a sweep's case, with one of its values; fewer where this machine cannot do so many. */
 function settingsAt({ chosen, setting }: Sweep, path: string, value: number): Settings {
-  const settings: Record<string, string> = { path };
-  for (const [name, { fallback }] of Object.entries(chosen.settings)) settings[name] = fallback;
-  settings[setting] = String(value);
+  const settings = settingsOf(chosen, path, { [setting]: String(value) });
   return chosen.fit?.(settings) ?? settings;
 }
 

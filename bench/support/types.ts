@@ -28,13 +28,25 @@ export interface Metric {
 }
 
 /** One question, put to every peer in the same words. */
+/** Words, or whole multiples of `step` (default 1; 0: any number above 0) from `least` (default `step`) to `most`. */
+export interface Setting {
+  readonly fallback: string;
+  readonly help: string;
+  readonly choices?: readonly string[];
+  readonly step?: number;
+  readonly least?: number;
+  readonly most?: number;
+}
+
 export interface Case {
   readonly name: string;
   /** What peers play it with: one program serves every case that differs in settings alone. */
   readonly program: string;
   readonly question: string;
   /** Settings beside `path`, with their defaults. */
-  readonly settings: Readonly<Record<string, { readonly fallback: string; readonly help: string }>>;
+  readonly settings: Readonly<Record<string, Setting>>;
+  /** Settings of the program that nobody chooses. */
+  readonly constants?: Settings;
   /** On how many processors both sides run together: 1 or 2. Default 2. */
   cpus?(settings: Settings): number;
   /** Memory that the server takes while the clock runs; it is made ready before, see `prime.ts`. */

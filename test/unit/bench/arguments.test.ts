@@ -43,6 +43,14 @@ describe('readArguments', () => {
     expect(read(...args).kind).toBe(kind);
   });
 
+  test('tells a program what nobody chooses', () => {
+    expect(read('idle')).toMatchObject({ settings: { idle: '1', rest: '1' } });
+  });
+
+  test('every setting takes its own default', () => {
+    for (const { name } of cases) expect(read(name).kind).toBe('case');
+  });
+
   test('takes all curves, or those that are named', () => {
     expect(read('growth')).toMatchObject({ kind: 'growth', sweeps, path: 'tcp' });
     expect(read('growth', '--of', 'memory,bytes')).toMatchObject({
@@ -58,6 +66,16 @@ describe('readArguments', () => {
     ['a path that there is not', ['stream', '--path', 'pipe'], '--path'],
     ['a curve that there is not', ['growth', '--of', 'hair'], '--of takes bytes'],
     ['a curve of a case', ['stream', '--of', 'bytes'], '--of goes with growth'],
+    [
+      'a word for a number',
+      ['pingpong', '--message-bytes', 'x'],
+      'a multiple of 4 from 4 to 65536',
+    ],
+    ['a number between', ['pingpong', '--message-bytes', '6'], 'not 6'],
+    ['too little', ['opening', '--connections', '9'], 'a whole number from 10'],
+    ['no time', ['stream', '--seconds', '0'], '--seconds takes a number above 0'],
+    ['a word that there is not', ['pingpong', '--waiting', 'doze'], 'sleep or spin'],
+    ['what nobody chooses', ['idle', '--rest', '1'], '--rest'],
   ])('refuses %s', (_what, args, message) => {
     expect(() => read(...args)).toThrow(Refusal);
     expect(() => read(...args)).toThrow(message);
