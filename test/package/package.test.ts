@@ -101,6 +101,19 @@ describe('the tarball', () => {
     expect(marked).toEqual([]);
   });
 
+  test('has every file that its documents lead to', () => {
+    const missing = files
+      .filter((path) => path.endsWith('.md'))
+      .flatMap((path) => {
+        const text = readFileSync(join(installed, path), 'utf8');
+        const targets = [...text.matchAll(/\]\((?!\w+:|#)([^)#\s]+)/g)].map(
+          ([, target]) => join(dirname(path), target as string), // The group takes part in each match.
+        );
+        return targets.filter((target) => !existsSync(join(installed, target)));
+      });
+    expect(missing).toEqual([]);
+  });
+
   test('has every file that its manifest names', () => {
     const { main, types, bin } = manifest as { main: string; types: string; bin: object };
     for (const path of [main, types, ...Object.values(bin)]) {
