@@ -635,7 +635,7 @@ function piecesOf(chunks: readonly Chunk[]): Uint8Array[] {
 function bytesToCopy(chunks: readonly Chunk[]): number | undefined {
   let bytes = 0;
   for (const { chunk, encoding } of chunks) {
-    if (typeof chunk !== 'string') bytes += chunk.length;
+    if (typeof chunk !== 'string' || chunk.length === 0) bytes += chunk.length;
     else if (bytesPerCharacterMax.has(encoding)) bytes += Buffer.byteLength(chunk, encoding);
     else return undefined;
   }

@@ -41,12 +41,12 @@ export function passOn(socket: AnySocket, chunk: Buffer): boolean {
 export function isReadyFor(socket: AnySocket, chunk: unknown): chunk is string | Uint8Array {
   const { _writableState: state } = socket;
   return (
+    state.corked === 0 &&
     (typeof chunk === 'string' || chunk instanceof Uint8Array) &&
     plainWrite() === write &&
     socket._write === _write &&
     state.length === 0 &&
     !state.writing &&
-    state.corked === 0 &&
     // Of an earlier connection, too.
     !state.needDrain &&
     !state.ending &&

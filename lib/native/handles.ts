@@ -431,9 +431,11 @@ export class NativeCore {
     const offset = this.#stage(bytesMax);
     let end = offset;
     for (const { chunk, encoding } of chunks) {
-      if (typeof chunk === 'string') end += this.#outboxBytes.write(chunk, end, encoding);
-      else if (chunk.length > 0) {
-        // What was detached meanwhile has none, and cannot be looked at.
+      // Many end with an empty one. What was detached meanwhile is empty too, and cannot be looked at.
+      if (chunk.length === 0) continue;
+      if (typeof chunk === 'string') {
+        end += this.#outboxBytes.write(chunk, end, encoding);
+      } else {
         this.#outboxBytes.set(chunk, end);
         end += chunk.length;
       }
