@@ -225,7 +225,8 @@ export class Net extends EventEmitter<NetEvents> {
     const { source, shardBytes, records, id } = this.#holdingOf(data).data;
     const nodes = this.#livingNodes();
     const cuts = await planCuts(this.#env, source, { shardBytes, records });
-    const shards = planShards(id, cuts, createPlacement(this.#settings.placement, nodes));
+    const placement = createPlacement(this.#settings.placement, nodes, source.sizeBytes);
+    const shards = planShards(id, cuts, placement);
     const bytes = shards.reduce((sum, shard) => sum + shard.bytes, 0);
     const perNode = nodes.map((node) => {
       const own = shards.filter(({ nodeId }) => nodeId === node.id);
@@ -376,7 +377,8 @@ export class Net extends EventEmitter<NetEvents> {
       if (shards.count > 0) {
         return await processStored(call, this.#shardsPerNode(holding, node), true);
       }
-      return await processPassing(call, this.#transferOf(holding, links, call.job.operation));
+      const transfer = await this.#transferOf(holding, links, call.job.operation);
+      return await processPassing(call, transfer);
     } finally {
       // What a failure left there, and copies on other nodes. Of one node's own shards, copies elsewhere stay.
       const request = encodeDropRequest({ dataId: data.id, version: data.version });
@@ -398,7 +400,7 @@ export class Net extends EventEmitter<NetEvents> {
     const added = new Map(links.map((link) => [link.nodeId, [] as number[]]));
     try {
       return await transferData({
-        ...this.#transferOf(holding, links, operation),
+        ...(await this.#transferOf(holding, links, operation)),
         onProgress: (progress) => this.#tellProgress('transfer', progress, onProgress),
         onStored(cut, nodeId, crc32c) {
           if (shards.add(cut, crc32c, nodeId)) added.get(nodeId)?.push(cut.index);
@@ -423,13 +425,15 @@ export class Net extends EventEmitter<NetEvents> {
     }
   }
 
-  #transferOf(
+  async #transferOf(
     { data }: Holding,
     links: readonly NodeLink[],
     operation: Operation,
-  ): Omit<Transfer, 'onStored' | 'onProgress'> {
+  ): Promise<Omit<Transfer, 'onStored' | 'onProgress'>> {
     const nodes = links.map(({ nodeId }) => ({ id: nodeId, weight: this.#weightOf(nodeId) }));
-    const placement = createPlacement(this.#settings.placement, nodes);
+    // Measured here as for a plan, so that the shards go where the plan has said.
+    const sizeBytes = await data.source.measure(this.#env);
+    const placement = createPlacement(this.#settings.placement, nodes, sizeBytes);
     return {
       env: this.#env,
       operation,

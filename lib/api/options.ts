@@ -24,7 +24,15 @@ export interface NetOptions {
   handlers?: URL | string;
   /** How embedded nodes run that do not say it themselves. Default 'process'. */
   runAs?: RunAs;
-  /** Default 'weighted'. */
+  /**
+   * Which node gets which shard of data that are transferred to all of them. Default 'weighted'.
+   *
+   * - 'weighted': bytes in proportion to the weights of the nodes, to within one shard.
+   * - 'boundedRendezvous': most shards of the same data go to the same nodes when the net has one node more or less, and no node gets
+   *   more than 1.1 times its share and one shard.
+   * - 'rendezvous': only shards of that one node go elsewhere; shares come out as chance has it.
+   * - 'roundRobin': each node in turn, whatever its weight.
+   */
   placement?: PlacementStrategy;
   /** Default 'auto': the native engine where it works. */
   engine?: EngineChoice;

@@ -1,6 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { codeNumbers } from '../../dist/base/codes.js';
+import {
+  createPlacement,
+  type PlacementNode,
+  type PlacementStrategy,
+} from '../../dist/cluster/placement/placement.js';
 import { crc32c } from '../../dist/wire/crc32c.js';
 import { decodeError } from '../../dist/wire/error-payload.js';
 import { frameBytesMaxDefault, frameHeaderBytes, writeFrameHeader } from '../../dist/wire/frame.js';
@@ -12,7 +17,8 @@ import {
   type ShardHeader,
 } from '../../dist/wire/shard-header.js';
 
-// The files were written by the C++ encoders, and golden.json says what went in.
+// The .bin files were written by the C++ encoders, and golden.json says what went in.
+// placement.json says where data lay when it was written: another release must not look for them elsewhere.
 
 interface GoldenFrame {
   file: string;
@@ -170,4 +176,35 @@ describe('golden shard headers', () => {
     expect(decodeShardHeader(fileBytes(expected.file))).toEqual(header);
     expect(Buffer.from(encodeShardHeader(header))).toEqual(fileBytes(expected.file));
   });
+});
+
+interface GoldenPlacement {
+  strategy: PlacementStrategy;
+  copies: number;
+  /** Of the shards, over and over. */
+  bytes: number[];
+  totalBytes?: number;
+  nodes: PlacementNode[];
+  /** Of the shard `golden/i`, the positions in `nodes`. */
+  placed: number[][];
+}
+
+describe('golden placements', () => {
+  const { placements } = JSON.parse(fileBytes('placement.json').toString()) as {
+    placements: GoldenPlacement[];
+  };
+
+  test.each(placements)(
+    '$strategy of $copies copies, a total of $totalBytes bytes',
+    ({ strategy, copies, bytes, totalBytes, nodes, placed }) => {
+      for (const order of [nodes, nodes.toReversed()]) {
+        const placement = createPlacement(strategy, order, totalBytes);
+        for (const [index, expected] of placed.entries()) {
+          const size = bytes[index % bytes.length] ?? 0;
+          const ids = placement.placeCopies(`golden/${index}`, size, copies);
+          expect(ids.map((id) => nodes.findIndex((node) => node.id === id))).toEqual(expected);
+        }
+      }
+    },
+  );
 });

@@ -1,3 +1,4 @@
+import { spreadOf } from '../spread.js';
 import type { PlacementNode } from './strategy.js';
 
 export interface NodeLoad {
@@ -32,23 +33,12 @@ export function loadOf(
     sum.bytes += bytes;
     totalBytes += bytes;
   }
-  const perNode = nodes.map(({ id }): NodeLoad => {
-    const { shards, bytes } = sums.get(id) ?? { shards: 0, bytes: 0 };
-    return { nodeId: id, shards, bytes, weight: totalBytes === 0 ? 0 : bytes / totalBytes };
-  });
-  if (totalBytes === 0) return { totalBytes, perNode, maxToMean: 1, fairness: 1 };
-  const weightSum = nodes.reduce((sum, node) => sum + node.weight, 0);
-  const relative = nodes.map(
-    (node, index) => ((perNode[index]?.weight ?? 0) * weightSum) / node.weight,
+  const { weights, maxToMean, fairness } = spreadOf(
+    nodes.map(({ id, weight }) => ({ amount: sums.get(id)?.bytes ?? 0, weight })),
   );
-  const mean =
-    nodes.reduce((sum, node, index) => sum + (relative[index] ?? 0) * node.weight, 0) / weightSum;
-  const sum = relative.reduce((total, value) => total + value, 0);
-  const squares = relative.reduce((total, value) => total + value * value, 0);
-  return {
-    totalBytes,
-    perNode,
-    maxToMean: Math.max(...relative) / mean,
-    fairness: (sum * sum) / (nodes.length * squares),
-  };
+  const perNode = nodes.map(({ id }, at): NodeLoad => {
+    const { shards, bytes } = sums.get(id) ?? { shards: 0, bytes: 0 };
+    return { nodeId: id, shards, bytes, weight: weights[at] ?? 0 };
+  });
+  return { totalBytes, perNode, maxToMean, fairness };
 }

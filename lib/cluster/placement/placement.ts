@@ -1,6 +1,7 @@
 import { invalidArgument } from '../../base/check.js';
 import { PaipaiError } from '../../base/errors.js';
 import type { ShardCut } from '../../data/shard.js';
+import { BoundedRendezvousPlacement } from './bounded-rendezvous.js';
 import { RendezvousPlacement } from './rendezvous.js';
 import { RoundRobinPlacement } from './round-robin.js';
 import type { Placement, PlacementNode } from './strategy.js';
@@ -8,8 +9,9 @@ import { WeightedPlacement } from './weighted.js';
 
 export type { Placement, PlacementNode } from './strategy.js';
 
-export type PlacementStrategy = 'rendezvous' | 'roundRobin' | 'weighted';
+export type PlacementStrategy = 'boundedRendezvous' | 'rendezvous' | 'roundRobin' | 'weighted';
 export const placementStrategies: readonly PlacementStrategy[] = [
+  'boundedRendezvous',
   'rendezvous',
   'roundRobin',
   'weighted',
@@ -22,13 +24,19 @@ export interface PlannedShard extends ShardCut {
   readonly nodeId: string;
 }
 
-/** Decides for each shard which of `nodes` (1 or more, unique ids, weights above 0) gets it. */
+/**
+ * Decides for each shard which of `nodes` (1 or more, unique ids, weights above 0) gets it.
+ * @param totalBytes of all that will be placed, copies included, where it is known; strategies that bound the load use it
+ */
 export function createPlacement(
   strategy: PlacementStrategy,
   nodes: readonly PlacementNode[],
+  totalBytes?: number,
 ): Placement {
   checkNodes(nodes);
   switch (strategy) {
+    case 'boundedRendezvous':
+      return new BoundedRendezvousPlacement(nodes, totalBytes);
     case 'rendezvous':
       return new RendezvousPlacement(nodes);
     case 'roundRobin':

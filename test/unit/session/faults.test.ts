@@ -3,20 +3,9 @@ import { PaipaiError } from '../../../dist/base/errors.js';
 import type { Peer, PeerService } from '../../../dist/session/types.js';
 import { type Faults, FaultyChannel } from '../../../dist/transport/faulty-channel.js';
 import { MemoryNetwork } from '../../../dist/transport/memory-network.js';
+import { seeded } from '../../support/seeded.js';
 import { codeOf, pattern, sessionPair, wrappedNetwork } from '../../support/session-pair.js';
 import { realTimers } from '../../support/test-env.js';
-
-/** The same numbers for the same seed (mulberry32). */
-function seeded(seed: number): Faults['random'] {
-  let state = seed;
-  const next = (): number => {
-    state = (state + 0x6d2b_79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-  return { next, bytes: (count) => Uint8Array.from({ length: count }, () => next() * 256) };
-}
 
 type Chances = Omit<Faults, 'random' | 'timers'>;
 
