@@ -56,6 +56,7 @@ export const codeNumbers = {
   PAIPAI_ERR_RECORD_TOO_LONG: 75,
   PAIPAI_ERR_ENGINE_UNAVAILABLE: 80,
   PAIPAI_ERR_BUILD_FAILED: 81,
+  PAIPAI_ERR_HISTORY_GONE: 90,
 } as const;
 
 export type PaipaiCode = keyof typeof codeNumbers;
