@@ -26,3 +26,4 @@ export type {
   ShardFunction,
 } from './processing/handlers.js';
 export type { NodeProcess, ProcessReport, ProcessResult } from './processing/report.js';
+export type { StoreChoice } from './store/open-store.js';

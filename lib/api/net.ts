@@ -191,7 +191,7 @@ export class Net extends EventEmitter<NetEvents> {
     const entries = [...this.#nodes.values()].map(
       (node): RosterEntry =>
         node.address === undefined
-          ? { nodeId: node.id, runAs: node.runAs ?? runAs }
+          ? { nodeId: node.id, runAs: node.runAs ?? runAs, store: node.store }
           : { nodeId: node.id, address: node.address },
     );
     try {
@@ -327,7 +327,8 @@ export class Net extends EventEmitter<NetEvents> {
 
   async #dropFromRemotes({ data, shards }: Holding, roster: Roster): Promise<void> {
     const holders = [...shards.holders()].filter(
-      (id) => this.#nodes.get(id)?.address !== undefined && roster.isLiving(id),
+      (id) =>
+        this.#nodes.get(id)?.address !== undefined && roster.isLiving(id) && !roster.isDurable(id),
     );
     const { id: dataId, version } = data;
     await drop(holders.map((id) => [roster.link(id), encodeDropRequest({ dataId, version })]));

@@ -2,6 +2,7 @@ import { checkId, checkOneOf, checkOptions, invalidArgument } from '../base/chec
 import { PaipaiError } from '../base/errors.js';
 import { type RunAs, runAsChoices } from '../node/launch.js';
 import type { ProcessResult } from '../processing/report.js';
+import { checkStore, type StoreChoice } from '../store/open-store.js';
 import { formatAddress, parseAddress } from '../transport/address.js';
 import type { Data } from './data.js';
 import { checkWeight, type NodeOptions, nodeNames, type ProcessOptions } from './options.js';
@@ -27,6 +28,8 @@ export class Node {
   readonly weight: number;
   /** Undefined: as the net says. */
   readonly runAs: RunAs | undefined;
+  /** Where its shards lie, with an absolute path; undefined for a node that runs elsewhere. */
+  readonly store: StoreChoice | undefined;
   #host: NodeHost | undefined;
 
   static {
@@ -47,13 +50,17 @@ export class Node {
   constructor(id: string | number, options: NodeOptions = {}) {
     this.id = checkId('id', id);
     checkOptions('options', options, nodeNames);
-    const { address, runAs } = options;
+    const { address, runAs, store } = options;
     this.address = address === undefined ? undefined : formatAddress(parseAddress(address));
     this.weight = checkWeight(options.weight ?? 1);
     this.runAs = runAs === undefined ? undefined : checkOneOf('runAs', runAs, runAsChoices);
     if (address !== undefined && runAs !== undefined) {
       throw invalidArgument('runAs', 'absent for a node with an address', runAs);
     }
+    if (address !== undefined && store !== undefined) {
+      throw invalidArgument('store', 'absent for a node with an address', store);
+    }
+    this.store = address === undefined ? checkStore(store ?? 'memory') : undefined;
   }
 
   /** Of the process in which the node runs, this one for a thread; undefined before the start. */

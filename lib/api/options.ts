@@ -14,6 +14,7 @@ import { type EngineChoice, engineChoices } from '../node/select-network.js';
 import { moduleUrl } from '../node/serve.js';
 import { handlerNameBytesMax } from '../processing/handlers.js';
 import { secretBytesOf } from '../session/settings.js';
+import type { StoreChoice } from '../store/open-store.js';
 
 export interface NetOptions {
   /** 1 to 255 bytes; the nodes must bear the same. Default 'default'. */
@@ -47,6 +48,11 @@ export interface NodeOptions {
   weight?: number;
   /** For an embedded node. Default: what the net says. */
   runAs?: RunAs;
+  /**
+   * Where an embedded node keeps its shards: 'memory', or a folder on disk, which outlives node and net. No two nodes share one.
+   * Default 'memory'. A remote node is told so where it starts: `paipainet node --store`.
+   */
+  store?: StoreChoice;
 }
 
 export interface OperationOptions {
@@ -84,6 +90,7 @@ export const nodeNames: ReadonlySet<string> = new Set<keyof NodeOptions>([
   'address',
   'weight',
   'runAs',
+  'store',
 ]);
 const operationNames = ['signal', 'deadlineMs', 'onProgress'] as const;
 const transferNames: ReadonlySet<string> = new Set<keyof TransferOptions>(operationNames);

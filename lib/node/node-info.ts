@@ -12,6 +12,8 @@ export interface NodeInfo {
   /** In its store. */
   readonly shards: number;
   readonly bytes: number;
+  /** Whether what it stores outlives its sessions and itself. */
+  readonly isDurable: boolean;
 }
 
 export const infoMethod = 'node.info';
@@ -30,5 +32,6 @@ export function decodeNodeInfo(bytes: Uint8Array): NodeInfo {
     engineReason: fields.string('engineReason', 4_096),
     shards: fields.integer('shards', 0, Number.MAX_SAFE_INTEGER),
     bytes: fields.integer('bytes', 0, Number.MAX_SAFE_INTEGER),
+    isDurable: fields.boolean('isDurable'),
   };
 }

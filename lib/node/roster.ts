@@ -5,6 +5,7 @@ import { nodeError } from '../cluster/transfer/node-error.js';
 import { linkNode, type NodeLink } from '../cluster/transfer/node-link.js';
 import { connectPeer } from '../session/connect.js';
 import type { HeartbeatOptions, Peer } from '../session/types.js';
+import type { StoreChoice } from '../store/open-store.js';
 import type { ChannelPath, EngineName } from '../transport/frame-channel.js';
 import { nodeHeartbeat } from './heartbeat.js';
 import { type EmbeddedNode, launchNode, type RunAs } from './launch.js';
@@ -16,7 +17,12 @@ import { SocketFolder } from './socket-folder.js';
 /** A node that a net wants: at an address, or embedded. */
 export type RosterEntry =
   | { readonly nodeId: string; readonly address: string }
-  | { readonly nodeId: string; readonly address?: undefined; readonly runAs: RunAs };
+  | {
+      readonly nodeId: string;
+      readonly address?: undefined;
+      readonly runAs: RunAs;
+      readonly store?: StoreChoice | undefined;
+    };
 
 export interface RosterOptions {
   readonly env: Env;
@@ -113,6 +119,11 @@ export class Roster {
       .filter(({ peer }) => peer.state === 'open');
   }
 
+  /** Whether what the node stores outlives the session. */
+  isDurable(nodeId: string): boolean {
+    return this.#members.get(nodeId)?.info.isDurable === true;
+  }
+
   pidOf(nodeId: string): number | undefined {
     return this.#members.get(nodeId)?.info.pid;
   }
@@ -154,6 +165,7 @@ export class Roster {
       secret,
       handlers,
       engine: engineChoice,
+      store: entry.store,
       // The embedded nodes share this machine.
       workers: Math.max(1, Math.floor(availableParallelism() / this.#embeddedCount)),
       storeBytesMax: Math.floor(storeBytesDefault() / this.#embeddedCount),

@@ -16,10 +16,12 @@ import type {
   PeerStream,
 } from '../session/types.js';
 import { MemoryStore } from '../store/memory-store.js';
+import { openDurableStore, type StoreChoice } from '../store/open-store.js';
+import type { ShardStore } from '../store/store.js';
 import type { EngineName } from '../transport/frame-channel.js';
 import { encodeNodeInfo, infoMethod } from './node-info.js';
 import { createRealEnv } from './real-env.js';
-import { type EngineChoice, selectEngine } from './select-network.js';
+import { type Engine, type EngineChoice, selectEngine } from './select-network.js';
 
 export interface NodeConfig {
   readonly nodeId: string;
@@ -33,7 +35,12 @@ export interface NodeConfig {
   readonly engine?: EngineChoice | undefined;
   /** Most worker threads for handlers. Default: one for each CPU that this process may use. */
   readonly workers?: number | undefined;
-  /** Memory for shards. Default: half of what this machine, or the container around it, has. */
+  /** Default 'memory'. */
+  readonly store?: StoreChoice | undefined;
+  /**
+   * Memory for shards: all of them in a store in memory, those on their way to and from the disk in another. Default: half of what this
+   * machine, or the container around it, has.
+   */
   readonly storeBytesMax?: number | undefined;
   /** For clients that vanish without a word. Default none: an embedded node ends with its starter anyway. */
   readonly heartbeat?: HeartbeatOptions | undefined;
@@ -50,9 +57,13 @@ export interface RunningNode {
   close(): Promise<void>;
 }
 
-/** What one client has here, as long as its session lasts. Others neither see nor disturb it. */
+/** What one client has here, as long as its session lasts. */
 interface Client {
-  readonly store: MemoryStore;
+  /**
+   * In memory a store of its own: others neither see nor disturb it, and it is gone with the session. What is on disk outlives every session,
+   * so it belongs to the net, and whoever is in it sees it.
+   */
+  readonly store: ShardStore;
   /** Room of its shards that have not come whole. */
   readonly incoming: ByteWindow;
 }
@@ -67,19 +78,35 @@ export function storeBytesDefault(): number {
   return Math.floor(memoryBytes / 2);
 }
 
+/** The store of a node, and what of it each client gets. */
+interface NodeStore {
+  readonly store: ShardStore;
+  forClient(): ShardStore;
+}
+
+async function openStore(config: NodeConfig, engine: Engine): Promise<NodeStore> {
+  const memoryBytes = config.storeBytesMax ?? storeBytesDefault();
+  const onSlab = engine.adviseShardMemory;
+  const choice = config.store ?? 'memory';
+  if (choice === 'memory') {
+    const store = new MemoryStore({ sizeLimitBytes: memoryBytes, onSlab });
+    return { store, forClient: () => store.part() };
+  }
+  const { crc32c } = engine;
+  const store = await openDurableStore(choice, { memoryLimitBytes: memoryBytes, onSlab, crc32c });
+  return { store, forClient: () => store };
+}
+
 /**
- * Loads the handlers, then listens: a node that answers is a node that works.
- * @throws PaipaiError PAIPAI_ERR_HANDLER_MODULE, _INVALID_ADDRESS, _INSECURE_ADDRESS, _ENGINE_UNAVAILABLE; a system error when the
- * address cannot be listened on.
+ * Opens the store and loads the handlers, then listens: a node that answers is a node that works.
+ * @throws PaipaiError PAIPAI_ERR_HANDLER_MODULE, _INVALID_ADDRESS, _INSECURE_ADDRESS, _ENGINE_UNAVAILABLE, _STORE_FAILED, _STORE_IN_USE,
+ * _STORE_FORMAT, _STORE_FULL; a system error when the address cannot be listened on.
  */
 export async function startNode(config: NodeConfig): Promise<RunningNode> {
   const { nodeId, netName, secret } = config;
   const env = createRealEnv();
   const engine = selectEngine(config.engine ?? 'auto');
-  const store = new MemoryStore({
-    sizeLimitBytes: config.storeBytesMax ?? storeBytesDefault(),
-    onSlab: engine.adviseShardMemory,
-  });
+  const { store, forClient } = await openStore(config, engine);
   const pool = new WorkerPool({
     env,
     entry: new URL('./worker-entry.cjs', import.meta.url),
@@ -90,19 +117,23 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
   const clientOf = (peer: Peer): Client => {
     let client = clients.get(peer);
     if (client === undefined) {
-      client = { store: store.part(), incoming: new ByteWindow(incomingBytesMax, Infinity) };
+      client = { store: forClient(), incoming: new ByteWindow(incomingBytesMax, Infinity) };
       clients.set(peer, client);
     }
     return client;
   };
 
   const service: PeerService = {
-    onRequest({ peer, method, payload }: IncomingRequest): Uint8Array {
+    onRequest({ peer, method, payload }: IncomingRequest): Uint8Array | Promise<Uint8Array> {
       switch (method) {
         case dropMethod:
           return serveDrop(payload, clientOf(peer).store);
         case infoMethod: {
-          const usages = Array.from(clients.values(), (client) => client.store.usage());
+          const stores = new Set([
+            store,
+            ...Array.from(clients.values(), (client) => client.store),
+          ]);
+          const usages = Array.from(stores, (one) => one.usage());
           return encodeNodeInfo({
             pid: process.pid,
             nodeVersion: process.version,
@@ -110,6 +141,7 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
             engineReason: engine.reason,
             shards: usages.reduce((sum, { shards }) => sum + shards, 0),
             bytes: usages.reduce((sum, { bytes }) => sum + bytes, 0),
+            isDurable: store.isDurable,
           });
         }
         default:
@@ -133,8 +165,10 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
       }
     },
     onClose(peer: Peer): void {
-      clients.get(peer)?.store.close();
+      const client = clients.get(peer);
       clients.delete(peer);
+      // A store in memory closes at once.
+      if (client !== undefined && client.store !== store) void client.store.close();
     },
   };
 
@@ -143,7 +177,7 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
     // What is under way fails first, so that nobody waits for it.
     await pool.close();
     await listener?.close(0);
-    store.close();
+    await store.close();
   };
   try {
     if (config.handlers !== undefined) await pool.handlers();

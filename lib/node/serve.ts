@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { checkStore, type StoreChoice } from '../store/open-store.js';
 import { nodeHeartbeat } from './heartbeat.js';
 import { type RunningNode, startNode } from './runtime.js';
 import type { EngineChoice } from './select-network.js';
@@ -17,11 +18,13 @@ export interface RunNodeOptions {
   readonly nodeId?: string;
   /** Default 'auto'. */
   readonly engine?: EngineChoice;
+  /** Default 'memory'. */
+  readonly store?: StoreChoice;
 }
 
 /** Runs a node in this process, for nets elsewhere that add it by its address. Fails as `startNode` does. */
-export function runNode(options: RunNodeOptions): Promise<RunningNode> {
-  const { listen, handlers, name, secret, nodeId, engine } = options;
+export async function runNode(options: RunNodeOptions): Promise<RunningNode> {
+  const { listen, handlers, name, secret, nodeId, engine, store } = options;
   return startNode({
     listen,
     nodeId: nodeId ?? `node-${randomUUID()}`,
@@ -29,6 +32,7 @@ export function runNode(options: RunNodeOptions): Promise<RunningNode> {
     secret,
     handlers: handlers === undefined ? undefined : moduleUrl(handlers),
     engine,
+    store: checkStore(store ?? 'memory'),
     heartbeat: nodeHeartbeat,
   });
 }

@@ -36,21 +36,28 @@ async function findHandler(pool: WorkerPool, name: string): Promise<HandlerInfo>
   );
 }
 
-function leaseShards(store: ShardStore, { dataId, version, shards }: ProcessRequest): ShardLease[] {
+async function leaseShards(
+  store: ShardStore,
+  { dataId, version, shards }: ProcessRequest,
+): Promise<ShardLease[]> {
   const leases: ShardLease[] = [];
-  for (const index of shards) {
-    const lease = store.get({ dataId, version, index });
-    if (lease === undefined) {
-      for (const held of leases) held.release();
-      throw new PaipaiError(
-        'PAIPAI_ERR_UNKNOWN_DATA',
-        `this node has no shard ${index} of data ${dataId}`,
-        { dataId, shardIndex: index },
-      );
+  try {
+    for (const index of shards) {
+      const lease = await store.get({ dataId, version, index });
+      if (lease === undefined) {
+        throw new PaipaiError(
+          'PAIPAI_ERR_UNKNOWN_DATA',
+          `this node has no shard ${index} of data ${dataId}`,
+          { dataId, shardIndex: index },
+        );
+      }
+      leases.push(lease);
     }
-    leases.push(lease);
+    return leases;
+  } catch (thrown) {
+    for (const held of leases) held.release();
+    throw thrown;
   }
-  return leases;
 }
 
 function tasksOf(
@@ -76,7 +83,7 @@ export async function serveProcess(stream: PeerStream, context: ProcessingContex
   const request = decodeProcessRequest(stream.metadata);
   const endMs = env.clock.nowMs() + request.deadlineMs;
   const { merges } = await findHandler(pool, request.handler);
-  const leases = leaseShards(store, request);
+  const leases = await leaseShards(store, request);
   // The first failure stops the other batches of this request, and so does the caller.
   const stop = new AbortController();
   setMaxListeners(0, stop.signal); // One for each batch under way.
@@ -110,7 +117,7 @@ export async function serveProcess(stream: PeerStream, context: ProcessingContex
       await writePart(stream, merged.part);
     }
     stream.signal.throwIfAborted();
-    if (request.drop) for (const { key } of leases) store.drop(key);
+    if (request.drop) await Promise.all(leases.map(({ key }) => store.drop(key)));
     stream.end(encodeProcessTrailer({ timeMs, merges }));
   } finally {
     stream.signal.removeEventListener('abort', onAbort);

@@ -1,12 +1,16 @@
 import { checkInteger } from '../base/check.js';
 import { PaipaiError } from '../base/errors.js';
-import { shardBytesMax } from '../wire/shard-header.js';
+import { checkShardBytes, reservationOver, storeClosed } from './shard-checks.js';
+import { ShardIndex } from './shard-index.js';
 import { SlabMemory, type Slot } from './slab-memory.js';
 import type {
   ShardKey,
   ShardLease,
+  ShardMeta,
+  ShardRange,
   ShardReservation,
   ShardStore,
+  StoredData,
   StoredShard,
   StoreUsage,
 } from './store.js';
@@ -27,13 +31,16 @@ export interface MemoryStoreOptions {
   onSlab?: (memory: SharedArrayBuffer) => void;
 }
 
+export interface MemoryReservation extends ShardReservation {
+  commit(meta: ShardMeta): void;
+}
+
 /** Shards in shared memory, which ends with the process. */
 export class MemoryStore implements ShardStore {
   readonly sizeLimitBytes: number;
+  readonly isDurable = false;
   readonly #memory: SlabMemory;
-  readonly #shards = new Map<string, Map<bigint, Map<number, Entry>>>();
-  #shardCount = 0;
-  #bytes = 0;
+  readonly #index = new ShardIndex<Entry>();
   #reservedBytes = 0;
   #leases = 0;
   #closed = false;
@@ -60,17 +67,10 @@ export class MemoryStore implements ShardStore {
     return new MemoryStore({ sizeLimitBytes: this.sizeLimitBytes }, this.#memory);
   }
 
-  reserve(key: ShardKey, bytes: number): ShardReservation {
+  reserve(key: ShardKey, bytes: number): MemoryReservation {
     const { dataId, index: shardIndex } = key;
-    if (this.#closed) {
-      throw new PaipaiError('PAIPAI_ERR_CLOSED', 'The store is closed.', { dataId, shardIndex });
-    }
-    if (!Number.isSafeInteger(bytes) || bytes < 1 || bytes > shardBytesMax) {
-      throw new PaipaiError('PAIPAI_ERR_SHARD_SIZE', `A shard cannot have ${bytes} bytes.`, {
-        dataId,
-        shardIndex,
-      });
-    }
+    if (this.#closed) throw storeClosed(key);
+    checkShardBytes(key, bytes);
     const slot = this.#memory.take(bytes);
     if (slot === undefined) {
       throw new PaipaiError(
@@ -92,13 +92,8 @@ export class MemoryStore implements ShardStore {
     return {
       key,
       view,
-      commit: (meta) => {
-        if (!settle()) {
-          throw new PaipaiError('PAIPAI_ERR_INVALID_STATE', 'The reservation is over.', {
-            dataId,
-            shardIndex,
-          });
-        }
+      commit: (meta: ShardMeta): void => {
+        if (!settle()) throw reservationOver(key);
         if (this.#closed) this.#memory.give(slot);
         else this.#insert({ key, meta, bytes, slot, view, leases: 0, dropped: false });
       },
@@ -109,7 +104,7 @@ export class MemoryStore implements ShardStore {
   }
 
   get(key: ShardKey): ShardLease | undefined {
-    const entry = this.#shards.get(key.dataId)?.get(key.version)?.get(key.index);
+    const entry = this.#index.get(key);
     if (entry === undefined) return undefined;
     entry.leases++;
     this.#leases++;
@@ -129,67 +124,47 @@ export class MemoryStore implements ShardStore {
     };
   }
 
-  drop({ dataId, version, index }: ShardKey): boolean {
-    const versions = this.#shards.get(dataId);
-    const shards = versions?.get(version);
-    const entry = shards?.get(index);
-    if (versions === undefined || shards === undefined || entry === undefined) return false;
-    shards.delete(index);
-    if (shards.size === 0) versions.delete(version);
-    if (versions.size === 0) this.#shards.delete(dataId);
-    this.#discard(entry);
-    return true;
-  }
-
-  dropData(dataId: string, version?: bigint): number {
-    const dropped = this.list(dataId, version);
-    for (const { key } of dropped) this.drop(key);
+  drop(range: ShardRange): number {
+    const dropped = this.#index.within(range);
+    for (const entry of dropped) {
+      this.#index.remove(entry.key);
+      this.#discard(entry);
+    }
     return dropped.length;
   }
 
+  contents(): StoredData[] {
+    return this.#index.contents();
+  }
+
   list(dataId: string, version?: bigint): StoredShard[] {
-    const versions = [...(this.#shards.get(dataId) ?? [])]
-      .filter(([stored]) => version === undefined || stored === version)
-      .sort(([a], [b]) => (a < b ? -1 : 1));
-    return versions.flatMap(([, shards]) =>
-      [...shards.values()]
-        .sort((a, b) => a.key.index - b.key.index)
-        .map(({ key, meta, bytes }) => ({ key, meta, bytes })),
-    );
+    return this.#index.list(dataId, version);
   }
 
   usage(): StoreUsage {
     return {
-      shards: this.#shardCount,
-      bytes: this.#bytes,
+      shards: this.#index.count,
+      bytes: this.#index.bytes,
       reservedBytes: this.#reservedBytes,
       heldBytes: this.#memory.heldBytes,
       leases: this.#leases,
+      damaged: 0,
     };
   }
 
   close(): void {
     this.#closed = true;
-    for (const dataId of [...this.#shards.keys()]) this.dropData(dataId);
+    for (const dataId of this.#index.dataIds()) this.drop({ dataId });
     this.#memory.trim();
   }
 
   #insert(entry: Entry): void {
-    const { dataId, version, index } = entry.key;
-    this.drop(entry.key);
-    const versions = this.#shards.get(dataId) ?? new Map<bigint, Map<number, Entry>>();
-    const shards = versions.get(version) ?? new Map<number, Entry>();
-    this.#shards.set(dataId, versions);
-    versions.set(version, shards);
-    shards.set(index, entry);
-    this.#shardCount++;
-    this.#bytes += entry.bytes;
+    const replaced = this.#index.set(entry);
+    if (replaced !== undefined) this.#discard(replaced);
   }
 
   #discard(entry: Entry): void {
     entry.dropped = true;
-    this.#shardCount--;
-    this.#bytes -= entry.bytes;
     this.#freeUnused(entry);
   }
 

@@ -1,4 +1,9 @@
-/** Where a node keeps shards. Keys are data id, version and shard index. */
+/**
+ * Where a node keeps shards. Keys are data id, version and shard index.
+ *
+ * Some stores answer at once and some after a disk: what is `T | Promise<T>` here is awaited by whoever uses the interface, and a store in
+ * memory costs no turn of the loop. Changes take effect in the order of the calls, whether or not somebody waits for each.
+ */
 
 export interface ShardKey {
   readonly dataId: string;
@@ -21,14 +26,34 @@ export interface StoredShard {
   readonly bytes: number;
 }
 
+/** One version of data, as far as it lies in a store. */
+export interface StoredData {
+  readonly dataId: string;
+  readonly version: bigint;
+  readonly shards: number;
+  /** Content of these shards. */
+  readonly bytes: number;
+}
+
+/** Which shards: of one data id, all, those of one version, or one shard. */
+export interface ShardRange {
+  readonly dataId: string;
+  readonly version?: bigint | undefined;
+  readonly index?: number | undefined;
+}
+
 /** Room for a shard that is coming in. Nobody sees the shard before `commit`; either call ends the reservation. */
 export interface ShardReservation {
   readonly key: ShardKey;
   /** Exactly the bytes that were asked for, backed by a SharedArrayBuffer; what they hold before they are written is left open. */
   readonly view: Uint8Array;
-  /** Makes the shard visible. A shard that already stands under the key is replaced; leases on it stay good. */
-  commit(meta: ShardMeta): void;
-  /** Gives the room back. Nothing may write into `view` any more: take it from the channel first. Idempotent, also after `commit`. */
+  /**
+   * Makes the shard visible, and settles when it is as safe as this store makes it: on disk, where there is one. Only then may anybody be told
+   * that it is stored. A shard that already stands under the key is replaced, and stays until then; leases on it stay good.
+   * Fails, and stores nothing: PAIPAI_ERR_STORE_FULL, PAIPAI_ERR_STORE_FAILED, PAIPAI_ERR_CLOSED, PAIPAI_ERR_INVALID_STATE after either call.
+   */
+  commit(meta: ShardMeta): void | Promise<void>;
+  /** Gives the room back. Nothing may write into `view` any more: take it from the channel first. Idempotent, also after `commit`, which goes on. */
   abort(): void;
 }
 
@@ -49,23 +74,40 @@ export interface StoreUsage {
   readonly heldBytes: number;
   /** Leases that are not released. */
   readonly leases: number;
+  /** Shards found damaged since the store was opened. */
+  readonly damaged: number;
 }
 
 export interface ShardStore {
+  /** Most that shards take, in memory or on disk. */
   readonly sizeLimitBytes: number;
+  /** Whether shards outlive the process; then `close` leaves them where they are. */
+  readonly isDurable: boolean;
   /**
    * Room for `bytes` (1 to 64 MiB) under `key`. Two reservations of one key do not disturb each other; the last commit stands.
-   * @throws PaipaiError PAIPAI_ERR_STORE_FULL, PAIPAI_ERR_SHARD_SIZE, PAIPAI_ERR_CLOSED.
+   * @throws PaipaiError PAIPAI_ERR_STORE_FULL, PAIPAI_ERR_SHARD_SIZE, PAIPAI_ERR_CLOSED; PAIPAI_ERR_OVERLOADED when there is room on disk but none in the
+   * memory through which it goes there.
    */
   reserve(key: ShardKey, bytes: number): ShardReservation;
-  get(key: ShardKey): ShardLease | undefined;
-  /** Whether there was such a shard. Its memory is free when the last lease ends. */
-  drop(key: ShardKey): boolean;
-  /** Drops every shard of the data, in one version or in all; returns how many. */
-  dropData(dataId: string, version?: bigint): number;
+  /**
+   * The shard as it was committed; undefined when there is none.
+   * Fails: PAIPAI_ERR_SHARD_CHECKSUM when it came to harm where it lies (it stays listed until it is dropped or replaced),
+   * PAIPAI_ERR_STORE_FAILED, PAIPAI_ERR_OVERLOADED as `reserve`, PAIPAI_ERR_CLOSED.
+   */
+  get(key: ShardKey): ShardLease | undefined | Promise<ShardLease | undefined>;
+  /**
+   * Drops these shards, those whose commit is under way too; how many. A shard in use keeps its memory until its last lease ends.
+   * Fails: PAIPAI_ERR_STORE_FAILED, PAIPAI_ERR_STORE_FULL (a disk without any room left may not even be able to forget), PAIPAI_ERR_CLOSED.
+   */
+  drop(range: ShardRange): number | Promise<number>;
+  /** Every version of all data that are here, in no particular order: after a restart, what a node still has. */
+  contents(): StoredData[];
   /** Shards of the data in the order of their index; without a version those of every version, older first. */
   list(dataId: string, version?: bigint): StoredShard[];
   usage(): StoreUsage;
-  /** Drops everything; leases stay good until they are released. Reserving afterwards is PAIPAI_ERR_CLOSED. */
-  close(): void;
+  /**
+   * Ends the store, after the commits under way. What lives in memory is gone; leases stay good until they are released.
+   * Reserving afterwards is PAIPAI_ERR_CLOSED. Idempotent.
+   */
+  close(): void | Promise<void>;
 }

@@ -14,7 +14,8 @@ import type { ShardTools } from './shard-tools.js';
 /** The receiving side: what a node does with the streams and requests of `messages.ts`. */
 
 /**
- * Takes one shard in: its turn and room first, then the bytes straight into it, then the check, then the confirmation. Whatever fails
+ * Takes one shard in: its turn and room first, then the bytes straight into it, then the check, then the store makes it as safe as it can, then
+ * the confirmation. Whatever fails
  * gives the room back and resets the stream with its code.
  * @param incoming bounds the room of shards that are not there yet, so that headers alone cannot fill the store
  */
@@ -59,9 +60,11 @@ async function takeShard(
       );
     }
     const { shardCount: count, offset, totalBytes, last } = header;
-    // The reset may have come right behind the last byte, and the sender's `data.drop` behind it: this runs after both.
+    // The reset may have come right behind the last byte, and the sender's `data.drop` behind it: this runs after both. One that comes
+    // from here on drops the shard, since stores keep to the order of the calls.
     stream.signal.throwIfAborted();
-    reservation.commit({ count, offset, totalBytes, crc32c, last });
+    await reservation.commit({ count, offset, totalBytes, crc32c, last });
+    stream.signal.throwIfAborted();
     stream.end(encodeConfirmation({ bytes, crc32c }));
   } finally {
     reservation.abort();
@@ -71,7 +74,7 @@ async function takeShard(
 /** Sends one stored shard back. */
 export async function serveGet(stream: PeerStream, store: ShardStore): Promise<void> {
   const key = decodeGetRequest(stream.metadata);
-  const lease = store.get(key);
+  const lease = await store.get(key);
   if (lease === undefined) {
     throw new PaipaiError(
       'PAIPAI_ERR_UNKNOWN_DATA',
@@ -86,9 +89,9 @@ export async function serveGet(stream: PeerStream, store: ShardStore): Promise<v
   }
 }
 
-export function serveDrop(payload: Uint8Array, store: ShardStore): Uint8Array {
+export async function serveDrop(payload: Uint8Array, store: ShardStore): Promise<Uint8Array> {
   const { dataId, version, shards } = decodeDropRequest(payload);
-  if (shards === undefined) store.dropData(dataId, version);
-  else for (const index of shards) store.drop({ dataId, version, index });
+  if (shards === undefined) await store.drop({ dataId, version });
+  else await Promise.all(Array.from(shards, (index) => store.drop({ dataId, version, index })));
   return new Uint8Array(0);
 }

@@ -88,6 +88,9 @@ describe('options', () => {
     [null, 'PAIPAI_ERR_INVALID_ARGUMENT'],
     [{ address: 'http://localhost:1' }, 'PAIPAI_ERR_INVALID_ADDRESS'],
     [{ address: 'tcp://127.0.0.1:1', runAs: 'inline' }, 'PAIPAI_ERR_INVALID_ARGUMENT'],
+    [{ address: 'tcp://127.0.0.1:1', store: 'memory' }, 'PAIPAI_ERR_INVALID_ARGUMENT'],
+    [{ store: 'disk' }, 'PAIPAI_ERR_INVALID_ARGUMENT'],
+    [{ store: { lmdb: 'a', files: 'b' } }, 'PAIPAI_ERR_INVALID_ARGUMENT'],
   ])('new Node(1, %o)', (options, code) => {
     expect(() => new Node(1, options as never)).toThrow(expect.objectContaining({ code }));
   });

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Data, Net, Node } from '../../../dist/index.js';
+import { openDurableStore } from '../../../dist/store/open-store.js';
 import { type RunningCli, runCli, startCli } from './run-cli.js';
 
 let folder: string;
@@ -124,10 +125,38 @@ describe('paipainet node', () => {
       2,
       'PAIPAI_ERR_SOURCE_FAILED',
     ],
+    ['a store of no kind', [...local, '--store', 'here'], 2, 'PAIPAI_ERR_INVALID_ARGUMENT'],
+    [
+      'a limit without a disk',
+      [...local, '--store-limit', '2000000'],
+      2,
+      'PAIPAI_ERR_INVALID_ARGUMENT',
+    ],
+    [
+      'a limit that is none',
+      [...local, '--store', 'files:s', '--store-limit', '2MB'],
+      2,
+      'PAIPAI_ERR_INVALID_ARGUMENT',
+    ],
   ])('refuses %s', { timeout }, async (_name, args, code, name) => {
     const { end, out, err } = await runCli(['node', ...args]);
     expect({ end, out }).toEqual({ end: code, out: '' });
     expect(err).toContain(`error ${name}: `);
+  });
+
+  test.each(['lmdb', 'files'])('keeps shards in %s', { timeout }, async (kind) => {
+    const path = join(folder, kind);
+    const store = ['--store', `${kind}:${path}`, '--store-limit', '2000000'];
+    const { node, said } = await startNode([...local, '--handlers', handlers, ...store]);
+    expect(await totalOn(said.address)).toBe(10);
+    const second = await runCli(['node', ...local, ...store]);
+    expect(second).toMatchObject({ end: 1, out: '' });
+    expect(second.err).toContain('error PAIPAI_ERR_STORE_IN_USE: ');
+    node.child.kill('SIGTERM');
+    await node.ended;
+    const opened = await openDurableStore(kind === 'lmdb' ? { lmdb: path } : { files: path }, {});
+    expect(opened.usage()).toMatchObject({ shards: 2, bytes: 4 });
+    await opened.close();
   });
 
   test('says which address is in use', { timeout }, async () => {
