@@ -1,0 +1,133 @@
+import { readU16, readU32, writeU16, writeU32 } from '../../wire/little-endian.js';
+import { decodeText, encodeText } from '../../wire/text.js';
+
+/** Thrown by `ByteReader` and caught where a message is decoded: it never leaves this folder. */
+export class MalformedMessage extends Error {}
+
+/** Reads fields one after the other; each read that would pass the end, or a bound, throws MalformedMessage. */
+export class ByteReader {
+  readonly #bytes: Uint8Array;
+  #at = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  get isAtEnd(): boolean {
+    return this.#at === this.#bytes.byteLength;
+  }
+
+  get bytesLeft(): number {
+    return this.#bytes.byteLength - this.#at;
+  }
+
+  u8(): number {
+    return this.#bytes[this.#skip(1)]!;
+  }
+
+  u16(): number {
+    return readU16(this.#bytes, this.#skip(2));
+  }
+
+  u32(): number {
+    return readU32(this.#bytes, this.#skip(4));
+  }
+
+  u48(): number {
+    const at = this.#skip(6);
+    return readU32(this.#bytes, at) + readU16(this.#bytes, at + 4) * 2 ** 32;
+  }
+
+  f64(): number {
+    const at = this.#skip(8);
+    return new DataView(this.#bytes.buffer, this.#bytes.byteOffset + at).getFloat64(0, true);
+  }
+
+  /** A copy, which may be kept. */
+  bytes(count: number): Uint8Array {
+    const at = this.#skip(count);
+    return new Uint8Array(this.#bytes.subarray(at, at + count));
+  }
+
+  /** Text behind its length in bytes, of 8 bits. */
+  text(bytesLeast: number): string {
+    const count = this.u8();
+    if (count < bytesLeast) throw new MalformedMessage('a text is too short');
+    const at = this.#skip(count);
+    const text = decodeText(this.#bytes, at, at + count);
+    if (text === undefined) throw new MalformedMessage('a text is not UTF-8');
+    return text;
+  }
+
+  #skip(count: number): number {
+    const at = this.#at;
+    if (count > this.bytesLeft) throw new MalformedMessage('it is cut short');
+    this.#at = at + count;
+    return at;
+  }
+}
+
+/** Collects fields in one buffer that grows; the lengths of texts and bytes were checked when they came in. */
+export class ByteWriter {
+  #bytes = new Uint8Array(256);
+  #length = 0;
+
+  get byteLength(): number {
+    return this.#length;
+  }
+
+  u8(value: number): this {
+    const at = this.#grow(1);
+    this.#bytes[at] = value;
+    return this;
+  }
+
+  u16(value: number): this {
+    const at = this.#grow(2);
+    writeU16(this.#bytes, at, value);
+    return this;
+  }
+
+  u32(value: number): this {
+    const at = this.#grow(4);
+    writeU32(this.#bytes, at, value);
+    return this;
+  }
+
+  u48(value: number): this {
+    return this.u32(value % 2 ** 32).u16(Math.floor(value / 2 ** 32));
+  }
+
+  f64(value: number): this {
+    const at = this.#grow(8);
+    new DataView(this.#bytes.buffer).setFloat64(at, value, true);
+    return this;
+  }
+
+  bytes(bytes: Uint8Array): this {
+    const at = this.#grow(bytes.byteLength);
+    this.#bytes.set(bytes, at);
+    return this;
+  }
+
+  text(text: string): this {
+    const bytes = encodeText(text);
+    return this.u8(bytes.byteLength).bytes(bytes);
+  }
+
+  /** A copy of what was written. */
+  finish(): Uint8Array {
+    return this.#bytes.slice(0, this.#length);
+  }
+
+  #grow(count: number): number {
+    const at = this.#length;
+    this.#length += count;
+    if (this.#length > this.#bytes.byteLength) {
+      const larger = new Uint8Array(Math.max(this.#length, this.#bytes.byteLength * 2));
+      larger.set(this.#bytes);
+      this.#bytes = larger;
+    }
+    return at;
+  }
+}

@@ -1,0 +1,89 @@
+import { checkInteger, invalidArgument } from '../../base/check.js';
+import { encodeText } from '../../wire/text.js';
+import { ByteReader, ByteWriter, MalformedMessage } from './byte-cursor.js';
+
+/**
+ * What a node says of itself through the gossip. Each change costs the net about N · ⌈λ · log(N + 1)⌉ times its bytes, so load figures
+ * belong here every few seconds at most, and only when they moved.
+ */
+export interface NodeMetadata {
+  /** Where the transport reaches the node (`tcp://host:port`); at most 218 bytes, empty when it has none. */
+  readonly transportAddress: string;
+  /** Share of the data that the node should hold, relative to the others; above 0. */
+  readonly weight: number;
+  readonly load: NodeLoadFigures;
+}
+
+export interface NodeLoadFigures {
+  /** Requests and tasks under way, 0 to 2^32 - 1. */
+  readonly inFlight: number;
+  /** Smoothed time of an answer in milliseconds, from 0. */
+  readonly latencyMs: number;
+  /** Busy share of the processor, 0 to 1. */
+  readonly cpu: number;
+  /** Bytes of stored shards, 0 to 2^53 - 1. */
+  readonly storedBytes: number;
+}
+
+const layoutVersion = 1;
+
+/** @throws PaipaiError PAIPAI_ERR_INVALID_ARGUMENT when a field is out of its range. */
+export function encodeMetadata({ transportAddress, weight, load }: NodeMetadata): Uint8Array {
+  // Beside the longest address the numbers would not fit below `metadataBytesMax`.
+  if (encodeText(transportAddress).byteLength > transportAddressBytesMax) {
+    throw invalidArgument(
+      'transportAddress',
+      `text of at most ${transportAddressBytesMax} bytes`,
+      transportAddress,
+    );
+  }
+  if (!(weight > 0 && weight < Infinity)) throw invalidArgument('weight', 'above 0', weight);
+  if (!isFromZero(load.latencyMs)) throw invalidArgument('latencyMs', 'from 0', load.latencyMs);
+  if (!(load.cpu >= 0 && load.cpu <= 1)) throw invalidArgument('cpu', 'from 0 to 1', load.cpu);
+  checkInteger('inFlight', load.inFlight, 0, 0xffff_ffff);
+  checkInteger('storedBytes', load.storedBytes, 0, Number.MAX_SAFE_INTEGER);
+  return new ByteWriter()
+    .u8(layoutVersion)
+    .f64(weight)
+    .u32(load.inFlight)
+    .f64(load.latencyMs)
+    .f64(load.cpu)
+    .f64(load.storedBytes)
+    .text(transportAddress)
+    .finish();
+}
+
+/** Undefined when the bytes are no metadata of this version, or out of their ranges: a peer may run another one. */
+export function decodeMetadata(bytes: Uint8Array): NodeMetadata | undefined {
+  const reader = new ByteReader(bytes);
+  try {
+    if (reader.u8() !== layoutVersion) return undefined;
+    const weight = reader.f64();
+    const load = {
+      inFlight: reader.u32(),
+      latencyMs: reader.f64(),
+      cpu: reader.f64(),
+      storedBytes: reader.f64(),
+    };
+    const transportAddress = reader.text(0);
+    const isSane =
+      reader.isAtEnd &&
+      weight > 0 &&
+      weight < Infinity &&
+      isFromZero(load.latencyMs) &&
+      load.cpu >= 0 &&
+      load.cpu <= 1 &&
+      load.storedBytes >= 0 &&
+      Number.isSafeInteger(load.storedBytes);
+    return isSane ? { transportAddress, weight, load } : undefined;
+  } catch (error) {
+    if (error instanceof MalformedMessage) return undefined;
+    throw error;
+  }
+}
+
+const transportAddressBytesMax = 218;
+
+function isFromZero(value: number): boolean {
+  return value >= 0 && value < Infinity;
+}
