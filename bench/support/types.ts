@@ -27,7 +27,6 @@ export interface Metric {
   of(trial: Trial): number;
 }
 
-/** One question, put to every peer in the same words. */
 /** Words, or whole multiples of `step` (default 1; 0: any number above 0) from `least` (default `step`) to `most`. */
 export interface Setting {
   readonly fallback: string;
@@ -38,6 +37,7 @@ export interface Setting {
   readonly most?: number;
 }
 
+/** One question, put to every peer in the same words. */
 export interface Case {
   readonly name: string;
   /** What peers play it with: one program serves every case that differs in settings alone. */

@@ -92,7 +92,7 @@ export function giveBack(socket: Socket): void {
   const internals = socket as Socket & SocketInternals;
   const { _handle: handle } = internals;
   if (!(handle instanceof RawHandle)) return;
-  const own = handle.giveBack();
+  const own = handle.giveBack(!heldByNode.has(socket));
   Reflect.set(own, ownerSymbol, socket);
   internals._handle = own;
 }

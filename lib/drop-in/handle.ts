@@ -130,6 +130,8 @@ export class RawHandle implements RawEvents {
   #isGone = false;
   /** Node's own handle, once it has the connection. */
   #successor: NodeHandle | undefined;
+  /** With a successor: whether what that reads is the socket's. */
+  #isReadOn = false;
   #isReferenced = true;
 
   constructor(core: NativeCore, handle: NodeHandle, type: string, isAccepted: boolean) {
@@ -147,9 +149,10 @@ export class RawHandle implements RawEvents {
 
   /**
    * A handle of Node's over the same connection, for what takes no other; this one is closed.
+   * @param isReadOn by the socket itself, not by something that sits between it and the connection
    * @throws PaipaiError PAIPAI_ERR_INVALID_STATE while bytes wait to be sent; what the system throws.
    */
-  giveBack(): NodeHandle {
+  giveBack(isReadOn: boolean): NodeHandle {
     if (this.writeQueueSize > 0) {
       throw new PaipaiError(
         'PAIPAI_ERR_INVALID_STATE',
@@ -158,6 +161,7 @@ export class RawHandle implements RawEvents {
     }
     const handle = this.#copyForNode();
     this.#successor = handle;
+    this.#isReadOn = isReadOn;
     this.core.deliverRaw(this.raw);
     handle.onread = this.onread;
     this.#giveBuffer(handle);
@@ -332,15 +336,19 @@ export class RawHandle implements RawEvents {
       this.core.pauseRaw(this.raw);
     }
     this.#isReading = false;
-    // Whoever has the connection next sees that too.
-    if (this.#successor !== undefined) return;
-    this.#run(this.takeEnd, result);
+    if (this.#successor === undefined) this.#run(this.takeEnd, result);
+    // Whoever has the connection next sees its end too; a reset is told once.
+    else if (result !== 0) setImmediate(() => this.#run(this.takeEnd, result));
   }
 
   onDone(token: number, result: number): void {
     const waiting = this.#waiting?.get(token);
     this.#waiting?.delete(token);
-    if (waiting !== undefined) this.#run(waiting.settle, result, waiting.resource);
+    if (waiting === undefined) return;
+    const { settle, resource } = waiting;
+    // What the socket writes next, or its end, is for the handle that it is about to have.
+    if (this.#successor !== undefined) setImmediate(() => this.#run(settle, result, resource));
+    else this.#run(settle, result, resource);
   }
 
   protected completeConnect(request: ConnectRequest, status: number): void {
@@ -365,7 +373,8 @@ export class RawHandle implements RawEvents {
     const wantsMore = tellFilled(socket, count);
     const successor = this.#successor;
     if (successor !== undefined) {
-      this.#giveBuffer(successor);
+      // The callback may have named another buffer. What has begun to read instead of the socket keeps its place.
+      if (this.#isReadOn) this.#giveBuffer(successor);
       if (wantsMore) return;
       successor.reading = false;
       successor.readStop();

@@ -1,7 +1,9 @@
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import type { AddressInfo, Socket } from 'node:net';
 import nodeNet from 'node:net';
-import { TLSSocket } from 'node:tls';
+import { connect as connectTls, TLSSocket } from 'node:tls';
+import { Worker } from 'node:worker_threads';
 import { expect, onTestFinished, test } from 'vitest';
 import ownNet from '../../dist/drop-in/net.js';
 
@@ -223,4 +225,112 @@ test('behind the last bytes of a connection that was reset comes what comes with
     server.close();
   }
   expect(outcomes[1]).toEqual(outcomes[0]);
+});
+
+/**
+ * A connection whose other side is a thread. The accepted socket has sent more than fits, with what `write` writes behind it, when the other side takes
+ * all that has left and says 'go'; so it hears in one turn of the loop of those words, and that its write is done. Resolves with how many bytes
+ * did not come there, once the connection is closed.
+ */
+async function stuckInTheMiddle(
+  net: typeof nodeNet,
+  onGo: (socket: Socket) => void,
+  write: (socket: Socket) => void,
+): Promise<number> {
+  const server = net.createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const said = new Int32Array(new SharedArrayBuffer(4));
+  const { port } = server.address() as AddressInfo;
+  const worker = new Worker(new URL('./draining-peer.mjs', import.meta.url), {
+    workerData: { port, said },
+  });
+  onTestFinished(async () => {
+    await worker.terminate();
+    server.close();
+  });
+  const [socket] = (await once(server, 'connection')) as [Socket];
+  onTestFinished(() => void socket.destroy());
+  const handle = Reflect.get(socket, '_handle') as { readonly writeQueueSize: number };
+  while (handle.writeQueueSize === 0) socket.write(numbered(64 * 1024, 1));
+  const sentBytes = socket.bytesWritten - handle.writeQueueSize;
+  write(socket);
+  const wholeBytes = socket.bytesWritten;
+  socket.once('data', () => onGo(socket));
+  const counted = once(worker, 'message');
+  worker.postMessage({ sentBytes, wholeBytes });
+  Atomics.wait(said, 0, 0, 30_000);
+  const [bytes] = (await counted) as [number];
+  return wholeBytes - bytes;
+}
+
+/** Over io_uring the write may be done a turn later; the socket is refused then, and stays as it is. */
+function giveToTls(socket: Socket): void {
+  try {
+    new TLSSocket(socket, { isServer: true }).on('error', () => {});
+  } catch (thrown) {
+    expect(thrown).toMatchObject({ code: 'PAIPAI_ERR_INVALID_STATE' });
+    expect(process.env['PAIPAINET_IO']).toBe('uring');
+  }
+}
+
+test.each([
+  ['node:net', nodeNet],
+  ['ours', ownNet],
+])('a socket that is given to TLS with more to write loses none of it: %s', async (_name, net) => {
+  let error: Error | null | undefined;
+  const missing = await stuckInTheMiddle(net, giveToTls, (socket) =>
+    socket.write(numbered(8 * 1024 * 1024, 2), (thrown) => (error = thrown)),
+  );
+  expect(missing).toBe(0);
+  expect(error ?? null).toBe(null);
+});
+
+test.each([
+  ['node:net', nodeNet],
+  ['ours', ownNet],
+])(
+  'a socket that is given to TLS, and destroyed when its write is done, is gone: %s',
+  async (_name, net) => {
+    const missing = await stuckInTheMiddle(net, giveToTls, (socket) =>
+      socket.write('the last of it', () => socket.destroy()),
+    );
+    expect(missing).toBe(0);
+  },
+);
+
+test.each([
+  ['node:net', nodeNet],
+  ['ours', ownNet],
+])('TLS can be begun from within the callback of onread: %s', async (_name, net) => {
+  const pem = readFileSync(new URL('./apps/localhost.pem', import.meta.url));
+  const server = nodeNet
+    .createServer((socket) => {
+      socket.write('go');
+      const secure = new TLSSocket(socket, { isServer: true, key: pem, cert: pem });
+      secure.on('data', (bytes) => secure.end(`heard ${bytes}`));
+    })
+    .listen(0, '127.0.0.1');
+  onTestFinished(() => void server.close());
+  await once(server, 'listening');
+  const read: string[] = [];
+  const heard = await new Promise<string>((resolve, reject) => {
+    const plain = net.connect({
+      port: (server.address() as AddressInfo).port,
+      host: '127.0.0.1',
+      onread: {
+        buffer: Buffer.alloc(4096),
+        callback(count, bytes) {
+          read.push(Buffer.from(bytes.buffer, bytes.byteOffset, count).toString('latin1'));
+          if (read.length > 1) reject(new Error('what is encrypted came to the callback'));
+          const secure = connectTls({ socket: plain, rejectUnauthorized: false });
+          secure.on('error', reject);
+          secure.on('data', (text) => resolve(`${text}`));
+          secure.write('hello');
+          return true;
+        },
+      },
+    });
+    onTestFinished(() => void plain.destroy());
+  });
+  expect([read, heard]).toEqual([['go'], 'heard hello']);
 });
