@@ -1,12 +1,5 @@
 export { Data, type DataInput, type DataOptions } from './api/data.js';
-export {
-  Net,
-  type NetEvents,
-  type NetInfo,
-  type NodePlan,
-  type Plan,
-  type PlannedShard,
-} from './api/net.js';
+export { Net } from './api/net.js';
 export { Node } from './api/node.js';
 export type {
   NetOptions,
@@ -15,9 +8,24 @@ export type {
   ProcessOptions,
   TransferOptions,
 } from './api/options.js';
+export type {
+  ExplainedShard,
+  Explanation,
+  FoundData,
+  NetEvents,
+  NetInfo,
+  NodePlan,
+  Plan,
+  PlannedShard,
+} from './api/types.js';
 export type { PaipaiCode } from './base/codes.js';
 export { isPaipaiError, PaipaiError } from './base/errors.js';
-export type { NodeTransfer, Progress, TransferReport } from './cluster/transfer/report.js';
+export type {
+  NodeTransfer,
+  Progress,
+  RepairReport,
+  TransferReport,
+} from './cluster/transfer/report.js';
 export type { Digest } from './processing/digest.js';
 export type {
   Handler,

@@ -20,6 +20,8 @@ export interface DataOptions {
   records?: RecordKind;
   /** Data are immutable: changed content is a new version. From 0, default 0. */
   version?: bigint | number;
+  /** On how many nodes each shard lies: 1 to 16, default 1. */
+  replicas?: number;
 }
 
 /** Zero bytes of a given number, bytes in memory, or a stream of bytes that is read once. */
@@ -29,7 +31,9 @@ const dataNames: ReadonlySet<string> = new Set<keyof DataOptions>([
   'shardBytes',
   'records',
   'version',
+  'replicas',
 ]);
+const replicasMax = 16;
 const versionMax = 2n ** 64n - 1n;
 
 /**
@@ -41,6 +45,7 @@ export class Data {
   readonly version: bigint;
   readonly shardBytes: number;
   readonly records: RecordKind | undefined;
+  readonly replicas: number;
   readonly source: DataSource;
 
   /**
@@ -54,6 +59,7 @@ export class Data {
     const { shardBytes, records } = checkSplitOptions(options);
     this.shardBytes = shardBytes;
     this.records = records;
+    this.replicas = checkInteger('replicas', options.replicas ?? 1, 1, replicasMax);
     this.source = source instanceof FileSource ? source : sourceOf(source);
     if (this.source.sizeBytes === 0) {
       throw new PaipaiError('PAIPAI_ERR_DATA_EMPTY', `The data ${this.id} hold not one byte.`, {

@@ -1,30 +1,35 @@
 import { EventEmitter } from 'node:events';
 import { invalidArgument } from '../base/check.js';
-import { deferred } from '../base/deferred.js';
 import type { Env } from '../base/env.js';
 import { PaipaiError } from '../base/errors.js';
 import { createPlacement, planShards, shardKey } from '../cluster/placement/placement.js';
-import { fetchShards } from '../cluster/transfer/fetch-shards.js';
 import { dropMethod, encodeDropRequest } from '../cluster/transfer/messages.js';
 import type { NodeLink } from '../cluster/transfer/node-link.js';
 import { Operation } from '../cluster/transfer/operation.js';
-import type { Progress, TransferReport } from '../cluster/transfer/report.js';
-import { type PlacedShard, ShardMap } from '../cluster/transfer/shard-map.js';
-import { type Transfer, transferData } from '../cluster/transfer/transfer-data.js';
+import type { Progress, RepairReport, TransferReport } from '../cluster/transfer/report.js';
+import type { PlacedShard } from '../cluster/transfer/shard-map.js';
+import { transferData } from '../cluster/transfer/transfer-data.js';
 import type { ShardCut } from '../data/shard.js';
 import { planCuts } from '../data/splitter.js';
-import type { IoInUse } from '../native/io.js';
 import { createRealEnv } from '../node/real-env.js';
-import { type MemberInfo, Roster, type RosterEntry } from '../node/roster.js';
+import { Roster, type RosterEntry } from '../node/roster.js';
 import { type Engine, selectEngine } from '../node/select-network.js';
 import { argsBytesMax } from '../processing/messages.js';
-import { type ProcessingCall, processPassing, processStored } from '../processing/process-data.js';
+import {
+  type PassingTransfer,
+  type ProcessingCall,
+  processPassing,
+  processStored,
+  type StoredShards,
+} from '../processing/process-data.js';
 import type { ProcessResult } from '../processing/report.js';
-import type { EngineName } from '../transport/frame-channel.js';
 import { encodeValue } from '../wire/values.js';
 import { Data } from './data.js';
+import { Holding } from './holding.js';
 import { joinNet, Node, type NodeHost } from './node.js';
+import { NodeReturns } from './node-returns.js';
 import {
+  checkConfirm,
   checkHandlerName,
   checkKeep,
   checkNetOptions,
@@ -36,66 +41,24 @@ import {
   type ProcessOptions,
   processNames,
   type TransferOptions,
+  transferNames,
 } from './options.js';
+import { ShardKeeper } from './shard-keeper.js';
+import { Redial } from './transport/redial.js';
+import type { Explanation, FoundData, NetEvents, NetInfo, Plan } from './types.js';
 
-/** Where the shards of data would go. */
-export interface Plan {
-  readonly dataId: string;
-  readonly bytes: number;
-  readonly shards: readonly PlannedShard[];
-  readonly perNode: readonly NodePlan[];
+type State = { readonly kind: 'new' | 'starting' } | ({ readonly kind: 'started' } & Running);
+
+interface Running {
+  readonly roster: Roster;
+  readonly engine: Engine;
+  readonly keeper: ShardKeeper;
 }
-
-export interface PlannedShard {
-  readonly index: number;
-  readonly offset: number;
-  readonly bytes: number;
-  readonly nodeId: string;
-}
-
-export interface NodePlan {
-  readonly nodeId: string;
-  readonly shards: number;
-  readonly bytes: number;
-  /** Its part of the bytes, 0 to 1. */
-  readonly weight: number;
-}
-
-export interface NetInfo {
-  readonly engine: EngineName;
-  /** Why this engine. */
-  readonly reason: string;
-  /** What serves the sockets of this thread, and why; null with the portable engine. */
-  readonly io: IoInUse | null;
-  /** Version of Node.js. */
-  readonly node: string;
-  readonly nodes: readonly MemberInfo[];
-}
-
-export interface NetEvents {
-  progress: [progress: Progress & { readonly phase: 'transfer' | 'process' }];
-  /** A node went away. Work on it fails with PAIPAI_ERR_NODE_LOST; new transfers go to the others. */
-  nodeLost: [node: Node, error: PaipaiError];
-}
-
-/** Data in the net, and where their shards lie. */
-interface Holding {
-  readonly data: Data;
-  readonly shards: ShardMap;
-  /** Work that takes shards away, or adds copies, has them for itself; this settles with the last of it. */
-  exclusive: Promise<unknown>;
-  /** Settles with all work there is, also with that which goes side by side. */
-  busy: Promise<unknown>;
-  /** Of work side by side one at a time brings shards that lie nowhere yet; settles with the last. */
-  bringing: Promise<unknown>;
-}
-
-type State =
-  | { readonly kind: 'new' | 'starting' }
-  | { readonly kind: 'started'; readonly roster: Roster; readonly engine: Engine };
 
 /** A node that does not answer cannot be tidied up; this is how long it is waited for. */
 const dropMsMax = 1_000;
+/** Of remote nodes that went away: the first attempt comes soon, since most of them were only restarted. */
+const backoff = { backoffMs: 50, backoffMsMax: 2_000, jitter: 0.5, attemptsMax: Infinity };
 
 /**
  * A net of nodes, seen from its client: data are cut into shards, transferred to the nodes, processed where they lie, and the
@@ -108,6 +71,9 @@ export class Net extends EventEmitter<NetEvents> {
   readonly #nodes = new Map<string, Node>();
   readonly #holdings = new Map<string, Holding>();
   readonly #operations = new Set<Operation>();
+  /** Of remote nodes, by id. */
+  readonly #redials = new Map<string, Redial>();
+  readonly #returns: NodeReturns;
   readonly #host: NodeHost;
   #state: State = { kind: 'new' };
   #starting: Promise<void> | undefined;
@@ -118,6 +84,15 @@ export class Net extends EventEmitter<NetEvents> {
     super();
     this.#settings = checkNetOptions(options);
     this.#clientId = `client-${Buffer.from(this.#env.random.bytes(8)).toString('hex')}`;
+    this.#returns = new NodeReturns({
+      env: this.#env,
+      patienceMs: this.#settings.reconnectMs,
+      isRemote: (nodeId) => this.#nodes.get(nodeId)?.address !== undefined,
+      linkOf: (nodeId) => {
+        const { roster } = this.#started();
+        return roster.isLiving(nodeId) ? roster.link(nodeId) : undefined;
+      },
+    });
     this.#host = {
       pidOf: (node) =>
         this.#state.kind === 'started' ? this.#state.roster.pidOf(node.id) : undefined,
@@ -154,14 +129,7 @@ export class Net extends EventEmitter<NetEvents> {
         dataId: data.id,
       });
     }
-    const idle = Promise.resolve();
-    this.#holdings.set(data.id, {
-      data,
-      shards: new ShardMap(),
-      exclusive: idle,
-      busy: idle,
-      bringing: idle,
-    });
+    this.#holdings.set(data.id, new Holding(data));
     return this;
   }
 
@@ -204,16 +172,57 @@ export class Net extends EventEmitter<NetEvents> {
         netName: name,
         secret,
         handlers,
-        onLost: (nodeId, error) => {
-          const node = this.#nodes.get(nodeId);
-          if (node !== undefined) this.emit('nodeLost', node, error);
-        },
+        onLost: (nodeId, error) => this.#lost(nodeId, error),
       });
-      this.#state = { kind: 'started', roster, engine };
+      const keeper = new ShardKeeper({
+        env: this.#env,
+        roster,
+        tools: engine,
+        sourceId: this.#clientId,
+        strategy: this.#settings.placement,
+        weightOf: (nodeId) => this.#weightOf(nodeId),
+      });
+      this.#state = { kind: 'started', roster, engine, keeper };
     } catch (thrown) {
       this.#state = { kind: 'new' };
       throw thrown;
     }
+  }
+
+  #lost(nodeId: string, error: PaipaiError): void {
+    const node = this.#nodes.get(nodeId);
+    if (node === undefined) return;
+    if (node.address !== undefined && this.#closing === undefined) {
+      let redial = this.#redials.get(nodeId);
+      if (redial === undefined) {
+        redial = new Redial(
+          this.#env,
+          backoff,
+          (signal) => this.#reach(node, signal),
+          () => {}, // Another secret, name or version: it is no node of this net any more.
+        );
+        this.#redials.set(nodeId, redial);
+      }
+      redial.start(error);
+    }
+    this.emit('nodeLost', node, error);
+  }
+
+  /** Takes a remote node in again, once it is known what it holds. */
+  async #reach(node: Node, signal: AbortSignal): Promise<void> {
+    const { roster, keeper } = this.#started();
+    const { link, admit } = await roster.reach(node.id, signal);
+    try {
+      for (const holding of this.#holdings.values()) await keeper.look(holding, link);
+    } catch (thrown) {
+      link.peer.destroy();
+      throw thrown;
+    }
+    this.#redials.get(node.id)?.connected();
+    if (!admit()) throw new PaipaiError('PAIPAI_ERR_NODE_LOST', `node ${node.id} went away again`);
+    this.#returns.back(node.id);
+    // Outside of the attempt to connect, which has not failed when a listener throws.
+    queueMicrotask(() => this.emit('nodeBack', node));
   }
 
   /**
@@ -222,33 +231,36 @@ export class Net extends EventEmitter<NetEvents> {
    */
   async plan(data: Data): Promise<Plan> {
     this.#checkNotClosed();
-    const { source, shardBytes, records, id } = this.#holdingOf(data).data;
+    const { source, shardBytes, records, id, replicas } = this.#holdingOf(data).data;
     const nodes = this.#livingNodes();
     const cuts = await planCuts(this.#env, source, { shardBytes, records });
-    const placement = createPlacement(this.#settings.placement, nodes, source.sizeBytes);
-    const shards = planShards(id, cuts, placement);
-    const bytes = shards.reduce((sum, shard) => sum + shard.bytes, 0);
-    const perNode = nodes.map((node) => {
-      const own = shards.filter(({ nodeId }) => nodeId === node.id);
+    checkNodeCount(data, nodes.length);
+    const bytes = cuts.reduce((sum, cut) => sum + cut.bytes, 0);
+    const placement = createPlacement(this.#settings.placement, nodes, bytes * replicas);
+    const shards = planShards(id, cuts, placement, replicas);
+    const perNode = nodes.map(({ id: nodeId }) => {
+      const own = shards.filter(({ nodeIds }) => nodeIds.includes(nodeId));
       const ownBytes = own.reduce((sum, shard) => sum + shard.bytes, 0);
-      return { nodeId: node.id, shards: own.length, bytes: ownBytes, weight: ownBytes / bytes };
+      return { nodeId, shards: own.length, bytes: ownBytes, weight: ownBytes / (bytes * replicas) };
     });
     return { dataId: id, bytes, shards, perNode };
   }
 
   /**
-   * Brings every shard to `node`, or each to the node that placement says. Settles when the receivers have checked and stored every
-   * byte. Fails: PAIPAI_ERR_UNKNOWN_DATA, _UNKNOWN_NODE, _NODE_LOST, _STORE_FULL, _DEADLINE, _ABORTED, _SHARD_CHECKSUM, and what
+   * Brings every shard to `node`, or each to as many nodes as the data have replicas, which placement chooses. Settles when the receivers
+   * have checked and stored every byte. Of data with several replicas, a node that goes away in the middle is replaced by another.
+   * Fails: PAIPAI_ERR_UNKNOWN_DATA, _UNKNOWN_NODE, _NODE_LOST, _STORE_FULL, _DEADLINE, _ABORTED, _SHARD_CHECKSUM, and what
    * the source fails with (_SOURCE_…, _RECORD_TOO_LONG, _DATA_EMPTY); what had been stored by then is dropped.
    */
   async transfer(data: Data, node?: Node, options: TransferOptions = {}): Promise<TransferReport> {
-    const settings = checkOperationOptions(options, this.#settings.deadlineMs);
+    const settings = checkOperationOptions(options, this.#settings.deadlineMs, transferNames);
     this.#checkStarted();
     const holding = this.#holdingOf(data);
     if (node !== undefined) this.#checkNode(node);
+    const confirm = checkConfirm(options.confirm, node === undefined ? data.replicas : 1);
     return this.#operate(`transfer of data ${data.id}`, settings, (operation) =>
-      this.#exclusively(holding, operation, () =>
-        this.#transfer(holding, node, operation, settings.onProgress),
+      holding.exclusively(operation, () =>
+        this.#transfer(holding, node, confirm, operation, settings.onProgress),
       ),
     );
   }
@@ -266,26 +278,71 @@ export class Net extends EventEmitter<NetEvents> {
   }
 
   /**
-   * Gathers the shards back from the nodes, each checked again.
-   * @throws PaipaiError PAIPAI_ERR_UNKNOWN_DATA when they are not on the nodes, _NODE_LOST, _SHARD_CHECKSUM.
+   * Gathers the shards back, each checked again, and from another of its nodes where one is gone or has it no more as it was; that one
+   * gets it anew. Data that this net has not transferred are looked for on the nodes first, as by `find`.
+   * @throws PaipaiError PAIPAI_ERR_UNKNOWN_DATA when they are not on the nodes; _NODE_LOST, with `shardIndexes`, when all nodes with some shards
+   * are gone; _SHARD_CHECKSUM when no node has a shard as it was.
    */
   async read(data: Data, options: OperationOptions = {}): Promise<Uint8Array> {
     const settings = checkOperationOptions(options, this.#settings.deadlineMs);
-    const { roster } = this.#checkStarted();
+    const { keeper } = this.#checkStarted();
     const holding = this.#holdingOf(data);
     return this.#operate(`reading of data ${data.id}`, settings, (operation) =>
-      this.#sideBySide(holding, operation, async () => {
-        await operation.race(holding.bringing);
+      holding.sideBySide(operation, async () => {
+        await holding.bring(operation, () => keeper.find(holding, operation));
         if (holding.shards.count === 0) throw notTransferred(data);
-        return fetchShards({
-          operation,
-          dataId: data.id,
-          version: data.version,
-          shards: holding.shards.list(),
-          linkFor: (shard) => holderOf(shard, roster),
-        });
+        return keeper.read(holding, operation);
       }),
     );
+  }
+
+  /**
+   * Looks for data that nodes hold on disk from an earlier time, and takes them as transferred. Undefined when no nodes hold all of this
+   * version between them, or they do not agree on it. Data that have been transferred by this net are not looked for.
+   */
+  async find(data: Data, options: OperationOptions = {}): Promise<FoundData | undefined> {
+    const settings = checkOperationOptions(options, this.#settings.deadlineMs);
+    const { keeper } = this.#checkStarted();
+    const holding = this.#holdingOf(data);
+    return this.#operate(`search for data ${data.id}`, settings, (operation) =>
+      holding.exclusively(operation, async () => {
+        await holding.bring(operation, () => keeper.find(holding, operation));
+        const shards = holding.shards.list();
+        const bytes = shards.reduce((sum, shard) => sum + shard.bytes, 0);
+        const nodeIds = [...holding.shards.holders()];
+        return shards.length === 0
+          ? undefined
+          : { dataId: data.id, bytes, shards: shards.length, nodeIds };
+      }),
+    );
+  }
+
+  /**
+   * Copies shards that lie on too few of the nodes that are there to others, until each lies on as many as the data have replicas, or on all.
+   * Fails: PAIPAI_ERR_UNKNOWN_DATA for data that lie nowhere, _SHARD_CHECKSUM, _STORE_FULL, _DEADLINE, _ABORTED; _NODE_LOST, with `shardIndexes`,
+   * when all nodes with some shards are gone: what can be copied has been by then.
+   */
+  async repair(data: Data, options: OperationOptions = {}): Promise<RepairReport> {
+    const settings = checkOperationOptions(options, this.#settings.deadlineMs);
+    const { keeper } = this.#checkStarted();
+    const holding = this.#holdingOf(data);
+    return this.#operate(`repair of data ${data.id}`, settings, (operation) =>
+      holding.exclusively(operation, async () => {
+        await holding.bring(operation, () => keeper.find(holding, operation));
+        if (holding.shards.count === 0) throw notTransferred(data);
+        const report = await keeper.repair(holding, operation);
+        keeper.checkHeld(holding);
+        return report;
+      }),
+    );
+  }
+
+  /** Where each shard lies, where placement puts it now, and what is missing. @throws PaipaiError PAIPAI_ERR_UNKNOWN_DATA. */
+  explain(data: Data): Explanation {
+    const { keeper } = this.#checkStarted();
+    const holding = this.#holdingOf(data);
+    if (holding.shards.count === 0) throw notTransferred(data);
+    return keeper.explain(holding);
   }
 
   /** Which engine is in use and why, and the nodes. */
@@ -317,10 +374,11 @@ export class Net extends EventEmitter<NetEvents> {
     await this.#starting?.catch(() => {}); // Whoever started it hears why it failed.
     const state = this.#state;
     if (state.kind !== 'started') return;
+    for (const redial of this.#redials.values()) redial.stop();
     const closed = new PaipaiError('PAIPAI_ERR_CLOSED', 'the net was closed');
     for (const operation of this.#operations) operation.fail(closed);
     const holdings = [...this.#holdings.values()];
-    await Promise.allSettled(holdings.map(({ busy }) => busy));
+    await Promise.allSettled(holdings.map(({ idle }) => idle));
     await Promise.all(holdings.map((holding) => this.#dropFromRemotes(holding, state.roster)));
     await state.roster.close();
   }
@@ -350,16 +408,24 @@ export class Net extends EventEmitter<NetEvents> {
     return this.#operate(`handler '${handler}' on data ${data.id}`, settings, async (operation) => {
       const call: ProcessingCall = {
         env: this.#env,
-        job: { operation, dataId: data.id, version: data.version, handler, args },
+        job: {
+          operation,
+          dataId: data.id,
+          version: data.version,
+          handler,
+          args,
+          onCopyFailure: ({ index }, nodeId) => holding.shards.remove(index, nodeId),
+        },
         onProgress: (progress) => this.#tellProgress('process', progress, settings.onProgress),
       };
       if (!keep) {
-        return this.#exclusively(holding, operation, () =>
-          this.#processAndDrop(call, holding, node),
-        );
+        return holding.exclusively(operation, () => this.#processAndDrop(call, holding, node));
       }
-      return this.#sideBySide(holding, operation, async () => {
-        const transfer = await this.#bring(holding, node, operation);
+      return holding.sideBySide(operation, async () => {
+        const transfer = await holding.bring(operation, () => {
+          const confirm = node === undefined ? data.replicas : 1;
+          return this.#transfer(holding, node, confirm, operation, undefined);
+        });
         const result = await processStored(call, this.#shardsPerNode(holding, node), false);
         return transfer === undefined ? result : { ...result, transfer };
       });
@@ -378,90 +444,143 @@ export class Net extends EventEmitter<NetEvents> {
       if (shards.count > 0) {
         return await processStored(call, this.#shardsPerNode(holding, node), true);
       }
-      const transfer = await this.#transferOf(holding, links, call.job.operation);
+      const transfer = await this.#transferOf(holding, links, 1, call.job.operation);
       return await processPassing(call, transfer);
     } finally {
       // What a failure left there, and copies on other nodes. Of one node's own shards, copies elsewhere stay.
       const request = encodeDropRequest({ dataId: data.id, version: data.version });
       const living = roster.living().filter(({ nodeId }) => (node?.id ?? nodeId) === nodeId);
       await drop(living.map((link) => [link, request]));
-      if (node === undefined) shards.clear();
-      else for (const { index } of shards.list()) shards.remove(index, node.id);
+      if (node === undefined) {
+        shards.clear();
+      } else {
+        for (const { index, holders } of shards.list()) {
+          if (holders.every((id) => id === node.id)) shards.forget(index);
+          else shards.remove(index, node.id);
+        }
+      }
     }
   }
 
   async #transfer(
     holding: Holding,
     node: Node | undefined,
+    confirm: number,
     operation: Operation,
     onProgress: ((progress: Progress) => void) | undefined,
   ): Promise<TransferReport> {
     const { data, shards } = holding;
+    const { roster } = this.#started();
     const links = this.#targetLinks(node);
-    const added = new Map(links.map((link) => [link.nodeId, [] as number[]]));
+    const copies = node === undefined ? data.replicas : 1;
+    checkNodeCount(data, node === undefined ? links.length : data.replicas);
+    const known = new Set(shards.list().map(({ index }) => index));
+    const added = new Map<string, number[]>();
+    const note = (nodeId: string, index: number): void => {
+      const indexes = added.get(nodeId);
+      if (indexes === undefined) added.set(nodeId, [index]);
+      else indexes.push(index);
+    };
     try {
-      return await transferData({
-        ...(await this.#transferOf(holding, links, operation)),
+      const report = await transferData({
+        ...(await this.#transferOf(holding, links, copies, operation)),
+        confirm,
+        returns: this.#returns,
         onProgress: (progress) => this.#tellProgress('transfer', progress, onProgress),
         onStored(cut, nodeId, crc32c) {
-          if (shards.add(cut, crc32c, nodeId)) added.get(nodeId)?.push(cut.index);
+          if (shards.add(cut, crc32c, nodeId)) note(nodeId, cut.index);
           return undefined;
         },
       });
+      await this.#settle(holding, node, confirm, operation, note);
+      return report;
     } catch (thrown) {
       for (const [nodeId, indexes] of added) {
         for (const index of indexes) shards.remove(index, nodeId);
       }
+      for (const { index } of shards.list()) if (!known.has(index)) shards.forget(index);
       const { id: dataId, version } = data;
-      const living = links.filter(({ peer }) => peer.state === 'open');
+      const touched = new Set([...links.map(({ nodeId }) => nodeId), ...added.keys()]);
+      const living = [...touched].filter((nodeId) => roster.isLiving(nodeId));
       await drop(
-        living.map((link) => {
+        living.map((nodeId) => {
           // With nothing there from before, also what arrived without a word about it.
-          const indexes = shards.count === 0 ? undefined : (added.get(link.nodeId) ?? []);
+          const indexes = shards.count === 0 ? undefined : (added.get(nodeId) ?? []);
           const named = indexes === undefined ? {} : { shards: indexes };
-          return [link, encodeDropRequest({ dataId, version, ...named })];
+          return [roster.link(nodeId), encodeDropRequest({ dataId, version, ...named })];
         }),
       );
       throw thrown;
     }
   }
 
+  /**
+   * Sees to it that what was confirmed is still there at the end of a transfer: some of it lies with nodes that went away afterwards, or came
+   * back without it.
+   */
+  async #settle(
+    holding: Holding,
+    node: Node | undefined,
+    confirm: number,
+    operation: Operation,
+    note: (nodeId: string, index: number) => void,
+  ): Promise<void> {
+    const { keeper } = this.#started();
+    if (node !== undefined) {
+      keeper.checkHeld(holding, confirm, node.id);
+    } else if (!keeper.isHeld(holding, confirm)) {
+      const away = keeper.awayFrom(holding).filter((nodeId) => this.#returns.isAwaited(nodeId));
+      await Promise.all(away.map((nodeId) => this.#returns.wait(nodeId, operation)));
+      operation.throwIfFailed();
+      if (!keeper.isHeld(holding, confirm)) await keeper.repair(holding, operation, note);
+      keeper.checkHeld(holding, confirm);
+    }
+  }
+
   async #transferOf(
     { data }: Holding,
     links: readonly NodeLink[],
+    copies: number,
     operation: Operation,
-  ): Promise<Omit<Transfer, 'onStored' | 'onProgress'>> {
-    const nodes = links.map(({ nodeId }) => ({ id: nodeId, weight: this.#weightOf(nodeId) }));
+  ): Promise<PassingTransfer> {
     // Measured here as for a plan, so that the shards go where the plan has said.
     const sizeBytes = await data.source.measure(this.#env);
-    const placement = createPlacement(this.#settings.placement, nodes, sizeBytes);
+    const totalBytes = sizeBytes === undefined ? undefined : sizeBytes * copies;
+    const { keeper, engine } = this.#started();
+    const placement = keeper.placementOver(links, totalBytes);
     return {
       env: this.#env,
       operation,
       cargo: data,
       sourceId: this.#clientId,
-      tools: this.#started().engine,
+      tools: engine,
       links,
-      place: ({ index, bytes }: ShardCut) => placement.place(shardKey(data.id, index), bytes),
+      place: ({ index, bytes }: ShardCut) =>
+        placement.placeCopies(shardKey(data.id, index), bytes, copies),
     };
   }
 
-  /** Each shard once, at the first of its holders that is alive; with `node`, those that lie there. */
-  #shardsPerNode(
-    { data, shards }: Holding,
-    node: Node | undefined,
-  ): { link: NodeLink; cuts: ShardCut[] }[] {
-    const { roster } = this.#started();
-    const perNode = new Map<string, { link: NodeLink; cuts: ShardCut[] }>();
-    for (const shard of shards.list()) {
-      if (node !== undefined && !shard.holders.includes(node.id)) continue;
-      const link = node === undefined ? holderOf(shard, roster) : roster.link(node.id);
-      const own = perNode.get(link.nodeId) ?? { link, cuts: [] };
-      own.cuts.push(shard);
-      perNode.set(link.nodeId, own);
+  /** Each shard once, at the one of its holders that has least to do; with `node`, those that lie there. */
+  #shardsPerNode(holding: Holding, node: Node | undefined): StoredShards {
+    const { keeper } = this.#started();
+    const { data, shards } = holding;
+    const links = this.#targetLinks(node);
+    const all = shards.list();
+    const wanted =
+      node === undefined ? all : all.filter(({ holders }) => holders.includes(node.id));
+    if (wanted.length === 0) throw notTransferred(data, node);
+    if (node !== undefined) return { links, perNode: new Map([[node.id, wanted]]) };
+    keeper.checkHeld(holding);
+    const perNode = new Map(links.map(({ nodeId }) => [nodeId, [] as PlacedShard[]]));
+    const bytes = new Map(links.map(({ nodeId }) => [nodeId, 0]));
+    for (const shard of wanted) {
+      const least = shard.holders.reduce((a, b) =>
+        (bytes.get(b) ?? Infinity) < (bytes.get(a) ?? Infinity) ? b : a,
+      );
+      perNode.get(least)?.push(shard);
+      bytes.set(least, (bytes.get(least) ?? 0) + shard.bytes);
     }
-    if (perNode.size === 0) throw notTransferred(data, node);
-    return [...perNode.values()];
+    return { links, perNode };
   }
 
   /** Runs `work` as one operation: with its deadline, its signal, and ended by `close`. */
@@ -478,55 +597,6 @@ export class Net extends EventEmitter<NetEvents> {
     } finally {
       this.#operations.delete(operation);
       operation.close();
-    }
-  }
-
-  /** Waits for exclusive work on the data that came before, then works beside others; exclusive work that comes later waits. */
-  async #sideBySide<T>(holding: Holding, operation: Operation, work: () => Promise<T>): Promise<T> {
-    const before = holding.exclusive;
-    const done = deferred<void>();
-    holding.busy = Promise.all([holding.busy, done.promise]);
-    try {
-      await operation.race(before);
-      return await work();
-    } finally {
-      done.resolve();
-    }
-  }
-
-  /** Transfers data that lie nowhere yet, unless another one side by side has done it by then. */
-  async #bring(
-    holding: Holding,
-    node: Node | undefined,
-    operation: Operation,
-  ): Promise<TransferReport | undefined> {
-    const before = holding.bringing;
-    const done = deferred<void>();
-    holding.bringing = before.then(() => done.promise);
-    try {
-      await operation.race(before);
-      if (holding.shards.count > 0) return undefined;
-      return await this.#transfer(holding, node, operation, undefined);
-    } finally {
-      done.resolve();
-    }
-  }
-
-  /** Waits for all work on the data that came before, then works alone on them. */
-  async #exclusively<T>(
-    holding: Holding,
-    operation: Operation,
-    work: () => Promise<T>,
-  ): Promise<T> {
-    const before = holding.busy;
-    const done = deferred<void>();
-    holding.exclusive = before.then(() => done.promise);
-    holding.busy = holding.exclusive;
-    try {
-      await operation.race(before);
-      return await work();
-    } finally {
-      done.resolve();
     }
   }
 
@@ -566,13 +636,13 @@ export class Net extends EventEmitter<NetEvents> {
       throw new PaipaiError('PAIPAI_ERR_CLOSED', 'the net is closed');
   }
 
-  #checkStarted(): { roster: Roster; engine: Engine } {
+  #checkStarted(): Running {
     this.#checkNotClosed();
     return this.#started();
   }
 
   /** For work that began before a close and winds up after it. */
-  #started(): { roster: Roster; engine: Engine } {
+  #started(): Running {
     if (this.#state.kind === 'started') return this.#state;
     throw new PaipaiError(
       'PAIPAI_ERR_NOT_STARTED',
@@ -598,9 +668,13 @@ export class Net extends EventEmitter<NetEvents> {
   }
 }
 
-function holderOf(shard: PlacedShard, roster: Roster): NodeLink {
-  const nodeId = shard.holders.find((id) => roster.isLiving(id)) ?? shard.holders[0] ?? '';
-  return roster.link(nodeId);
+function checkNodeCount({ id, replicas }: Data, count: number): void {
+  if (count >= replicas) return;
+  throw new PaipaiError(
+    'PAIPAI_ERR_NODE_LOST',
+    `data ${id} want ${replicas} replicas on different nodes, and there are ${count} nodes`,
+    { dataId: id },
+  );
 }
 
 function notTransferred(data: Data, node?: Node): PaipaiError {

@@ -1,6 +1,7 @@
 import {
   checkDuration,
   checkFunction,
+  checkInteger,
   checkOneOf,
   checkOptions,
   checkSignal,
@@ -39,6 +40,11 @@ export interface NetOptions {
   engine?: EngineChoice;
   /** For a transfer or a processing without its own. Default 600,000 (10 minutes); Infinity is none. */
   deadlineMs?: number;
+  /**
+   * How long a transfer waits in milliseconds for a remote node that went away in the middle, before it fails with PAIPAI_ERR_NODE_LOST. When the
+   * node comes back, it gets anew what it had not confirmed. Default 5,000; 0: not at all.
+   */
+  reconnectMs?: number;
 }
 
 export interface NodeOptions {
@@ -63,7 +69,13 @@ export interface OperationOptions {
   onProgress?: (progress: Progress) => void;
 }
 
-export type TransferOptions = OperationOptions;
+export interface TransferOptions extends OperationOptions {
+  /**
+   * How many copies of each shard must be confirmed, 1 to the replicas of the data. With fewer than all, a node that goes away and whose copy
+   * no other can take does not fail the transfer; `net.repair` makes what is missing. Default: all of them.
+   */
+  confirm?: number;
+}
 
 export interface ProcessOptions extends OperationOptions {
   /** Anything that msgpack carries, at most 40 KiB encoded; the handler finds it in its context. */
@@ -85,6 +97,7 @@ const netNames: ReadonlySet<string> = new Set<keyof NetOptions>([
   'placement',
   'engine',
   'deadlineMs',
+  'reconnectMs',
 ]);
 export const nodeNames: ReadonlySet<string> = new Set<keyof NodeOptions>([
   'address',
@@ -93,7 +106,11 @@ export const nodeNames: ReadonlySet<string> = new Set<keyof NodeOptions>([
   'store',
 ]);
 const operationNames = ['signal', 'deadlineMs', 'onProgress'] as const;
-const transferNames: ReadonlySet<string> = new Set<keyof TransferOptions>(operationNames);
+const plainNames: ReadonlySet<string> = new Set<keyof OperationOptions>(operationNames);
+export const transferNames: ReadonlySet<string> = new Set<keyof TransferOptions>([
+  ...operationNames,
+  'confirm',
+]);
 export const processNames: ReadonlySet<string> = new Set<keyof ProcessOptions>([
   ...operationNames,
   'args',
@@ -121,6 +138,7 @@ export interface NetSettings {
   readonly placement: PlacementStrategy;
   readonly engine: EngineChoice;
   readonly deadlineMs: number;
+  readonly reconnectMs: number;
 }
 
 export function checkNetOptions(options: NetOptions): NetSettings {
@@ -133,6 +151,7 @@ export function checkNetOptions(options: NetOptions): NetSettings {
     placement: checkOneOf('placement', options.placement ?? 'weighted', placementStrategies),
     engine: checkOneOf('engine', options.engine ?? 'auto', engineChoices),
     deadlineMs: checkDuration('deadlineMs', options.deadlineMs ?? deadlineMsDefault, true),
+    reconnectMs: checkInteger('reconnectMs', options.reconnectMs ?? 5_000, 0, 0x7fff_ffff),
   };
 }
 
@@ -145,7 +164,7 @@ export interface OperationSettings {
 export function checkOperationOptions(
   options: OperationOptions,
   deadlineMsOfNet: number,
-  names: ReadonlySet<string> = transferNames,
+  names: ReadonlySet<string> = plainNames,
 ): OperationSettings {
   checkOptions('options', options, names);
   checkFunction('onProgress', options.onProgress);
@@ -154,6 +173,11 @@ export function checkOperationOptions(
     deadlineMs: checkDuration('deadlineMs', options.deadlineMs ?? deadlineMsOfNet, true),
     onProgress: options.onProgress,
   };
+}
+
+/** @param replicas of the data */
+export function checkConfirm(confirm: unknown, replicas: number): number {
+  return confirm === undefined ? replicas : checkInteger('confirm', confirm, 1, replicas);
 }
 
 export function checkKeep(keep: unknown): boolean {

@@ -7,6 +7,8 @@ export interface PaipaiErrorDetails {
   nodeId?: string;
   dataId?: string;
   shardIndex?: number;
+  /** Indexes of several shards, at most the first 1,000. */
+  shardIndexes?: readonly number[];
   address?: string;
   method?: string;
   handler?: string;
@@ -23,6 +25,7 @@ export class PaipaiError extends Error {
   declare readonly nodeId?: string;
   declare readonly dataId?: string;
   declare readonly shardIndex?: number;
+  declare readonly shardIndexes?: readonly number[];
   declare readonly address?: string;
   declare readonly method?: string;
   declare readonly handler?: string;

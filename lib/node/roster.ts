@@ -42,6 +42,13 @@ export interface RosterOptions {
   readonly onLost: (nodeId: string, error: PaipaiError) => void;
 }
 
+/** A remote node that was lost, and can be reached again; it takes no part yet. */
+export interface Returning {
+  readonly link: NodeLink;
+  /** From now on it is among the living, unless it went away again meanwhile; false then. */
+  admit(): boolean;
+}
+
 interface Member {
   readonly link: NodeLink;
   readonly embedded: EmbeddedNode | undefined;
@@ -64,6 +71,8 @@ const goodbyeMs = 1_000;
 /** The nodes of a net: the embedded ones running, all of them connected. */
 export class Roster {
   readonly #members = new Map<string, Member>();
+  /** Reached again, and not admitted yet. */
+  readonly #returning = new Set<Member>();
   readonly #options: RosterOptions;
   readonly #nodeCount: number;
   readonly #embeddedCount: number;
@@ -89,7 +98,7 @@ export class Roster {
       const failures: Error[] = [];
       for (const start of settled) {
         if (start.status === 'rejected') failures.push(toError(start.reason));
-        else roster.#members.set(start.value.link.nodeId, start.value);
+        else roster.#admit(start.value);
       }
       if (failures.length > 0) throw startFailure(failures);
     } catch (thrown) {
@@ -124,6 +133,29 @@ export class Roster {
     return this.#members.get(nodeId)?.info.isDurable === true;
   }
 
+  /**
+   * Connects to a remote node again. Fails as `start` does, and with PAIPAI_ERR_ABORTED, _CLOSED.
+   */
+  async reach(nodeId: string, signal: AbortSignal): Promise<Returning> {
+    const address = this.#members.get(nodeId)?.address;
+    if (address === undefined) throw new RangeError(`${nodeId} is no remote node of this net`);
+    const member = await this.#connect(nodeId, address, this.#options.secret, undefined, signal);
+    if (this.#isClosed) {
+      member.link.peer.destroy();
+      throw new PaipaiError('PAIPAI_ERR_CLOSED', 'the net was closed');
+    }
+    this.#returning.add(member);
+    void member.link.peer.closed.then(() => this.#returning.delete(member));
+    return {
+      link: member.link,
+      admit: () => {
+        if (!this.#returning.delete(member)) return false;
+        this.#admit(member);
+        return true;
+      },
+    };
+  }
+
   pidOf(nodeId: string): number | undefined {
     return this.#members.get(nodeId)?.info.pid;
   }
@@ -142,7 +174,7 @@ export class Roster {
   async close(): Promise<void> {
     this.#isClosed = true;
     await Promise.all(
-      [...this.#members.values()].map(async ({ link, embedded }) => {
+      [...this.#members.values(), ...this.#returning].map(async ({ link, embedded }) => {
         // An embedded node ends with its session; a remote one goes on, so it gets a goodbye.
         if (embedded === undefined) await link.peer.close(goodbyeMs);
         else link.peer.destroy();
@@ -178,11 +210,28 @@ export class Roster {
     }
   }
 
+  #admit(member: Member): void {
+    const { nodeId, peer } = member.link;
+    const before = this.#members.get(nodeId);
+    this.#members.set(nodeId, member);
+    before?.link.peer.destroy();
+    void peer.closed.then((reason) => {
+      if (this.#isClosed || this.#members.get(nodeId) !== member) return;
+      const why = reason === null ? 'it closed the session' : reason.message;
+      const error = new PaipaiError('PAIPAI_ERR_NODE_LOST', `node ${nodeId} went away: ${why}`, {
+        nodeId,
+        cause: reason ?? undefined,
+      });
+      this.#options.onLost(nodeId, error);
+    });
+  }
+
   async #connect(
     nodeId: string,
     address: string,
     secret: string | Uint8Array | undefined,
     embedded: EmbeddedNode | undefined,
+    signal?: AbortSignal,
   ): Promise<Member> {
     const { env, engine, clientId, netName, heartbeat = nodeHeartbeat } = this.#options;
     let peer: Peer;
@@ -192,27 +241,24 @@ export class Roster {
         netName,
         heartbeat,
         ...(secret === undefined ? {} : { secret }),
+        ...(signal === undefined ? {} : { signal }),
       });
     } catch (thrown) {
       throw unreachable(nodeId, address, thrown);
     }
     const link = linkNode(nodeId, peer, this.#nodeCount);
+    const onAbort = (): void => peer.destroy();
+    signal?.addEventListener('abort', onAbort, { once: true });
+    if (signal?.aborted === true) onAbort();
     let info: NodeInfo;
     try {
       info = decodeNodeInfo(await peer.request(infoMethod));
     } catch (thrown) {
       peer.destroy();
       throw nodeError(link, thrown);
+    } finally {
+      signal?.removeEventListener('abort', onAbort);
     }
-    void peer.closed.then((reason) => {
-      if (this.#isClosed) return;
-      const why = reason === null ? 'it closed the session' : reason.message;
-      const error = new PaipaiError('PAIPAI_ERR_NODE_LOST', `node ${nodeId} went away: ${why}`, {
-        nodeId,
-        cause: reason ?? undefined,
-      });
-      this.#options.onLost(nodeId, error);
-    });
     return { link, embedded, address: embedded === undefined ? address : undefined, info };
   }
 }

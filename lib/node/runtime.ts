@@ -1,8 +1,8 @@
 import { availableParallelism, totalmem } from 'node:os';
 import { PaipaiError } from '../base/errors.js';
 import { ByteWindow } from '../cluster/transfer/byte-window.js';
-import { dropMethod, getMethod, putMethod } from '../cluster/transfer/messages.js';
-import { serveDrop, serveGet, servePut } from '../cluster/transfer/serve-shards.js';
+import { dropMethod, getMethod, listMethod, putMethod } from '../cluster/transfer/messages.js';
+import { serveDrop, serveGet, serveList, servePut } from '../cluster/transfer/serve-shards.js';
 import { mergeMethod, processMethod } from '../processing/messages.js';
 import { serveMerge, serveProcess } from '../processing/serve-processing.js';
 import { WorkerPool } from '../processing/worker-pool.js';
@@ -128,6 +128,8 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
       switch (method) {
         case dropMethod:
           return serveDrop(payload, clientOf(peer).store);
+        case listMethod:
+          return serveList(payload, clientOf(peer).store);
         case infoMethod: {
           const stores = new Set([
             store,

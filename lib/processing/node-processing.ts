@@ -1,5 +1,5 @@
-import { PaipaiError, toError } from '../base/errors.js';
-import { nodeError } from '../cluster/transfer/node-error.js';
+import { isPaipaiError, PaipaiError, toError } from '../base/errors.js';
+import { isCopyFailure, nodeError } from '../cluster/transfer/node-error.js';
 import type { NodeLink } from '../cluster/transfer/node-link.js';
 import type { Operation } from '../cluster/transfer/operation.js';
 import type { ShardCut } from '../data/shard.js';
@@ -24,10 +24,18 @@ export interface ProcessingJob {
   /** Nodes give each shard back as soon as it is processed. */
   readonly drop: boolean;
   readonly onProcessed: (cuts: readonly ShardCut[]) => void;
+  /** Who else holds the shard and is there, of those that have not failed with it; undefined when nobody does. */
+  readonly takerOf: (cut: ShardCut, failedIds: ReadonlySet<string>) => NodeProcessing | undefined;
+  /** Hears of a shard that the node was thought to hold whole, and does not. */
+  readonly onCopyFailure: (cut: ShardCut, nodeId: string) => void;
+  /** Another one that is there and can merge for one that is not. */
+  readonly standIn: (gone: NodeProcessing) => NodeProcessing | undefined;
 }
 
 interface Item {
   readonly cut: ShardCut;
+  /** Nodes that could not process it. */
+  readonly failedIds: Set<string>;
   settle(error?: Error): void;
 }
 
@@ -71,7 +79,7 @@ export class NodeProcessing {
         if (error !== undefined) reject(error);
         else if (--leftCount === 0) resolve();
       };
-      for (const cut of cuts) this.#queue.push({ cut, settle });
+      for (const cut of cuts) this.#queue.push({ cut, failedIds: new Set(), settle });
       this.#pump();
     });
   }
@@ -84,12 +92,19 @@ export class NodeProcessing {
     this.#parts.push(merged);
   }
 
-  /** Has the node merge `parts`, its own or those of several nodes. */
+  /** Has the node merge `parts`, its own or those of several nodes; another one when it went away. */
   async mergeParts(parts: readonly Uint8Array[]): Promise<Uint8Array> {
-    const { handler, operation } = this.#job;
+    const { handler, operation, standIn } = this.#job;
     const deadlineMs = operation.remainingMs();
     const request = encodeMergeRequest({ handler, deadlineMs });
-    const [part] = await this.#call(mergeMethod, request, parts);
+    let part: Uint8Array | undefined;
+    try {
+      [part] = await this.#call(mergeMethod, request, parts);
+    } catch (thrown) {
+      const other = isPaipaiError(thrown, 'PAIPAI_ERR_NODE_LOST') ? standIn(this) : undefined;
+      if (other === undefined || operation.hasFailed) throw thrown;
+      return other.mergeParts(parts);
+    }
     if (part === undefined) {
       throw new PaipaiError(
         'PAIPAI_ERR_PROTOCOL',
@@ -128,21 +143,13 @@ export class NodeProcessing {
   }
 
   async #request(items: readonly Item[]): Promise<void> {
-    const { operation, dataId, version, handler, args, drop, onProcessed } = this.#job;
-    const cuts = items.map(({ cut }) => cut);
+    const { operation, onProcessed } = this.#job;
     try {
-      const request = encodeProcessRequest({
-        dataId,
-        version,
-        nodeId: this.link.nodeId,
-        handler,
-        args,
-        shards: cuts.map(({ index }) => index),
-        drop,
-        deadlineMs: operation.remainingMs(),
-      });
-      this.#parts.push(...(await this.#call(processMethod, request, [])));
+      const parts = await this.#processItems(items);
+      if (parts === undefined) return;
+      this.#parts.push(...parts);
       if (this.#parts.length >= partsMax) await this.fold();
+      const cuts = items.map(({ cut }) => cut);
       this.shards += cuts.length;
       for (const { bytes } of cuts) this.bytes += bytes;
       onProcessed(cuts);
@@ -152,6 +159,47 @@ export class NodeProcessing {
       operation.fail(error);
       for (const item of items) item.settle(error);
     }
+  }
+
+  /** What came of them; undefined when others process them, since this node has them no more. Of a request that failed nothing counts. */
+  async #processItems(items: readonly Item[]): Promise<Uint8Array[] | undefined> {
+    const { operation, dataId, version, handler, args, drop, onCopyFailure } = this.#job;
+    try {
+      const request = encodeProcessRequest({
+        dataId,
+        version,
+        nodeId: this.link.nodeId,
+        handler,
+        args,
+        shards: items.map(({ cut }) => cut.index),
+        drop,
+        deadlineMs: operation.remainingMs(),
+      });
+      return await this.#call(processMethod, request, []);
+    } catch (thrown) {
+      if (operation.hasFailed || !isCopyFailure(thrown)) throw thrown;
+      const isLost = thrown.code === 'PAIPAI_ERR_NODE_LOST';
+      const named = isLost ? [] : items.filter(({ cut }) => cut.index === thrown.shardIndex);
+      const failed = named.length > 0 ? named : items;
+      if (!isLost) for (const { cut } of named) onCopyFailure(cut, this.link.nodeId);
+      if (!this.#handOver(failed)) throw thrown;
+      this.#queue.unshift(...items.filter((item) => !failed.includes(item)));
+      return undefined;
+    }
+  }
+
+  /** Gives the items to other holders of their shards: all of them, or none. */
+  #handOver(items: readonly Item[]): boolean {
+    const takers = new Map<Item, NodeProcessing>();
+    for (const item of items) {
+      item.failedIds.add(this.link.nodeId);
+      const taker = this.#job.takerOf(item.cut, item.failedIds);
+      if (taker === undefined) return false;
+      takers.set(item, taker);
+    }
+    for (const [item, taker] of takers) taker.#queue.push(item);
+    for (const taker of new Set(takers.values())) taker.#pump();
+    return true;
   }
 
   /** One stream: metadata and parts there, parts and a trailer back. */

@@ -1,7 +1,8 @@
 import type { Env } from '../base/env.js';
 import type { NodeLink } from '../cluster/transfer/node-link.js';
 import type { Progress, TransferReport } from '../cluster/transfer/report.js';
-import { type Transfer, transferData } from '../cluster/transfer/transfer-data.js';
+import type { PlacedShard } from '../cluster/transfer/shard-map.js';
+import { type Returns, type Transfer, transferData } from '../cluster/transfer/transfer-data.js';
 import type { ShardCut } from '../data/shard.js';
 import { gather } from './gather.js';
 import { NodeProcessing, type ProcessingJob } from './node-processing.js';
@@ -11,37 +12,57 @@ import type { ProcessResult } from './report.js';
 
 export interface ProcessingCall {
   readonly env: Env;
-  readonly job: Omit<ProcessingJob, 'drop' | 'onProcessed'>;
+  readonly job: Omit<ProcessingJob, 'drop' | 'onProcessed' | 'takerOf' | 'standIn'>;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
-/** Shards that lie on one node. */
-export interface NodeShards {
-  readonly link: NodeLink;
-  readonly cuts: readonly ShardCut[];
+/** Shards that lie on nodes, and which node is to process which. */
+export interface StoredShards {
+  /** Nodes that may process some. */
+  readonly links: readonly NodeLink[];
+  readonly perNode: ReadonlyMap<string, readonly PlacedShard[]>;
 }
 
 /**
- * Has each node process its own shards; with `drop` it gives them back as it goes.
+ * Has each node process its own shards; with `drop` it gives them back as it goes. Shards of a node that goes away, or of a copy that came
+ * to harm, are processed by others of `links` that hold them.
  * Fails with the first failure of a node or of the operation; nothing is under way then.
  */
 export async function processStored(
   call: ProcessingCall,
-  perNode: readonly NodeShards[],
+  { links, perNode }: StoredShards,
   drop: boolean,
 ): Promise<ProcessResult> {
-  const totalBytes = perNode.flatMap(({ cuts }) => cuts).reduce((sum, { bytes }) => sum + bytes, 0);
+  const all = [...perNode.values()].flat();
+  const totalBytes = all.reduce((sum, { bytes }) => sum + bytes, 0);
+  const holders = new Map(all.map((shard) => [shard.index, shard.holders]));
   return processOn(
     call,
-    perNode.map(({ link }) => link),
+    links,
     drop,
     () => totalBytes,
     async (nodes) => {
-      await Promise.all(perNode.map(({ cuts }, at) => nodes[at]?.process(cuts)));
+      await Promise.all(
+        nodes.map((node) => {
+          const cuts = perNode.get(node.link.nodeId) ?? [];
+          return cuts.length === 0 ? undefined : node.process(cuts);
+        }),
+      );
       return undefined;
     },
+    ({ index }) => holders.get(index) ?? [],
   );
 }
+
+/** A transfer as far as it is the same whether shards stay where they come or not. */
+export type PassingTransfer = Omit<Transfer, 'confirm' | 'returns' | 'onStored' | 'onProgress'>;
+
+/** What a node has processed and not told is gone with it. */
+const noReturns: Returns = {
+  isAwaited: () => false,
+  linkOf: () => undefined,
+  wait: () => Promise.resolve(false),
+};
 
 /**
  * Sends each shard to its node, has it processed there and dropped, and moves on: what is under way, and with it the memory of
@@ -49,7 +70,7 @@ export async function processStored(
  */
 export async function processPassing(
   call: ProcessingCall,
-  transfer: Omit<Transfer, 'onStored' | 'onProgress'>,
+  transfer: PassingTransfer,
 ): Promise<ProcessResult> {
   const { source } = transfer.cargo;
   return processOn(
@@ -61,9 +82,12 @@ export async function processPassing(
       const byId = new Map(nodes.map((node) => [node.link.nodeId, node]));
       return transferData({
         ...transfer,
+        confirm: 1,
+        returns: noReturns,
         onStored: (cut, nodeId) => byId.get(nodeId)?.process([cut]),
       });
     },
+    () => [], // Each passes through one node alone.
   );
 }
 
@@ -73,6 +97,7 @@ async function processOn(
   drop: boolean,
   totalBytes: () => number | undefined,
   work: (nodes: readonly NodeProcessing[]) => Promise<TransferReport | undefined>,
+  holdersOf: (cut: ShardCut) => readonly string[],
 ): Promise<ProcessResult> {
   const { operation, dataId, handler } = job;
   const startMs = env.clock.nowMs();
@@ -83,7 +108,21 @@ async function processOn(
     shards += cuts.length;
     onProgress?.({ dataId, bytes, totalBytes: totalBytes(), shards });
   };
-  const nodes = links.map((link) => new NodeProcessing(link, { ...job, drop, onProcessed }));
+  const isThere = ({ link }: NodeProcessing): boolean => link.peer.state === 'open';
+  const takerOf: ProcessingJob['takerOf'] = (cut, failedIds) => {
+    const ids = holdersOf(cut).filter((nodeId) => !failedIds.has(nodeId));
+    return nodes.find((node) => ids.includes(node.link.nodeId) && isThere(node));
+  };
+  const nodes: NodeProcessing[] = links.map(
+    (link) =>
+      new NodeProcessing(link, {
+        ...job,
+        drop,
+        onProcessed,
+        takerOf,
+        standIn: (gone) => nodes.find((node) => node !== gone && isThere(node)),
+      }),
+  );
   const onFailure = (): void => {
     for (const node of nodes) node.stop(operation.signal.reason);
   };

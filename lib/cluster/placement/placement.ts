@@ -21,7 +21,8 @@ export const placementStrategies: readonly PlacementStrategy[] = [
 const nodesMax = 65_536;
 
 export interface PlannedShard extends ShardCut {
-  readonly nodeId: string;
+  /** One for each copy, the preferred one first. */
+  readonly nodeIds: readonly string[];
 }
 
 /**
@@ -53,16 +54,17 @@ export function shardKey(dataId: string, index: number): string {
   return `${dataId}/${index}`;
 }
 
-/** Places `cuts` one after the other. */
+/** Places `cuts` one after the other, each with `copies` (1 to all nodes). */
 export function planShards(
   dataId: string,
   cuts: Iterable<ShardCut>,
   placement: Placement,
+  copies: number,
 ): PlannedShard[] {
   const plan: PlannedShard[] = [];
   for (const { index, offset, bytes } of cuts) {
-    const nodeId = placement.place(shardKey(dataId, index), bytes);
-    plan.push({ index, offset, bytes, nodeId });
+    const nodeIds = placement.placeCopies(shardKey(dataId, index), bytes, copies);
+    plan.push({ index, offset, bytes, nodeIds });
   }
   return plan;
 }

@@ -1,10 +1,12 @@
 import { PaipaiError } from '../../base/errors.js';
+import { shardBytesMax } from '../../wire/shard-header.js';
 import { encodeValue } from '../../wire/values.js';
 import { MessageFields, uint32Bytes } from './message-fields.js';
 
 /** What client and node say to each other about shards. Putting and getting one are streams, the others are requests. */
 export const putMethod = 'shard.put';
 export const getMethod = 'shard.get';
+export const listMethod = 'shard.list';
 export const dropMethod = 'data.drop';
 
 /** Shards that one message names. */
@@ -103,4 +105,89 @@ export function decodeDropRequest(bytes: Uint8Array): DropRequest {
       ? { shards: [...fields.uint32List('shards', shardsPerMessageMax)] }
       : {}),
   };
+}
+
+/** Payload of `shard.list`: the shards of one version that the node has, from an index on. */
+export interface ListRequest {
+  readonly dataId: string;
+  readonly version: bigint;
+  readonly fromIndex: number;
+}
+
+export function encodeListRequest({ dataId, version, fromIndex }: ListRequest): Uint8Array {
+  return encodeValue({ dataId, version, fromIndex });
+}
+
+/** @throws PaipaiError PAIPAI_ERR_PROTOCOL, PAIPAI_ERR_VALUE. */
+export function decodeListRequest(bytes: Uint8Array): ListRequest {
+  const fields = new MessageFields(listMethod, bytes);
+  return {
+    dataId: fields.string('dataId', 255),
+    version: fields.uint64('version'),
+    fromIndex: fields.integer('fromIndex', 0, 0xffff_ffff),
+  };
+}
+
+/** A shard as a node lists it. */
+export interface ListedShard {
+  readonly index: number;
+  readonly offset: number;
+  readonly bytes: number;
+  readonly crc32c: number;
+  /** It says of itself that none follows. */
+  readonly last: boolean;
+}
+
+/** One answer to `shard.list`; with `more`, others follow behind the last index in it. */
+export interface ShardList {
+  readonly shards: readonly ListedShard[];
+  readonly more: boolean;
+}
+
+/** There may be very many, so each is packed: index, bytes, checksum as u32; offset as u64; flags as u32, of which bit 0 is `last`. */
+const listedBytes = 24;
+export const shardsPerListMax = 100_000;
+
+export function encodeShardList({ shards, more }: ShardList): Uint8Array {
+  const packed = new Uint8Array(shards.length * listedBytes);
+  const view = new DataView(packed.buffer);
+  shards.forEach(({ index, offset, bytes, crc32c, last }, at) => {
+    const start = at * listedBytes;
+    view.setUint32(start, index, true);
+    view.setUint32(start + 4, bytes, true);
+    view.setUint32(start + 8, crc32c, true);
+    view.setUint32(start + 12, last ? 1 : 0, true);
+    view.setBigUint64(start + 16, BigInt(offset), true);
+  });
+  return encodeValue({ shards: packed, more });
+}
+
+/** @throws PaipaiError PAIPAI_ERR_PROTOCOL, PAIPAI_ERR_VALUE. */
+export function decodeShardList(bytes: Uint8Array): ShardList {
+  const fields = new MessageFields(listMethod, bytes);
+  const packed = fields.bytes('shards', shardsPerListMax * listedBytes);
+  const more = fields.boolean('more');
+  if (packed.byteLength % listedBytes !== 0 || (more && packed.byteLength === 0)) {
+    throw malformedList('has its list cut short');
+  }
+  const view = new DataView(packed.buffer, packed.byteOffset, packed.byteLength);
+  const shards: ListedShard[] = [];
+  for (let start = 0; start < packed.byteLength; start += listedBytes) {
+    const shard = {
+      index: view.getUint32(start, true),
+      bytes: view.getUint32(start + 4, true),
+      crc32c: view.getUint32(start + 8, true),
+      last: (view.getUint32(start + 12, true) & 1) === 1,
+      offset: Number(view.getBigUint64(start + 16, true)),
+    };
+    if (shard.bytes === 0 || shard.bytes > shardBytesMax || !Number.isSafeInteger(shard.offset)) {
+      throw malformedList(`has a shard of ${shard.bytes} bytes at ${shard.offset}`);
+    }
+    shards.push(shard);
+  }
+  return { shards, more };
+}
+
+function malformedList(why: string): PaipaiError {
+  return new PaipaiError('PAIPAI_ERR_PROTOCOL', `the message ${listMethod} ${why}`);
 }

@@ -1,3 +1,4 @@
+import type { PaipaiCode } from '../../base/codes.js';
 import { isPaipaiError, PaipaiError, toError } from '../../base/errors.js';
 import type { NodeLink } from './node-link.js';
 
@@ -30,4 +31,17 @@ export function nodeError({ nodeId, peer }: NodeLink, thrown: unknown): PaipaiEr
     ...(shardIndex === undefined ? {} : { shardIndex }),
     ...(handler === undefined ? {} : { handler }),
   });
+}
+
+/** What is wrong with one copy of a shard alone, so that another may do. */
+const copyFailures: ReadonlySet<PaipaiCode> = new Set([
+  'PAIPAI_ERR_NODE_LOST',
+  'PAIPAI_ERR_SHARD_CHECKSUM',
+  'PAIPAI_ERR_SHARD_INCOMPLETE',
+  'PAIPAI_ERR_STORE_FAILED',
+  'PAIPAI_ERR_UNKNOWN_DATA',
+]);
+
+export function isCopyFailure(error: unknown): error is PaipaiError {
+  return isPaipaiError(error) && copyFailures.has(error.code);
 }

@@ -10,7 +10,8 @@ import type { ShardTools } from './shard-tools.js';
 
 /** Sends shards to one node, several at once, and counts what it confirmed. */
 export class NodeSender {
-  readonly link: NodeLink;
+  /** Replaced when the node has come back on another connection. */
+  link: NodeLink;
   readonly #clock: Clock;
   readonly #tools: ShardTools;
   readonly #streams = new Set<PeerStream>();
@@ -37,11 +38,12 @@ export class NodeSender {
    */
   async put(piece: ShardPiece, header: ShardHeader, deadlineMs: number): Promise<number> {
     this.#firstMs ??= this.#clock.nowMs();
+    const { link } = this;
     let stream: PeerStream | undefined;
     let written: Promise<void> | undefined;
     try {
       const metadata = this.#tools.shardCodec.encode(header);
-      stream = this.link.peer.openStream(putMethod, metadata, { deadlineMs });
+      stream = link.peer.openStream(putMethod, metadata, { deadlineMs });
       this.#streams.add(stream);
       // The stream uses the bytes until the write settles, also when it is reset meanwhile.
       written = stream.write(piece.content).finally(piece.release);
@@ -63,7 +65,7 @@ export class NodeSender {
     } catch (thrown) {
       if (written === undefined) piece.release();
       else written.catch(() => {}); // It fails for the same reason, perhaps later.
-      throw nodeError(this.link, thrown);
+      throw nodeError(link, thrown);
     } finally {
       if (stream !== undefined) this.#streams.delete(stream);
     }

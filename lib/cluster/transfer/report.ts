@@ -1,4 +1,4 @@
-/** What a transfer moved, and how long it took. P is the bytes of the data. */
+/** What a transfer moved, and how long it took. P is the bytes of the data; with n replicas n · P are moved. */
 export interface TransferReport {
   readonly dataId: string;
   /** P. */
@@ -14,10 +14,21 @@ export interface NodeTransfer {
   readonly nodeId: string;
   readonly shards: number;
   readonly bytes: number;
-  /** w_i = bytes / P. */
+  /** w_i: its part of all the bytes moved, 0 to 1. */
   readonly weight: number;
   /** t_i: from the first byte sent to the last confirmation. */
   readonly timeMs: number;
+}
+
+/** What a repair did. */
+export interface RepairReport {
+  readonly dataId: string;
+  /** Copies made, and their bytes. */
+  readonly copies: number;
+  readonly bytes: number;
+  /** Shards that have fewer copies still, since there are too few nodes. */
+  readonly shardsShort: number;
+  readonly wallMs: number;
 }
 
 /** How far a transfer, or a processing, has come. */

@@ -7,7 +7,10 @@ import {
   decodeChecksum,
   decodeDropRequest,
   decodeGetRequest,
+  decodeListRequest,
   encodeConfirmation,
+  encodeShardList,
+  shardsPerListMax,
 } from './messages.js';
 import type { ShardTools } from './shard-tools.js';
 
@@ -94,4 +97,18 @@ export async function serveDrop(payload: Uint8Array, store: ShardStore): Promise
   if (shards === undefined) await store.drop({ dataId, version });
   else await Promise.all(Array.from(shards, (index) => store.drop({ dataId, version, index })));
   return new Uint8Array(0);
+}
+
+/** Says which shards of one version are here. */
+export function serveList(payload: Uint8Array, store: ShardStore): Uint8Array {
+  const { dataId, version, fromIndex } = decodeListRequest(payload);
+  const rest = store.list(dataId, version).filter(({ key }) => key.index >= fromIndex);
+  const shards = rest.slice(0, shardsPerListMax).map(({ key, meta, bytes }) => ({
+    index: key.index,
+    offset: meta.offset,
+    bytes,
+    crc32c: meta.crc32c,
+    last: meta.last,
+  }));
+  return encodeShardList({ shards, more: rest.length > shards.length });
 }

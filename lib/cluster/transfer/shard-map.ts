@@ -1,13 +1,14 @@
 import type { ShardCut } from '../../data/shard.js';
+import type { Extent } from './shipment.js';
 
-/** A shard that at least one node has confirmed. */
+/** A shard that nodes have confirmed. */
 export interface PlacedShard extends ShardCut {
   readonly crc32c: number;
   /** Ids of the nodes that hold it, in the order in which they confirmed. */
   readonly holders: readonly string[];
 }
 
-/** Where the shards of one piece of data lie, as far as their nodes have confirmed it. */
+/** Where the shards of one piece of data lie, as far as their nodes have confirmed it. One that lies nowhere any more stays known. */
 export class ShardMap {
   readonly #shards = new Map<number, PlacedShard>();
 
@@ -23,12 +24,23 @@ export class ShardMap {
     return true;
   }
 
+  /** The node does not hold the shard any more. */
   remove(index: number, nodeId: string): void {
     const shard = this.#shards.get(index);
     if (shard === undefined) return;
-    const holders = shard.holders.filter((id) => id !== nodeId);
-    if (holders.length === 0) this.#shards.delete(index);
-    else this.#shards.set(index, { ...shard, holders });
+    this.#shards.set(index, { ...shard, holders: shard.holders.filter((id) => id !== nodeId) });
+  }
+
+  /** The shard was never there, or is there no more because nobody wants it. */
+  forget(index: number): void {
+    this.#shards.delete(index);
+  }
+
+  /** Takes `nodeId` from every shard that it does not hold any more. */
+  retain(nodeId: string, holds: (shard: PlacedShard) => boolean): void {
+    for (const shard of this.#shards.values()) {
+      if (shard.holders.includes(nodeId) && !holds(shard)) this.remove(shard.index, nodeId);
+    }
   }
 
   clear(): void {
@@ -38,6 +50,12 @@ export class ShardMap {
   /** All of them, by index. */
   list(): PlacedShard[] {
     return [...this.#shards.values()].sort((a, b) => a.index - b.index);
+  }
+
+  extent(): Extent {
+    let totalBytes = 0;
+    for (const { bytes } of this.#shards.values()) totalBytes += bytes;
+    return { count: this.#shards.size, totalBytes };
   }
 
   /** Ids of all nodes that hold some. */

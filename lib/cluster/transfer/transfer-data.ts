@@ -18,6 +18,15 @@ export interface Cargo {
   readonly records: RecordKind | undefined;
 }
 
+export interface Returns {
+  /** Whether the node can come back at all. */
+  isAwaited(nodeId: string): boolean;
+  /** Its link, when it is there. */
+  linkOf(nodeId: string): NodeLink | undefined;
+  /** Settles when it is there again; with false when it does not come back in time. */
+  wait(nodeId: string, operation: Operation): Promise<boolean>;
+}
+
 export interface Transfer {
   readonly env: Env;
   readonly operation: Operation;
@@ -26,23 +35,36 @@ export interface Transfer {
   readonly sourceId: string;
   readonly tools: ShardTools;
   readonly links: readonly NodeLink[];
-  /** The id of one of `links` for each shard; asked in the order of the shards. */
-  readonly place: (cut: ShardCut) => string;
-  /** Hears of each shard that a node has stored; see `Distribution.onStored`. */
+  /** Ids of as many distinct `links` for each shard as it has copies; asked in the order of the shards. */
+  readonly place: (cut: ShardCut) => readonly string[];
+  /** Copies of each shard that must be confirmed; see `Distribution.confirm`. */
+  readonly confirm: number;
+  /** Nodes that went away, and may come back. */
+  readonly returns: Returns;
+  /** Hears of each copy that a node has stored; see `Distribution.onStored`. */
   readonly onStored: (cut: ShardCut, nodeId: string, crc32c: number) => Promise<void> | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
 /**
- * Cuts the data and brings each shard to its node. Settles when every shard is checked and stored there.
+ * Cuts the data and brings each shard to its nodes. Settles when every copy is checked and stored there. Where a node goes away, another
+ * takes over what it has not confirmed of shards with several copies; else it gets that anew when it comes back.
  * Fails with the first failure of the source, of a node or of the operation; nothing is under way then.
  */
 export async function transferData(transfer: Transfer): Promise<TransferReport> {
-  const { env, operation, cargo, tools, links, place, onStored, onProgress } = transfer;
+  const { env, operation, cargo, tools, links, place, confirm, returns } = transfer;
+  const { onStored, onProgress } = transfer;
   const { id: dataId, version, source, shardBytes, records } = cargo;
   const senders = new Map(
     links.map((link) => [link.nodeId, new NodeSender(link, env.clock, tools)]),
   );
+  /** Whether the node of the sender is there, perhaps by a new link. */
+  const renewed = (sender: NodeSender): boolean => {
+    if (sender.link.peer.state === 'open') return true;
+    const link = returns.linkOf(sender.link.nodeId);
+    if (link !== undefined) sender.link = link;
+    return link !== undefined;
+  };
   const startMs = env.clock.nowMs();
   const sizeBytes = await source.measure(env);
   let bytes = 0;
@@ -50,34 +72,50 @@ export async function transferData(transfer: Transfer): Promise<TransferReport> 
   const pieces = splitSource(env, source, { shardBytes, records, signal: operation.signal });
   await distribute(pieces, [...senders.values()], {
     operation,
-    dataId,
-    version,
-    sourceId: transfer.sourceId,
+    shipment: { dataId, version, sourceId: transfer.sourceId },
     extent:
       sizeBytes === undefined || records !== undefined
         ? undefined
         : { count: Math.ceil(sizeBytes / shardBytes), totalBytes: sizeBytes },
-    place(cut) {
-      const nodeId = place(cut);
-      const sender = senders.get(nodeId);
-      if (sender === undefined)
-        throw new RangeError(`placed on ${nodeId}, which is not in the transfer`);
-      return sender;
+    place: (cut) =>
+      place(cut).map((nodeId) => {
+        const sender = senders.get(nodeId);
+        if (sender === undefined) {
+          throw new RangeError(`placed on ${nodeId}, which is not in the transfer`);
+        }
+        renewed(sender);
+        return sender;
+      }),
+    confirm,
+    replace(taken) {
+      const others = [...senders.values()].filter((sender) => !taken.has(sender));
+      return leastFilled(others.filter(renewed));
     },
-    onStored(cut, sender, crc32c) {
+    mayReturn: ({ link }) => returns.isAwaited(link.nodeId),
+    renew: async (sender) =>
+      renewed(sender) || ((await returns.wait(sender.link.nodeId, operation)) && renewed(sender)),
+    onStored: (cut, sender, crc32c) => onStored(cut, sender.link.nodeId, crc32c),
+    onWhole(cut) {
       bytes += cut.bytes;
       shards++;
       onProgress?.({ dataId, bytes, totalBytes: sizeBytes, shards });
-      return onStored(cut, sender.link.nodeId, crc32c);
     },
   });
+  const movedBytes = [...senders.values()].reduce((sum, sender) => sum + sender.bytes, 0);
   const perNode = [...senders.values()].map((sender) => ({
     nodeId: sender.link.nodeId,
     shards: sender.shards,
     bytes: sender.bytes,
-    weight: sender.bytes / bytes,
+    weight: sender.bytes / movedBytes,
     timeMs: sender.timeMs,
   }));
   const sumMs = perNode.reduce((sum, { timeMs }) => sum + timeMs, 0);
   return { dataId, bytes, shards, perNode, sumMs, wallMs: env.clock.nowMs() - startMs };
+}
+
+function leastFilled(senders: readonly NodeSender[]): NodeSender | undefined {
+  return senders.reduce<NodeSender | undefined>(
+    (least, sender) => (least === undefined || sender.bytes < least.bytes ? sender : least),
+    undefined,
+  );
 }

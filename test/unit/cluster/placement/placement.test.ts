@@ -26,7 +26,8 @@ function place(
   count = keyCount,
 ) {
   const cuts = Array.from({ length: count }, (_, index) => ({ index, offset: index, bytes: 1 }));
-  return planShards(dataId, cuts, createPlacement(strategy, nodes, count));
+  const plan = planShards(dataId, cuts, createPlacement(strategy, nodes, count), 1);
+  return plan.map(({ nodeIds: [nodeId = ''], ...cut }) => ({ ...cut, nodeId }));
 }
 
 const nodesOf = (plan: { nodeId: string }[]) => plan.map(({ nodeId }) => nodeId);
@@ -42,9 +43,15 @@ describe.each(placementStrategies)('%s', (strategy) => {
       { index: 0, offset: 0, bytes: 10 },
       { index: 1, offset: 10, bytes: 3 },
     ];
-    const plan = planShards('d', cuts, createPlacement(strategy, equalNodes(2)));
+    const plan = planShards('d', cuts, createPlacement(strategy, equalNodes(3)), 2);
     expect(plan).toMatchObject(cuts);
-    expect(plan.every(({ nodeId }) => /^node-[12]$/.test(nodeId))).toBe(true);
+    for (const { nodeIds } of plan) {
+      expect(nodeIds).toEqual([
+        expect.stringMatching(/^node-[123]$/),
+        expect.stringMatching(/^node-[123]$/),
+      ]);
+      expect(new Set(nodeIds).size).toBe(2);
+    }
   });
 
   test('the same shards are placed alike a second time', () => {

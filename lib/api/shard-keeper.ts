@@ -1,0 +1,235 @@
+import type { Env } from '../base/env.js';
+import { isPaipaiError, PaipaiError } from '../base/errors.js';
+import {
+  createPlacement,
+  type Placement,
+  type PlacementStrategy,
+  planShards,
+  shardKey,
+} from '../cluster/placement/placement.js';
+import { type Fetch, fetchShards } from '../cluster/transfer/fetch-shards.js';
+import { listShards, wholeOf } from '../cluster/transfer/list-shards.js';
+import type { NodeLink } from '../cluster/transfer/node-link.js';
+import type { Operation } from '../cluster/transfer/operation.js';
+import { repairShards } from '../cluster/transfer/repair-shards.js';
+import type { RepairReport } from '../cluster/transfer/report.js';
+import { type Copying, ShardCopier } from '../cluster/transfer/shard-copier.js';
+import type { PlacedShard } from '../cluster/transfer/shard-map.js';
+import type { ShardTools } from '../cluster/transfer/shard-tools.js';
+import type { Roster } from '../node/roster.js';
+import type { Data } from './data.js';
+import type { Holding } from './holding.js';
+import type { Explanation } from './types.js';
+
+export interface KeeperOptions {
+  readonly env: Env;
+  readonly roster: Roster;
+  readonly tools: ShardTools;
+  /** Id of whoever moves shards. */
+  readonly sourceId: string;
+  readonly strategy: PlacementStrategy;
+  readonly weightOf: (nodeId: string) => number;
+}
+
+/** For one list of what a node holds. */
+const listMsMax = 10_000;
+/** Shards that an error names at most. */
+const namedShardsMax = 1_000;
+
+/** Finds the copies of shards again: for reading, for making those that are missing, for saying where they are. */
+export class ShardKeeper {
+  readonly #options: KeeperOptions;
+
+  constructor(options: KeeperOptions) {
+    this.#options = options;
+  }
+
+  /** @param totalBytes of all copies, where it is known */
+  placementOver(links: readonly NodeLink[], totalBytes: number | undefined): Placement {
+    const { strategy, weightOf } = this.#options;
+    const nodes = links.map(({ nodeId }) => ({ id: nodeId, weight: weightOf(nodeId) }));
+    return createPlacement(strategy, nodes, totalBytes);
+  }
+
+  /** Takes what nodes hold of the data on disk as transferred, if that is all of this version. */
+  async find({ data, shards }: Holding, operation: Operation): Promise<void> {
+    const { roster } = this.#options;
+    const durable = roster.living().filter(({ nodeId }) => roster.isDurable(nodeId));
+    const deadlineMs = Math.min(listMsMax, operation.remainingMs());
+    const listing = durable.map(async (link) => {
+      const listed = await listShards(link, data.id, data.version, deadlineMs).catch(noneOfLost);
+      return [link.nodeId, listed] as const;
+    });
+    for (const { shard, holders } of wholeOf(await operation.race(Promise.all(listing))) ?? []) {
+      for (const nodeId of holders) shards.add(shard, shard.crc32c, nodeId);
+    }
+  }
+
+  /** Looks what a node that was away still has of the data. */
+  async look({ data, shards }: Holding, link: NodeLink): Promise<void> {
+    if (!shards.holders().has(link.nodeId)) return;
+    const listed = await listShards(link, data.id, data.version, listMsMax);
+    const sums = new Map(listed.map(({ index, crc32c }) => [index, crc32c]));
+    shards.retain(link.nodeId, ({ index, crc32c }) => sums.get(index) === crc32c);
+  }
+
+  /** Fails as `Net.read` does. */
+  async read(holding: Holding, operation: Operation): Promise<Uint8Array> {
+    this.checkHeld(holding);
+    return fetchShards(this.#fetchOf(holding, operation), holding.shards.list());
+  }
+
+  /** @param note hears of each copy made */
+  async repair(
+    holding: Holding,
+    operation: Operation,
+    note: (nodeId: string, index: number) => void = () => {},
+  ): Promise<RepairReport> {
+    const { env, roster } = this.#options;
+    const { data, shards } = holding;
+    const all = shards.list();
+    const links = roster.living();
+    const placement = this.placementOver(links, bytesOf(all) * data.replicas);
+    return repairShards(
+      {
+        env,
+        fetch: this.#fetchOf(holding, operation),
+        copying: this.#copyingOf(holding, links, operation),
+        replicas: data.replicas,
+        place: ({ index, bytes }, count) =>
+          placement.placeCopies(shardKey(data.id, index), bytes, count),
+        onStored(shard, nodeId) {
+          if (shards.add(shard, shard.crc32c, nodeId)) note(nodeId, shard.index);
+        },
+      },
+      all,
+    );
+  }
+
+  explain({ data, shards }: Holding): Explanation {
+    const { roster, strategy } = this.#options;
+    const { id: dataId, replicas } = data;
+    const all = shards.list();
+    const links = roster.living();
+    const copies = Math.min(replicas, links.length);
+    const planned =
+      copies === 0
+        ? []
+        : planShards(dataId, all, this.placementOver(links, bytesOf(all) * replicas), copies);
+    return {
+      dataId,
+      replicas,
+      placement: strategy,
+      shards: all.map(({ index, offset, bytes, holders }, at) => {
+        const nodeIds = holders.filter((id) => roster.isLiving(id));
+        const lostNodeIds = holders.filter((id) => !roster.isLiving(id));
+        const belongsTo = planned[at]?.nodeIds ?? [];
+        const missing = Math.max(0, replicas - nodeIds.length);
+        return { index, offset, bytes, nodeIds, lostNodeIds, belongsTo, missing };
+      }),
+    };
+  }
+
+  /** Whether each shard has `copies` on nodes that are there. */
+  isHeld({ shards }: Holding, copies: number): boolean {
+    return this.#thin(shards.list(), copies).length === 0;
+  }
+
+  /**
+   * @param nodeId of the node that has to have them, if it is a certain one
+   * @throws PaipaiError PAIPAI_ERR_NODE_LOST when some shard has fewer than `copies` on nodes that are there.
+   */
+  checkHeld({ data, shards }: Holding, copies = 1, nodeId?: string): void {
+    const thin = this.#thin(shards.list(), copies, nodeId);
+    if (thin.length > 0) throw tooFewCopies(data, thin);
+  }
+
+  /** Ids of the nodes that hold some and went away. */
+  awayFrom({ shards }: Holding): string[] {
+    return [...shards.holders()].filter((nodeId) => !this.#options.roster.isLiving(nodeId));
+  }
+
+  #thin(shards: readonly PlacedShard[], copies: number, only?: string): PlacedShard[] {
+    const links = this.#options.roster.living();
+    const ids = new Set(links.map(({ nodeId }) => nodeId).filter((id) => id === (only ?? id)));
+    return shards.filter(({ holders }) => holders.filter((id) => ids.has(id)).length < copies);
+  }
+
+  #fetchOf(holding: Holding, operation: Operation): Fetch {
+    const { data, shards } = holding;
+    const { roster } = this.#options;
+    return {
+      operation,
+      dataId: data.id,
+      version: data.version,
+      linksFor: (shard) => {
+        const living = shard.holders.filter((nodeId) => roster.isLiving(nodeId));
+        if (living.length === 0) throw tooFewCopies(data, [shard]);
+        // Which of them comes first goes round, so that all of them work.
+        const first = shard.index % living.length;
+        return [...living.slice(first), ...living.slice(0, first)].map((id) => roster.link(id));
+      },
+      onDamaged: async (shard, nodeId, content) => {
+        try {
+          await this.#replace(holding, shard, nodeId, content, operation);
+        } catch {
+          // The content is there all the same; of this copy nothing is expected any more.
+          shards.remove(shard.index, nodeId);
+        }
+      },
+    };
+  }
+
+  async #replace(
+    holding: Holding,
+    shard: PlacedShard,
+    nodeId: string,
+    content: Uint8Array,
+    operation: Operation,
+  ): Promise<void> {
+    const links = [this.#options.roster.link(nodeId)];
+    const copier = new ShardCopier(this.#copyingOf(holding, links, operation));
+    try {
+      await copier.copy(shard, content, nodeId);
+    } finally {
+      copier.close();
+    }
+  }
+
+  #copyingOf({ data, shards }: Holding, links: readonly NodeLink[], operation: Operation): Copying {
+    const { env, tools, sourceId } = this.#options;
+    return {
+      clock: env.clock,
+      operation,
+      shipment: { dataId: data.id, version: data.version, sourceId },
+      extent: shards.extent(),
+      tools,
+      links,
+    };
+  }
+}
+
+function bytesOf(shards: readonly PlacedShard[]): number {
+  return shards.reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
+/** A node that is gone holds nothing that could be found. */
+function noneOfLost(thrown: unknown): [] {
+  if (isPaipaiError(thrown, 'PAIPAI_ERR_NODE_LOST')) return [];
+  throw thrown;
+}
+
+function tooFewCopies(data: Data, shards: readonly PlacedShard[]): PaipaiError {
+  const nodeIds = [...new Set(shards.flatMap(({ holders }) => holders))];
+  const [nodeId] = nodeIds;
+  const of = shards.length === 1 ? 'a shard' : `${shards.length} shards`;
+  return new PaipaiError(
+    'PAIPAI_ERR_NODE_LOST',
+    `${of} of data ${data.id} lay on ${nodeIds.join(', ')}, of which too few are there`,
+    {
+      dataId: data.id,
+      shardIndexes: shards.slice(0, namedShardsMax).map(({ index }) => index),
+      ...(nodeId === undefined ? {} : { nodeId }),
+    },
+  );
+}
