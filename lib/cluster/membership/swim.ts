@@ -22,8 +22,9 @@ import {
   suspicionLeast,
   transmitLimit,
 } from './parameters.js';
-import { compareClaims, compareRecords, isLiving } from './precedence.js';
+import { compareRecords, isLiving } from './precedence.js';
 import { type ProbeFields, type ProbeHost, Prober } from './prober.js';
+import { type RivalHost, Rivals } from './rivals.js';
 import { Suspicion } from './suspicion.js';
 import {
   type Claim,
@@ -50,13 +51,6 @@ export interface SwimSettings {
   /** The secret of the net; no bytes when it has none. */
   readonly secret: Uint8Array;
   readonly parameters?: Partial<SwimParameters>;
-}
-
-/** Who holds our id, while it is not known whether anybody is behind the record. */
-interface Rival {
-  readonly record: MemberRecord;
-  askDueMs: number;
-  dueMs: number;
 }
 
 /** When no change gives it a chance for so many intervals, the full state is exchanged all the same. */
@@ -106,11 +100,9 @@ export class Swim {
   readonly #rumours = new Dissemination();
   readonly #health: LocalHealth;
   readonly #prober: Prober;
+  readonly #rivals: Rivals;
   #self: MemberRecord;
   #phase: 'silent' | 'member' | 'leaving' | 'gone' = 'silent';
-  #rival: Rival | null = null;
-  /** The last instance that was reported for claiming our id. */
-  #reportedRival = -1;
 
   #nowMs = -Infinity;
   #wakeAtMs = Infinity;
@@ -140,6 +132,7 @@ export class Swim {
       metadata: checkMetadata(settings.metadata),
     };
     this.#prober = new Prober(this.#probeHost(), random);
+    this.#rivals = new Rivals(this.#rivalHost());
   }
 
   /** This node as it announces itself; not among `members`. */
@@ -183,7 +176,7 @@ export class Swim {
    */
   onRefused(address: string, nowMs: number): Effects {
     return this.#turn(nowMs, () => {
-      if (this.#rival?.record.address === address) this.#endContest(this.#rival);
+      this.#rivals.onRefused(address);
       if (this.#phase === 'member') this.#prober.onRefused(address);
     });
   }
@@ -234,7 +227,7 @@ export class Swim {
         if (this.#isDoubtful(record)) this.#hearOfDeath(record);
         else this.#hear({ ...record, fromId: '' });
       }
-      if (this.#phase === 'silent' && this.#rival === null) this.#announce();
+      if (this.#phase === 'silent' && !this.#rivals.isContested) this.#announce();
     });
   }
 
@@ -283,11 +276,11 @@ export class Swim {
     this.#health.note(1);
     this.#prober.postpone(lateMs);
     for (const { suspicion } of this.#table.suspects()) suspicion?.postpone(lateMs);
-    if (this.#rival !== null) this.#rival.dueMs += lateMs;
+    this.#rivals.postpone(lateMs);
   }
 
   #runDue(): void {
-    if (this.#rival !== null) this.#runRival(this.#rival);
+    this.#rivals.runDue();
     if (this.#phase === 'member') {
       this.#prober.runDue();
       for (const member of this.#table.suspects()) {
@@ -304,8 +297,7 @@ export class Swim {
 
   #nextDueMs(): number {
     if (this.#phase === 'gone') return Infinity;
-    let dueMs = Math.min(this.#gossipDueMs, this.#goneMs);
-    if (this.#rival !== null) dueMs = Math.min(dueMs, this.#rival.askDueMs, this.#rival.dueMs);
+    let dueMs = Math.min(this.#gossipDueMs, this.#goneMs, this.#rivals.nextDueMs);
     if (this.#phase !== 'member') return dueMs;
     dueMs = Math.min(dueMs, this.#prober.nextDueMs, this.#reconnectMs);
     for (const { suspicion } of this.#table.suspects()) {
@@ -364,13 +356,13 @@ export class Swim {
     const { sender } = message;
     if (sender.nodeId === this.#self.nodeId) {
       if (sender.instanceId === this.#self.instanceId) this.counts.ignored.echo++;
-      else this.#meetRival(message, from);
+      else this.#rivals.meet(message, from);
       return;
     }
     if (this.#phase === 'silent') return;
     for (const rumour of message.rumours) this.#hear(rumour);
     const member = this.#table.get(sender.nodeId);
-    if (member !== undefined) this.#reportRivals(member, sender);
+    if (member !== undefined) this.#rivals.compare(member, sender);
     switch (message.kind) {
       case 'ping':
         if (message.targetId !== this.#self.nodeId) this.counts.ignored.otherTarget++;
@@ -554,83 +546,22 @@ export class Swim {
     this.#events.push({ kind, member });
   }
 
-  // ── Rumours about this node, and others that claim its id ──
+  // ── Rumours about this node ──
 
   #hearOfSelf(rumour: Rumour): void {
     const self = this.#self;
-    if (rumour.instanceId === self.instanceId) {
-      if (this.#phase === 'member' && compareRecords(rumour, self) > 0) {
-        this.counts.refutations++;
-        this.#health.note(1);
-        this.#raise(rumour.incarnation);
-      }
-      return;
-    }
-    // An echo of who had the id before us; if somebody is there, it will hear of us and step back.
-    if (this.#phase !== 'silent' && compareClaims(rumour, self) < 0) return;
-    // Two processes can't have the same address, so that one must be our predecessor.
-    if (!isLiving(rumour.state) || rumour.address === self.address) this.#inherit(rumour);
-    else if (rumour.address !== '') this.#contest(rumour);
-  }
-
-  /**
-   * Somebody living holds our id, says the net. A node that was restarted under another address would hear the same of its predecessor. So
-   * we ask, for as long as a stall is forgiven: whoever answers keeps the id.
-   */
-  #contest(rumour: Rumour): void {
-    if (this.#rival !== null && compareClaims(rumour, this.#rival.record) <= 0) return;
-    const dueMs = this.#rival?.dueMs ?? this.#nowMs + this.#parameters.suspicionLeastMs;
-    this.#rival = { record: recordOf(rumour), askDueMs: this.#nowMs, dueMs };
-  }
-
-  #runRival(rival: Rival): void {
-    if (this.#nowMs >= rival.dueMs) {
-      this.#endContest(rival);
-    } else if (this.#nowMs >= rival.askDueMs) {
-      rival.askDueMs = this.#nowMs + this.#parameters.probeIntervalMs;
-      const sequence = this.#prober.nextSequence();
-      this.#send('ping', rival.record.address, { sequence, targetId: this.#self.nodeId });
+    if (rumour.instanceId !== self.instanceId) {
+      this.#rivals.hear(rumour);
+    } else if (this.#phase === 'member' && compareRecords(rumour, self) > 0) {
+      this.counts.refutations++;
+      this.#health.note(1);
+      this.#raise(rumour.incarnation);
     }
   }
 
   /** Nobody is behind `claim` any more: the id is ours, above its incarnation. */
   #inherit(claim: Claim): void {
-    this.#rival = null;
     this.#raise(Math.max(claim.incarnation, this.#self.incarnation));
-  }
-
-  #endContest(rival: Rival): void {
-    this.#inherit(rival.record);
-    if (this.#phase === 'silent') this.#announce();
-  }
-
-  /** A datagram from another instance under our id: it lives. */
-  #meetRival({ sender, kind, sequence }: ReceivedMessage, from: string): void {
-    const isOurs = this.#phase !== 'silent' && compareClaims(this.#self, sender) > 0;
-    if (!isOurs) {
-      this.#events.push({ kind: 'duplicate', winner: sender, loser: this.#self, isOurs: true });
-      this.#retire();
-      return;
-    }
-    if (sender.instanceId !== this.#reportedRival) {
-      this.#reportedRival = sender.instanceId;
-      this.#events.push({ kind: 'duplicate', winner: this.#self, loser: sender, isOurs: false });
-    }
-    if (kind === 'ping') this.#send('ack', from, { sequence });
-  }
-
-  /** Two instances speak under one id, and we are neither. Once for each, and not for what was still on its way when one replaced the other. */
-  #reportRivals(member: Member, sender: Claim): void {
-    const { record, sinceMs } = member;
-    const isRival =
-      sender.instanceId !== record.instanceId &&
-      sender.instanceId !== member.reportedRival &&
-      isLiving(record.state) &&
-      compareClaims(sender, record) < 0 &&
-      this.#nowMs - sinceMs > this.#parameters.suspicionLeastMs;
-    if (!isRival) return;
-    member.reportedRival = sender.instanceId;
-    this.#events.push({ kind: 'duplicate', winner: record, loser: sender, isOurs: false });
   }
 
   #raise(above: number): void {
@@ -650,7 +581,7 @@ export class Swim {
 
   #retire(): void {
     this.#phase = 'gone';
-    this.#rival = null;
+    this.#rivals.stop();
     this.#prober.stop();
   }
 
@@ -667,6 +598,31 @@ export class Swim {
       send: (kind, address, fields) => this.#send(kind, address, fields),
       accuse: (member) => this.#accuse(member),
       bury: (member) => this.#bury(member),
+    };
+  }
+
+  #rivalHost(): RivalHost {
+    const swim = this;
+    return {
+      parameters: this.#parameters,
+      get nowMs() {
+        return swim.#nowMs;
+      },
+      get self() {
+        return swim.#self;
+      },
+      get isSilent() {
+        return swim.#phase === 'silent';
+      },
+      ask: (address) => {
+        const sequence = this.#prober.nextSequence();
+        this.#send('ping', address, { sequence, targetId: this.#self.nodeId });
+      },
+      answer: (address, sequence) => this.#send('ack', address, { sequence }),
+      inherit: (claim) => this.#inherit(claim),
+      enter: () => this.#announce(),
+      report: (event) => this.#events.push(event),
+      retire: () => this.#retire(),
     };
   }
 }
