@@ -185,11 +185,11 @@ export class SimulatedNet {
 
   // ── The network ──
 
-  #carry(from, { address, bytes }) {
+  #carry(from, datagram) {
     if (this.random.next() < this.network.loss) return;
-    this.time.after(this.#delay(), () => this.#deliver(from, address, bytes));
+    this.time.after(this.#delay(), () => this.#deliver(from, datagram));
     if (this.random.next() < this.network.doubling) {
-      this.time.after(this.#delay(), () => this.#deliver(from, address, bytes));
+      this.time.after(this.#delay(), () => this.#deliver(from, datagram));
     }
   }
 
@@ -197,12 +197,13 @@ export class SimulatedNet {
     return this.network.delayLeastMs + this.random.exponential(this.network.delayMeanMs);
   }
 
-  #deliver(from, address, bytes) {
+  /** Refusals come for pings alone, as from real sockets: only those go through one that is connected. */
+  #deliver(from, { address, bytes, isPing }) {
     const to = this.#hosts.get(address);
     if (to === undefined || to.group !== from.group) return;
     if (to.isRunning) {
       this.#input(to, (nowMs) => to.swim.onDatagram(bytes, from.address, nowMs));
-    } else if (to.hostIsUp && this.random.next() >= this.network.loss) {
+    } else if (isPing && to.hostIsUp && this.random.next() >= this.network.loss) {
       this.time.after(this.#delay(), () => {
         this.refusals++;
         this.#input(from, (nowMs) => from.swim.onRefused(address, nowMs));

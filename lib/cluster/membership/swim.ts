@@ -420,7 +420,7 @@ export class Swim {
     const bytes = this.#key.seal(messageKinds[kind], encodeMessage(head, rumours));
     this.counts.datagramsSent++;
     this.counts.bytesSent += bytes.byteLength;
-    this.#sends.push({ address, bytes });
+    this.#sends.push({ address, bytes, isPing: kind === 'ping' });
   }
 
   // ── Rumours about others ──

@@ -67,6 +67,8 @@ export interface OutgoingDatagram {
   readonly address: string;
   /** Owned by the caller from now on. */
   readonly bytes: Uint8Array;
+  /** It asks whether somebody is there, so word that nobody listens (`Swim.onRefused`) is worth having. */
+  readonly isPing: boolean;
 }
 
 /** What the caller has to do after it told the state machine something. */
