@@ -3,23 +3,32 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { PaipaiError, toError } from '../base/errors.js';
+import { isLivingMember, type NetMember } from '../cluster/membership/member-list.js';
+import type { RunningNode } from '../node/runtime.js';
 import { runNode } from '../node/serve.js';
 import { type StoreChoice, storeLimitBytesMin } from '../store/open-store.js';
 import { type Command, commonOptions, integerOption, parseOptions, usageError } from './command.js';
+import type { Terminal } from './terminal.js';
 
 const help = `Usage: paipainet node --listen ADDRESS [--handlers FILE] [options]
 
 Runs a node until Ctrl-C or SIGTERM. Another process adds it to its net by the address:
-new Node(id, { address: 'tcp://127.0.0.1:7100' }).
+new Node(id, { address: 'tcp://127.0.0.1:7100' }). A node on TCP can also be joined, and finds
+the others by joining one of them.
 
   --listen ADDRESS     tcp://127.0.0.1:7100, tcp://[::1]:7100 or unix:///run/node.sock; port 0: any
+  --join ADDRESS       a node of the net to join; more than once: whichever answers
+  --advertise ADDRESS  where others reach it: tcp://IP:PORT, port 0: the one that it listens on.
+                       Needed to be joined, or to join, when it listens on every address
+  --weight NUMBER      its share of the data, relative to other nodes; default: 1
   --handlers FILE      JavaScript module whose named exports are the handlers
   --id ID              what the node calls itself, 1 to 255 bytes; default: made up
   --name NAME          name of the net; both sides must agree
   --store STORE        lmdb:FOLDER or files:FOLDER: shards outlive the node; default: memory
   --store-limit BYTES  most that shards take on disk; default: what the disk holds
   --secret-file FILE   the secret of the net; a final line end is not part of it
-  --json               one JSON object instead of a line for people
+  --events             a line for each node that joins, fails, leaves; on a screen always
+  --json               one JSON object a line instead of words for people
   --verbose            show the stack of an error
 
 Beyond this machine a secret is required. It may also stand in the variable PAIPAINET_SECRET.
@@ -40,6 +49,10 @@ export const nodeCommand: Command = {
         store: { type: 'string' },
         'store-limit': { type: 'string' },
         'secret-file': { type: 'string' },
+        join: { type: 'string', multiple: true },
+        advertise: { type: 'string' },
+        weight: { type: 'string' },
+        events: { type: 'boolean' },
         json: { type: 'boolean' },
       },
     });
@@ -55,6 +68,9 @@ export const nodeCommand: Command = {
       ...(values.name === undefined ? {} : { name: values.name }),
       ...(secret === undefined ? {} : { secret }),
       ...(store === undefined ? {} : { store }),
+      ...(values.join === undefined ? {} : { join: values.join }),
+      ...(values.advertise === undefined ? {} : { advertise: values.advertise }),
+      ...(values.weight === undefined ? {} : { weight: readWeight(values.weight) }),
     });
     try {
       const { address, nodeId, engine } = node;
@@ -65,13 +81,58 @@ export const nodeCommand: Command = {
           `node ${nodeId} listens on ${address} (engine ${engine}, pid ${process.pid})`,
         );
       }
-      if (!signal.aborted) await once(signal, 'abort');
+      if (node.joinProblem !== null) {
+        terminal.note(`${node.joinProblem.message}; trying on`);
+        node.events.once('joined', () => terminal.note('the net is joined'));
+      }
+      node.events.on('seedRefused', ({ code, message }) => terminal.note(`${code}: ${message}`));
+      node.events.on('duplicate', (id) =>
+        terminal.note(`two nodes call themselves ${id}; the later one is told to go`),
+      );
+      // Elsewhere whoever reads the first line may stop reading, and the node should not end with that.
+      if (values.events === true || (terminal.live && values.json !== true)) {
+        followNet(node, terminal, values.json === true);
+      }
+      const aborted = signal.aborted ? null : once(signal, 'abort').then(() => null);
+      const reason = await Promise.race([aborted, node.closed]);
+      if (reason !== null) throw reason;
     } finally {
       await node.close();
     }
     return 0;
   },
 };
+
+const tellings = {
+  join: 'has joined',
+  suspect: 'does not answer',
+  alive: 'answers again',
+  fail: 'is dead',
+  leave: 'has left',
+} as const;
+
+/** A line for each node that is there already, and for whatever happens from then on. */
+function followNet(node: RunningNode, terminal: Terminal, isJson: boolean): void {
+  const tell = (event: keyof typeof tellings, member: NetMember): void => {
+    const { nodeId, address, weight } = member;
+    terminal.print(
+      isJson
+        ? JSON.stringify({ event, nodeId, address, weight })
+        : `node ${nodeId} (${address}) ${tellings[event]}`,
+    );
+  };
+  for (const member of node.members().slice(1)) if (isLivingMember(member)) tell('join', member);
+  // `Object.keys` widens keys to string; the table above is the whole of them.
+  for (const event of Object.keys(tellings) as (keyof typeof tellings)[]) {
+    node.events.on(event, (member) => tell(event, member));
+  }
+}
+
+function readWeight(text: string): number {
+  const weight = /^\d{1,9}(\.\d{1,9})?$/.test(text) ? Number(text) : 0;
+  if (weight > 0) return weight;
+  throw usageError('node', `--weight must be a number above 0, but is '${text}'`);
+}
 
 /** `lmdb:FOLDER` or `files:FOLDER`; `memory`, or nothing, is the default. */
 function readStore(store: string | undefined, limit: string | undefined): StoreChoice | undefined {

@@ -1,5 +1,13 @@
+import { EventEmitter } from 'node:events';
 import { availableParallelism, totalmem } from 'node:os';
+import { deferred } from '../base/deferred.js';
 import { PaipaiError } from '../base/errors.js';
+import { memberListMethod, type NetMember } from '../cluster/membership/member-list.js';
+import {
+  exchangeMethod,
+  type Membership,
+  type MembershipEvents,
+} from '../cluster/membership/membership.js';
 import { ByteWindow } from '../cluster/transfer/byte-window.js';
 import { dropMethod, getMethod, listMethod, putMethod } from '../cluster/transfer/messages.js';
 import { serveDrop, serveGet, serveList, servePut } from '../cluster/transfer/serve-shards.js';
@@ -7,6 +15,7 @@ import { mergeMethod, processMethod } from '../processing/messages.js';
 import { serveMerge, serveProcess } from '../processing/serve-processing.js';
 import { WorkerPool } from '../processing/worker-pool.js';
 import { listenPeers } from '../session/listen.js';
+import { netNameDefault } from '../session/settings.js';
 import type {
   HeartbeatOptions,
   IncomingRequest,
@@ -18,12 +27,16 @@ import type {
 import { MemoryStore } from '../store/memory-store.js';
 import { openDurableStore, type StoreChoice } from '../store/open-store.js';
 import type { ShardStore } from '../store/store.js';
+import { parseAddress } from '../transport/address.js';
 import type { EngineName } from '../transport/frame-channel.js';
 import { encodeNodeInfo, infoMethod } from './node-info.js';
+import { checkMembership, type MembershipConfig, openMembership } from './node-membership.js';
 import { createRealEnv } from './real-env.js';
 import { type Engine, type EngineChoice, selectEngine } from './select-network.js';
+import { UdpNetwork } from './udp-network.js';
 
-export interface NodeConfig {
+/** A node that listens on TCP is a member of a net: of one that it joins, or of its own. */
+export interface NodeConfig extends MembershipConfig {
   readonly nodeId: string;
   /** Where it listens, as `tcp://…` or `unix://…`. */
   readonly listen: string;
@@ -53,7 +66,15 @@ export interface RunningNode {
   readonly address: string;
   readonly engine: EngineName;
   readonly engineReason: string;
-  /** Stops listening, ends every session and every worker. Idempotent. */
+  /** Of the net that it belongs to; silent for a node that is no member, as on a Unix socket. */
+  readonly events: EventEmitter<MembershipEvents>;
+  /** Why none of the nodes that it should join has answered yet; it goes on asking. Null when one has. */
+  readonly joinProblem: PaipaiError | null;
+  /** Settles when it is closed: with null by `close`, else with the reason. It never rejects. PAIPAI_ERR_DUPLICATE_ID, or as `startNode`. */
+  readonly closed: Promise<PaipaiError | null>;
+  /** This node first, then who it knows of the net, the dead included; none for a node that is no member. A snapshot. */
+  members(): NetMember[];
+  /** Says goodbye to the net, for about a second when there is somebody else in it; stops listening, ends every session and every worker. Idempotent. */
   close(): Promise<void>;
 }
 
@@ -98,12 +119,15 @@ async function openStore(config: NodeConfig, engine: Engine): Promise<NodeStore>
 }
 
 /**
- * Opens the store and loads the handlers, then listens: a node that answers is a node that works.
+ * Opens the store and loads the handlers, then listens: a node that answers is a node that works. Then it joins its net: when nobody can be
+ * reached there it works on, and goes on trying (`joinProblem`).
  * @throws PaipaiError PAIPAI_ERR_HANDLER_MODULE, _INVALID_ADDRESS, _INSECURE_ADDRESS, _ENGINE_UNAVAILABLE, _STORE_FAILED, _STORE_IN_USE,
- * _STORE_FORMAT, _STORE_FULL; a system error when the address cannot be listened on.
+ * _STORE_FORMAT, _STORE_FULL; a system error when the address cannot be listened on. When it cannot be a member: PAIPAI_ERR_DUPLICATE_ID,
+ * or what the net refuses it with: _NET_NAME, _SECRET, _VERSION_MISMATCH, _FRAME_MAGIC, _METHOD_UNKNOWN, _INVALID_STATE, _PROTOCOL.
  */
 export async function startNode(config: NodeConfig): Promise<RunningNode> {
   const { nodeId, netName, secret } = config;
+  const choice = checkMembership(config.listen, config);
   const env = createRealEnv();
   const engine = selectEngine(config.engine ?? 'auto');
   const { store, forClient } = await openStore(config, engine);
@@ -123,6 +147,15 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
     return client;
   };
 
+  // Of no use before the port is known, and with it the first requests may come.
+  const opening = deferred<Membership | null>();
+  opening.promise.catch(() => {}); // For who asks; the start fails by itself.
+  const membershipFor = async (): Promise<Membership> => {
+    const opened = await opening.promise;
+    if (opened === null) throw noMember(nodeId, config.listen);
+    return opened;
+  };
+
   const service: PeerService = {
     onRequest({ peer, method, payload }: IncomingRequest): Uint8Array | Promise<Uint8Array> {
       switch (method) {
@@ -130,6 +163,10 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
           return serveDrop(payload, clientOf(peer).store);
         case listMethod:
           return serveList(payload, clientOf(peer).store);
+        case exchangeMethod:
+          return membershipFor().then((membership) => membership.answerExchange(payload));
+        case memberListMethod:
+          return membershipFor().then((membership) => membership.answerList());
         case infoMethod: {
           const stores = new Set([
             store,
@@ -175,21 +212,43 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
   };
 
   let listener: PeerListener | undefined;
-  const close = async (): Promise<void> => {
+  let membership: Membership | null = null;
+  let closing: Promise<void> | undefined;
+  const closed = deferred<PaipaiError | null>();
+  const end = async (): Promise<void> => {
+    opening.reject(new PaipaiError('PAIPAI_ERR_CLOSED', `node ${nodeId} is being closed`));
+    await membership?.close();
     // What is under way fails first, so that nobody waits for it.
     await pool.close();
     await listener?.close(0);
     await store.close();
   };
+  const close = (reason: PaipaiError | null = null): Promise<void> => {
+    closing ??= end().finally(() => closed.resolve(reason));
+    return closing;
+  };
   try {
     if (config.handlers !== undefined) await pool.handlers();
-    listener = await listenPeers({ ...env, network: engine.network }, config.listen, {
+    const networkEnv = { ...env, network: engine.network };
+    listener = await listenPeers(networkEnv, config.listen, {
       nodeId,
       service,
       heartbeat: config.heartbeat ?? false,
       ...(netName === undefined ? {} : { netName }),
       ...(secret === undefined ? {} : { secret }),
     });
+    const listening = parseAddress(listener.address);
+    if (choice !== null && listening.scheme === 'tcp') {
+      const datagramEnv = { ...networkEnv, datagrams: new UdpNetwork() };
+      membership = await openMembership(datagramEnv, listening, choice, {
+        nodeId,
+        netName: netName ?? netNameDefault,
+        secret,
+        onFailed: (error) => void close(error),
+      });
+    }
+    opening.resolve(membership);
+    await membership?.start();
   } catch (thrown) {
     await close();
     throw thrown;
@@ -199,8 +258,22 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
     address: listener.address,
     engine: engine.name,
     engineReason: engine.reason,
-    close,
+    events: membership?.events ?? new EventEmitter(),
+    get joinProblem() {
+      return membership?.joinProblem ?? null;
+    },
+    closed: closed.promise,
+    members: () => membership?.members() ?? [],
+    close: () => close(),
   };
+}
+
+function noMember(nodeId: string, listen: string): PaipaiError {
+  return new PaipaiError(
+    'PAIPAI_ERR_INVALID_STATE',
+    `node ${nodeId} is no member of a net: it listens on ${listen} and says no address at which others reach it (advertise)`,
+    { nodeId },
+  );
 }
 
 function methodUnknown(method: string): PaipaiError {

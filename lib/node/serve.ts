@@ -3,10 +3,11 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { checkStore, type StoreChoice } from '../store/open-store.js';
 import { nodeHeartbeat } from './heartbeat.js';
+import type { MembershipConfig } from './node-membership.js';
 import { type RunningNode, startNode } from './runtime.js';
 import type { EngineChoice } from './select-network.js';
 
-export interface RunNodeOptions {
+export interface RunNodeOptions extends MembershipConfig {
   /** `tcp://host:port` (port 0: any) or `unix:///path`. Beyond this machine a secret is required. */
   readonly listen: string;
   /** Module of handlers: a path, or a `file:` URL. Without one only the built-in `digest` is there. */
@@ -14,7 +15,7 @@ export interface RunNodeOptions {
   /** Name of the net; both sides must agree. Default 'default'. */
   readonly name?: string;
   readonly secret?: string | Uint8Array;
-  /** What the node calls itself. Default: made up. */
+  /** What the node calls itself; no two of a net may have the same. Default: made up. */
   readonly nodeId?: string;
   /** Default 'auto'. */
   readonly engine?: EngineChoice;
@@ -25,6 +26,7 @@ export interface RunNodeOptions {
 /** Runs a node in this process, for nets elsewhere that add it by its address. Fails as `startNode` does. */
 export async function runNode(options: RunNodeOptions): Promise<RunningNode> {
   const { listen, handlers, name, secret, nodeId, engine, store } = options;
+  const { join, advertise, weight } = options;
   return startNode({
     listen,
     nodeId: nodeId ?? `node-${randomUUID()}`,
@@ -34,6 +36,9 @@ export async function runNode(options: RunNodeOptions): Promise<RunningNode> {
     engine,
     store: checkStore(store ?? 'memory'),
     heartbeat: nodeHeartbeat,
+    join,
+    advertise,
+    weight,
   });
 }
 

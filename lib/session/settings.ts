@@ -12,6 +12,8 @@ const gibi = 1024 * mebi;
 
 const secretBytesMin = 16;
 
+export const netNameDefault = 'default';
+
 /** `SessionOptions`, checked, with every default in place. */
 export interface Settings {
   readonly netName: string;
@@ -40,7 +42,7 @@ export function checkSettings(options: SessionOptions): Settings {
   }
   const service = checkService(options.service);
   return {
-    netName: checkString('netName', options.netName ?? 'default', 255),
+    netName: checkString('netName', options.netName ?? netNameDefault, 255),
     nodeId: checkString('nodeId', options.nodeId, 255),
     secret: secretBytesOf(options.secret),
     service,

@@ -140,6 +140,11 @@ export class Swim {
     return this.#self;
   }
 
+  /** It has announced itself, and has not said goodbye. */
+  get isMember(): boolean {
+    return this.#phase === 'member';
+  }
+
   /** 0 is well, `healthScoreMax` as bad as it gets. */
   get healthScore(): number {
     return this.#health.score;
