@@ -11,6 +11,7 @@ import type { PlacedShard } from '../cluster/transfer/shard-map.js';
 import { transferData } from '../cluster/transfer/transfer-data.js';
 import type { ShardCut } from '../data/shard.js';
 import { planCuts } from '../data/splitter.js';
+import { findMembers } from '../node/find-members.js';
 import { createRealEnv } from '../node/real-env.js';
 import { Roster, type RosterEntry } from '../node/roster.js';
 import { type Engine, selectEngine } from '../node/select-network.js';
@@ -136,22 +137,61 @@ export class Net extends EventEmitter<NetEvents> {
   /**
    * Runs the embedded nodes and connects to all. When one cannot be had, the others are ended, and the net can be started again.
    * Fails: PAIPAI_ERR_NODE_START, _HANDLER_MODULE, _ENGINE_UNAVAILABLE, _INVALID_STATE, and for a remote node the code that says
-   * what is wrong with it: _NET_NAME, _SECRET, _FRAME_MAGIC, _VERSION_MISMATCH, _HANDSHAKE_TIMEOUT.
+   * what is wrong with it: _NET_NAME, _SECRET, _FRAME_MAGIC, _VERSION_MISMATCH, _HANDSHAKE_TIMEOUT. With `join` also _METHOD_UNKNOWN for
+   * something that is no node, and _INVALID_STATE for a node that is no member.
    */
   async start(): Promise<void> {
     this.#checkNotClosed();
     if (this.#state.kind !== 'new') {
       throw new PaipaiError('PAIPAI_ERR_INVALID_STATE', 'the net is started already');
     }
-    if (this.#nodes.size === 0) {
+    if (this.#nodes.size === 0 && this.#settings.join === undefined) {
       throw new PaipaiError(
         'PAIPAI_ERR_INVALID_STATE',
-        'the net has no node: add one before the start',
+        'the net has no node: add one before the start, or join nodes that run already',
       );
     }
     this.#state = { kind: 'starting' };
-    this.#starting = this.#start();
+    this.#starting = this.#findAndStart();
     await this.#starting;
+  }
+
+  /** When the start fails, the next one looks again for who is there. */
+  async #findAndStart(): Promise<void> {
+    const { join } = this.#settings;
+    const found: Node[] = [];
+    try {
+      if (join !== undefined) found.push(...(await this.#findNodes(join)));
+      for (const node of found) this.#nodes.set(node.id, node);
+      await this.#start();
+    } catch (thrown) {
+      for (const { id } of found) this.#nodes.delete(id);
+      this.#state = { kind: 'new' };
+      throw thrown;
+    }
+  }
+
+  /** Who is alive in the net of `seeds`; one that is suspect may not answer, and would hold up the start for all. */
+  async #findNodes(seeds: readonly string[]): Promise<Node[]> {
+    const { engine, name: netName, secret } = this.#settings;
+    const env = { ...this.#env, network: selectEngine(engine).network };
+    const members = await findMembers(env, seeds, {
+      nodeId: this.#clientId,
+      netName,
+      ...(secret === undefined ? {} : { secret }),
+    });
+    const own = [...this.#nodes.values()];
+    const found = members
+      .filter(({ state, address }) => state === 'alive' && address !== '')
+      .filter((member) =>
+        own.every(({ id, address }) => id !== member.nodeId && address !== member.address),
+      )
+      .map(({ nodeId, address, weight }) => new Node(nodeId, { address, weight }));
+    if (own.length + found.length === 0) {
+      throw new PaipaiError('PAIPAI_ERR_INVALID_STATE', 'no node of the net is alive');
+    }
+    for (const node of found) joinNet(node, this.#host);
+    return found;
   }
 
   async #start(): Promise<void> {

@@ -8,6 +8,7 @@ import {
   checkString,
   invalidArgument,
 } from '../base/check.js';
+import { checkSeeds } from '../cluster/membership/join-rounds.js';
 import { type PlacementStrategy, placementStrategies } from '../cluster/placement/placement.js';
 import type { Progress } from '../cluster/transfer/report.js';
 import { type RunAs, runAsChoices } from '../node/launch.js';
@@ -22,6 +23,11 @@ export interface NetOptions {
   name?: string;
   /** At least 16 bytes, shared by the net and its remote nodes. Embedded nodes get one of their own, made for this run. */
   secret?: string | Uint8Array;
+  /**
+   * Nodes that run already, as `tcp://host:port`. At its start the net asks the first that answers who else is there, and adds each of them
+   * that is alive, unless it was added by hand.
+   */
+  join?: readonly string[];
   /** Module whose named exports are the handlers of the embedded nodes: a URL, or a path. */
   handlers?: URL | string;
   /** How embedded nodes run that do not say it themselves. Default 'process'. */
@@ -92,6 +98,7 @@ const deadlineMsDefault = 600_000;
 const netNames: ReadonlySet<string> = new Set<keyof NetOptions>([
   'name',
   'secret',
+  'join',
   'handlers',
   'runAs',
   'placement',
@@ -132,6 +139,7 @@ function checkModule(handlers: unknown): string | undefined {
 export interface NetSettings {
   readonly name: string;
   readonly secret: string | Uint8Array | undefined;
+  readonly join: readonly string[] | undefined;
   /** URL of the module. */
   readonly handlers: string | undefined;
   readonly runAs: RunAs;
@@ -146,6 +154,7 @@ export function checkNetOptions(options: NetOptions): NetSettings {
   return {
     name: checkString('name', options.name ?? 'default', 255),
     secret: checkSecret(options.secret),
+    join: options.join === undefined ? undefined : checkSeeds(options.join),
     handlers: checkModule(options.handlers),
     runAs: checkOneOf('runAs', options.runAs ?? 'process', runAsChoices),
     placement: checkOneOf('placement', options.placement ?? 'weighted', placementStrategies),

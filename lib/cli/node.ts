@@ -14,7 +14,7 @@ const help = `Usage: paipainet node --listen ADDRESS [--handlers FILE] [options]
 
 Runs a node until Ctrl-C or SIGTERM. Another process adds it to its net by the address:
 new Node(id, { address: 'tcp://127.0.0.1:7100' }). A node on TCP can also be joined, and finds
-the others by joining one of them.
+the others by joining one of them; new Net({ join: ['tcp://127.0.0.1:7100'] }) then knows all.
 
   --listen ADDRESS     tcp://127.0.0.1:7100, tcp://[::1]:7100 or unix:///run/node.sock; port 0: any
   --join ADDRESS       a node of the net to join; more than once: whichever answers

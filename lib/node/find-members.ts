@@ -1,6 +1,10 @@
 import type { PaipaiError } from '../base/errors.js';
 import { jointFailure, seedFailure } from '../cluster/membership/join-rounds.js';
-import { decodeMemberList, memberListMethod, type NetMember } from '../cluster/membership/member-list.js';
+import {
+  decodeMemberList,
+  memberListMethod,
+  type NetMember,
+} from '../cluster/membership/member-list.js';
 import { connectPeer } from '../session/connect.js';
 import type { SessionOptions } from '../session/types.js';
 import type { NetworkEnv } from '../transport/frame-channel.js';
@@ -53,7 +57,10 @@ async function listFrom(
   });
   try {
     const { signal } = options;
-    const answer = await peer.request(memberListMethod, undefined, { deadlineMs: answerMsMax, signal });
+    const answer = await peer.request(memberListMethod, undefined, {
+      deadlineMs: answerMsMax,
+      signal,
+    });
     return decodeMemberList(answer);
   } finally {
     void peer.close(0); // It never fails.
