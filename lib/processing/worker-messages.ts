@@ -48,5 +48,6 @@ export interface TaskResult {
 export interface TaskFailure {
   readonly code: PaipaiCode;
   readonly message: string;
+  readonly handler?: string;
   readonly shardIndex?: number;
 }

@@ -286,6 +286,6 @@ function workerDied(slot: Slot, how: string): PaipaiError {
   return new PaipaiError('PAIPAI_ERR_HANDLER_FAILED', `${handler} ended its worker${how}`);
 }
 
-function errorOfFailure({ code, message, shardIndex }: TaskFailure): PaipaiError {
-  return new PaipaiError(code, message, shardIndex === undefined ? {} : { shardIndex });
+function errorOfFailure({ code, message, ...details }: TaskFailure): PaipaiError {
+  return new PaipaiError(code, message, details);
 }

@@ -2,6 +2,7 @@ import type { MessagePort } from 'node:worker_threads';
 import type { Clock } from '../base/env.js';
 import { PaipaiError, toError } from '../base/errors.js';
 import { decodeValue, encodeValue } from '../wire/values.js';
+import { handlerFailed, isThenable } from './handler-failures.js';
 import type { Handler, HandlerTable } from './handlers.js';
 import { encodePart, sortedEntries, type ValueEntry } from './value-parts.js';
 import type {
@@ -14,23 +15,6 @@ import type {
   ToWorker,
 } from './worker-messages.js';
 
-/** Lines of a handler's stack that go into the message: enough to find the place, and no more of the other machine. */
-const stackLinesMax = 4;
-
-function handlerFailed(handler: string, thrown: unknown, shardIndex: number): PaipaiError {
-  const error = toError(thrown);
-  const stack = (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line));
-  const where = stack
-    .slice(0, stackLinesMax)
-    .map((line) => `\n${line}`)
-    .join('');
-  return new PaipaiError(
-    'PAIPAI_ERR_HANDLER_FAILED',
-    `handler '${handler}' failed on shard ${shardIndex}: ${error.name}: ${error.message}${where}`,
-    { shardIndex, handler },
-  );
-}
-
 function encodeResult(handler: string, value: unknown, shardIndex: number): Uint8Array {
   try {
     return encodeValue(value ?? null);
@@ -41,16 +25,6 @@ function encodeResult(handler: string, value: unknown, shardIndex: number): Uint
       { shardIndex, handler },
     );
   }
-}
-
-/** Awaits only what can be awaited: a turn of the microtask queue for each of many small shards adds up. */
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    'then' in value &&
-    typeof value.then === 'function'
-  );
 }
 
 async function runShards(
@@ -75,7 +49,7 @@ async function runShards(
         if (isThenable(value)) value = await value;
       }
     } catch (thrown) {
-      throw handlerFailed(task.handler, thrown, index);
+      throw handlerFailed(task.handler, thrown, `shard ${index}`, { shardIndex: index });
     }
     if (merge === undefined)
       entries.push({ index, bytes: encodeResult(task.handler, value, index) });
@@ -109,7 +83,7 @@ async function mergeParts(
     try {
       merged = await merge(merged, value);
     } catch (thrown) {
-      throw handlerFailed(task.handler, thrown, index);
+      throw handlerFailed(task.handler, thrown, `shard ${index}`, { shardIndex: index });
     }
   }
   return [{ index: first.index, bytes: encodeResult(task.handler, merged, first.index) }];
@@ -139,8 +113,13 @@ function failureOf(thrown: unknown): TaskFailure {
   if (!(thrown instanceof PaipaiError)) {
     return { code: 'PAIPAI_ERR_HANDLER_FAILED', message: toError(thrown).message };
   }
-  const { code, message, shardIndex } = thrown;
-  return shardIndex === undefined ? { code, message } : { code, message, shardIndex };
+  const { code, message, handler, shardIndex } = thrown;
+  return {
+    code,
+    message,
+    ...(handler === undefined ? {} : { handler }),
+    ...(shardIndex === undefined ? {} : { shardIndex }),
+  };
 }
 
 /** Serves tasks that come over `port`, one at a time, until the thread is terminated. */

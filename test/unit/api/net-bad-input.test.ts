@@ -251,6 +251,7 @@ describe('handlers', () => {
       code: 'PAIPAI_ERR_HANDLER_FAILED',
       shardIndex: 1,
       nodeId: expect.any(String),
+      handler: 'throwsOnShard1',
     });
     expect((threw as PaipaiError).message).toMatch(
       /throwsOnShard1.*RangeError: no luck with this one[\s\S]*handlers\.mjs:\d+/,
