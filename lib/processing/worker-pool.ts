@@ -29,11 +29,17 @@ export interface TaskOptions {
   /** Milliseconds from now; Infinity is none. */
   readonly deadlineMs: number;
   readonly signal: AbortSignal;
+  /**
+   * Called once, when no worker touches any more what the task names: with the end of the task, but later than the caller is told where a
+   * worker had to be terminated.
+   */
+  readonly onReleased?: () => void;
 }
 
 interface Job extends Deferred<TaskResult> {
   readonly id: number;
   readonly task: Task;
+  readonly onReleased: () => void;
   slot: Slot | undefined;
 }
 
@@ -94,13 +100,28 @@ export class WorkerPool {
    * Fails: PAIPAI_ERR_HANDLER_FAILED, _HANDLER_RESULT, _HANDLER_UNKNOWN, _HANDLER_MODULE, _DEADLINE, _ABORTED, _OVERLOADED, _CLOSED.
    * The shards of a task are not touched after the promise settled, but by a handler that ignores its signal, for 100 ms.
    */
-  async run(task: Task, { deadlineMs, signal }: TaskOptions): Promise<TaskResult> {
-    this.#checkOpen();
-    if (signal.aborted) throw aborted(task);
-    if (this.#taskCount >= this.#tasksMax) {
-      throw new PaipaiError('PAIPAI_ERR_OVERLOADED', `${this.#tasksMax} tasks are waiting already`);
+  async run(task: Task, options: TaskOptions): Promise<TaskResult> {
+    const { deadlineMs, signal, onReleased = () => {} } = options;
+    try {
+      this.#checkOpen();
+      if (signal.aborted) throw aborted(task);
+      if (this.#taskCount >= this.#tasksMax) {
+        throw new PaipaiError(
+          'PAIPAI_ERR_OVERLOADED',
+          `${this.#tasksMax} tasks are waiting already`,
+        );
+      }
+    } catch (thrown) {
+      onReleased();
+      throw thrown;
     }
-    const job: Job = { ...deferred<TaskResult>(), id: ++this.#lastId, task, slot: undefined };
+    const job: Job = {
+      ...deferred<TaskResult>(),
+      id: ++this.#lastId,
+      task,
+      onReleased,
+      slot: undefined,
+    };
     const onAbort = (): void => this.#giveUp(job, aborted(task));
     const timer =
       deadlineMs === Infinity
@@ -125,7 +146,10 @@ export class WorkerPool {
   async close(): Promise<void> {
     this.#isClosed = true;
     const closed = new PaipaiError('PAIPAI_ERR_CLOSED', 'the pool of workers was closed');
-    for (const job of this.#queue.splice(0)) job.reject(closed);
+    for (const job of this.#queue.splice(0)) {
+      job.reject(closed);
+      job.onReleased();
+    }
     for (const slot of this.#slots) this.#endWorker(slot, closed);
     await Promise.all(this.#ending);
   }
@@ -142,7 +166,10 @@ export class WorkerPool {
       } catch (thrown) {
         // Workers that run already take on what waits; without any, nobody would.
         if (this.#slots.size > 0) return;
-        for (const job of this.#queue.splice(0)) job.reject(thrown);
+        for (const job of this.#queue.splice(0)) {
+          job.reject(thrown);
+          job.onReleased();
+        }
         return;
       }
       const job = slot === undefined ? undefined : this.#queue.shift();
@@ -213,10 +240,10 @@ export class WorkerPool {
         this.#endWorker(slot, moduleFailed(message.message));
         return;
       case 'done':
-        this.#release(slot)?.resolve(message.result);
+        this.#finish(slot, (job) => job.resolve(message.result));
         break;
       case 'failed':
-        this.#release(slot)?.reject(errorOfFailure(message.failure));
+        this.#finish(slot, (job) => job.reject(errorOfFailure(message.failure)));
         break;
     }
     this.#dispatch();
@@ -230,18 +257,28 @@ export class WorkerPool {
     return job;
   }
 
+  #finish(slot: Slot, settle: (job: Job) => void): void {
+    const job = this.#release(slot);
+    if (job === undefined) return;
+    settle(job);
+    job.onReleased();
+  }
+
   /** Tells the caller now; the worker gets a moment to notice, then it is terminated. */
   #giveUp(job: Job, error: PaipaiError): void {
     job.reject(error);
     const { slot } = job;
     if (slot === undefined) {
       const position = this.#queue.indexOf(job);
-      if (position >= 0) this.#queue.splice(position, 1);
+      if (position < 0) return;
+      this.#queue.splice(position, 1);
+      job.onReleased();
       return;
     }
     if (slot.job !== job || slot.grace !== undefined) return;
     if (!slot.isReady) {
       slot.job = undefined;
+      job.onReleased();
       this.#dispatch();
       return;
     }
@@ -253,10 +290,14 @@ export class WorkerPool {
   #endWorker(slot: Slot, error: PaipaiError): void {
     if (!this.#slots.delete(slot)) return;
     slot.ready.reject(error);
-    this.#release(slot)?.reject(error);
+    const job = this.#release(slot);
+    job?.reject(error);
     const ending = slot.worker.terminate();
     this.#ending.add(ending);
-    void ending.finally(() => this.#ending.delete(ending));
+    void ending.finally(() => {
+      this.#ending.delete(ending);
+      job?.onReleased();
+    });
     if (!this.#isClosed) this.#dispatch();
   }
 }

@@ -3,9 +3,13 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { createRealEnv } from '../../../dist/node/real-env.js';
 import { sortedEntries } from '../../../dist/processing/value-parts.js';
 import type { RunTask, TaskResult } from '../../../dist/processing/worker-messages.js';
-import { WorkerPool, type WorkerPoolOptions } from '../../../dist/processing/worker-pool.js';
+import {
+  type TaskOptions,
+  WorkerPool,
+  type WorkerPoolOptions,
+} from '../../../dist/processing/worker-pool.js';
 import { decodeValue, encodeValue } from '../../../dist/wire/values.js';
-import { handlers } from '../../main-job/nets.js';
+import { handlers, reached } from '../../main-job/nets.js';
 
 /** The pool with the workers of a node. */
 
@@ -140,6 +144,38 @@ describe('run', () => {
     await expect(pool.run(taskOf('length'), unlimited)).rejects.toMatchObject(failed);
     await expect(pool.run(taskOf('length'), unlimited)).rejects.toMatchObject(failed);
     await expect(pool.handlers()).rejects.toMatchObject(failed);
+  });
+
+  test('says once when no worker touches a task any more, however it came to its end', async () => {
+    const pool = newPool();
+    await pool.handlers();
+    const heard: string[] = [];
+    const told = (name: string): Pick<TaskOptions, 'onReleased'> => ({
+      onReleased: () => heard.push(name),
+    });
+    await pool.run(taskOf('length'), { ...unlimited, ...told('done') });
+    expect(heard).toEqual(['done']);
+    await pool.run(taskOf('throwsNoError'), { ...unlimited, ...told('failed') }).catch(() => {});
+    expect(heard.splice(0)).toEqual(['done', 'failed']);
+
+    const endless = pool
+      .run(taskOf('endless'), { ...unlimited, deadlineMs: 300, ...told('ended') })
+      .catch(() => {});
+    const queued = { ...unlimited, deadlineMs: 50, ...told('never begun') };
+    await pool.run(taskOf('length'), queued).catch(() => {});
+    expect(heard).toEqual(['never begun']);
+    await endless;
+    // The caller knows, and the worker has its moment to notice.
+    expect(heard).toEqual(['never begun']);
+    await pool.run(taskOf('length'), unlimited);
+    expect(await reached(2_000, () => heard.includes('ended'))).toBe(true);
+
+    const options = { ...unlimited, signal: AbortSignal.abort(), ...told('aborted before') };
+    await pool.run(taskOf('length'), options).catch(() => {});
+    const last = pool.run(taskOf('endless'), { ...unlimited, ...told('closed') }).catch(() => {});
+    await pool.close();
+    await last;
+    expect(heard).toEqual(['never begun', 'ended', 'aborted before', 'closed']);
   });
 
   test('with a signal that has fired, nothing runs', async () => {
