@@ -4,3 +4,16 @@ export function wordCount(shard) {
   return text.match(/\S+/g)?.length ?? 0;
 }
 wordCount.merge = (a, b) => a + b;
+
+/** Each word, with the count 1: a map of `net.mapReduce`. */
+export function words(shard, { emit }) {
+  const text = new TextDecoder().decode(shard);
+  for (const word of text.toLowerCase().match(/\p{L}+/gu) ?? []) emit(word, 1);
+}
+
+/** One count of several: its combine and its reduce. */
+export function sum(_word, counts) {
+  let total = 0;
+  for (const count of counts) total += count;
+  return total;
+}

@@ -2,6 +2,7 @@ export { Data, type DataInput, type DataOptions } from './api/data.js';
 export { Net } from './api/net.js';
 export { Node } from './api/node.js';
 export type {
+  MapReduceOptions,
   NetOptions,
   NodeOptions,
   OperationOptions,
@@ -33,5 +34,19 @@ export type {
   ShardContext,
   ShardFunction,
 } from './processing/handlers.js';
+export type {
+  CombineFunction,
+  KeyContext,
+  MapContext,
+  MapFunction,
+  ReduceFunction,
+} from './processing/map-reduce/functions.js';
+export type {
+  MapReduceProgress,
+  MapReduceReport,
+  MapReduceResult,
+  NodePhase,
+  PhaseReport,
+} from './processing/map-reduce/report.js';
 export type { NodeProcess, ProcessReport, ProcessResult } from './processing/report.js';
 export type { StoreChoice } from './store/open-store.js';

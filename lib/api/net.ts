@@ -15,6 +15,8 @@ import { findMembers } from '../node/find-members.js';
 import { createRealEnv } from '../node/real-env.js';
 import { Roster, type RosterEntry } from '../node/roster.js';
 import { type Engine, selectEngine } from '../node/select-network.js';
+import { mapReduce } from '../processing/map-reduce/map-reduce.js';
+import type { MapReduceResult } from '../processing/map-reduce/report.js';
 import { argsBytesMax } from '../processing/messages.js';
 import {
   type PassingTransfer,
@@ -33,8 +35,10 @@ import {
   checkConfirm,
   checkHandlerName,
   checkKeep,
+  checkMapReduceOptions,
   checkNetOptions,
   checkOperationOptions,
+  type MapReduceOptions,
   type NetOptions,
   type NetSettings,
   type OperationOptions,
@@ -315,6 +319,41 @@ export class Net extends EventEmitter<NetEvents> {
     options: ProcessOptions = {},
   ): Promise<ProcessResult> {
     return this.#process(data, handler, options, undefined);
+  }
+
+  /**
+   * Maps every shard on a node where it lies, and reduces the values of each key on one node; data that lie nowhere yet are transferred
+   * first. When a node goes away, its tasks are done again by others that hold the shards.
+   * Fails as `process` does, with PAIPAI_ERR_NODE_LOST for shards that lie on no node any more, with PAIPAI_ERR_HANDLER_RESULT beyond the
+   * bounds of `MapReduceResult`, and with PAIPAI_ERR_STORE_FULL or _STORE_FAILED for temporary files.
+   */
+  async mapReduce(data: Data, options: MapReduceOptions): Promise<MapReduceResult> {
+    const settings = checkMapReduceOptions(options, this.#settings.deadlineMs);
+    const args = encodeArgs(options.args);
+    this.#checkStarted();
+    const holding = this.#holdingOf(data);
+    return this.#operate(`MapReduce of data ${data.id}`, settings.operation, (operation) =>
+      holding.sideBySide(operation, async () => {
+        const transfer = await holding.bring(operation, () =>
+          this.#transfer(holding, undefined, data.replicas, operation, undefined),
+        );
+        const result = await mapReduce({
+          ...settings,
+          env: this.#env,
+          operation,
+          dataId: data.id,
+          version: data.version,
+          shards: holding.shards.list(),
+          links: this.#livingLinks(),
+          args,
+          onProgress: (progress) => {
+            settings.onProgress?.(progress);
+            if (this.listenerCount('progress') > 0) this.emit('progress', progress);
+          },
+        });
+        return transfer === undefined ? result : { ...result, transfer };
+      }),
+    );
   }
 
   /**

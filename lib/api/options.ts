@@ -15,6 +15,13 @@ import { type RunAs, runAsChoices } from '../node/launch.js';
 import { type EngineChoice, engineChoices } from '../node/select-network.js';
 import { moduleUrl } from '../node/serve.js';
 import { handlerNameBytesMax } from '../processing/handlers.js';
+import {
+  memoryBytesDefault,
+  memoryBytesMax,
+  memoryBytesMin,
+} from '../processing/map-reduce/limits.js';
+import { partitionsMax } from '../processing/map-reduce/partition.js';
+import type { MapReduceProgress } from '../processing/map-reduce/report.js';
 import { secretBytesOf } from '../session/settings.js';
 import type { StoreChoice } from '../store/open-store.js';
 
@@ -93,6 +100,25 @@ export interface ProcessOptions extends OperationOptions {
   keep?: boolean;
 }
 
+export interface MapReduceOptions extends Omit<OperationOptions, 'onProgress'> {
+  /** Name of the handler that maps: `(shard, { emit, … }) => void`. */
+  map: string;
+  /** Name of the handler that reduces: `(key, values, …) => value`. */
+  reduce: string;
+  /** Name of the handler that makes one value of several of the same key before they travel: `(key, values, …) => value`. */
+  combine?: string;
+  /** Anything that msgpack carries, at most 40 KiB encoded; the handlers find it in their context. */
+  args?: unknown;
+  /** Into how many parts the keys are divided, each reduced on one node: 1 to 1,024. Default: two for each worker of the nodes. */
+  partitions?: number;
+  /**
+   * Memory that the job may take on each node for what is emitted and sorted, as far as it is counted: 1 MiB to 1 TiB. What is more goes
+   * to temporary files. Default 256 MiB.
+   */
+  memoryBytes?: number;
+  onProgress?: (progress: MapReduceProgress) => void;
+}
+
 const deadlineMsDefault = 600_000;
 
 const netNames: ReadonlySet<string> = new Set<keyof NetOptions>([
@@ -117,6 +143,15 @@ const plainNames: ReadonlySet<string> = new Set<keyof OperationOptions>(operatio
 export const transferNames: ReadonlySet<string> = new Set<keyof TransferOptions>([
   ...operationNames,
   'confirm',
+]);
+const mapReduceNames: ReadonlySet<string> = new Set<keyof MapReduceOptions>([
+  ...operationNames,
+  'map',
+  'reduce',
+  'combine',
+  'args',
+  'partitions',
+  'memoryBytes',
 ]);
 export const processNames: ReadonlySet<string> = new Set<keyof ProcessOptions>([
   ...operationNames,
@@ -187,6 +222,47 @@ export function checkOperationOptions(
 /** @param replicas of the data */
 export function checkConfirm(confirm: unknown, replicas: number): number {
   return confirm === undefined ? replicas : checkInteger('confirm', confirm, 1, replicas);
+}
+
+export interface MapReduceSettings {
+  readonly operation: OperationSettings;
+  readonly map: string;
+  readonly reduce: string;
+  readonly combine: string | undefined;
+  readonly partitions: number | undefined;
+  readonly memoryBytes: number;
+  readonly onProgress: ((progress: MapReduceProgress) => void) | undefined;
+}
+
+export function checkMapReduceOptions(
+  options: MapReduceOptions,
+  deadlineMsOfNet: number,
+): MapReduceSettings {
+  checkOptions('options', options, mapReduceNames);
+  const { signal, deadlineMs, combine, partitions, memoryBytes, onProgress } = options;
+  checkFunction('onProgress', onProgress);
+  return {
+    operation: {
+      signal: checkSignal('signal', signal),
+      deadlineMs: checkDuration('deadlineMs', deadlineMs ?? deadlineMsOfNet, true),
+      onProgress: undefined,
+    },
+    map: checkString('map', options.map, handlerNameBytesMax),
+    reduce: checkString('reduce', options.reduce, handlerNameBytesMax),
+    combine:
+      combine === undefined ? undefined : checkString('combine', combine, handlerNameBytesMax),
+    partitions:
+      partitions === undefined
+        ? undefined
+        : checkInteger('partitions', partitions, 1, partitionsMax),
+    memoryBytes: checkInteger(
+      'memoryBytes',
+      memoryBytes ?? memoryBytesDefault,
+      memoryBytesMin,
+      memoryBytesMax,
+    ),
+    onProgress,
+  };
 }
 
 export function checkKeep(keep: unknown): boolean {

@@ -45,7 +45,7 @@ export interface NetInfo {
 }
 
 export interface NetEvents {
-  progress: [progress: Progress & { readonly phase: 'transfer' | 'process' }];
+  progress: [progress: Progress & { readonly phase: 'transfer' | 'process' | 'map' | 'reduce' }];
   /** A node went away. Work on it fails with PAIPAI_ERR_NODE_LOST; new transfers go to the others. */
   nodeLost: [node: Node, error: PaipaiError];
   /** A remote node that was lost can be reached again. What it still holds of the data counts again. */

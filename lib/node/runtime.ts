@@ -11,6 +11,7 @@ import {
 import { ByteWindow } from '../cluster/transfer/byte-window.js';
 import { dropMethod, getMethod, listMethod, putMethod } from '../cluster/transfer/messages.js';
 import { serveDrop, serveGet, serveList, servePut } from '../cluster/transfer/serve-shards.js';
+import { MapReduceService } from '../processing/map-reduce/serve-map-reduce.js';
 import { mergeMethod, processMethod } from '../processing/messages.js';
 import { serveMerge, serveProcess } from '../processing/serve-processing.js';
 import { WorkerPool } from '../processing/worker-pool.js';
@@ -137,6 +138,7 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
     workerData: { handlers: config.handlers, engine: engine.name },
     size: config.workers ?? availableParallelism(),
   });
+  const mapReduce = new MapReduceService(pool);
   const clients = new Map<Peer, Client>();
   const clientOf = (peer: Peer): Client => {
     let client = clients.get(peer);
@@ -157,7 +159,8 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
   };
 
   const service: PeerService = {
-    onRequest({ peer, method, payload }: IncomingRequest): Uint8Array | Promise<Uint8Array> {
+    onRequest(request: IncomingRequest): Uint8Array | Promise<Uint8Array> {
+      const { peer, method, payload } = request;
       switch (method) {
         case dropMethod:
           return serveDrop(payload, clientOf(peer).store);
@@ -184,6 +187,7 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
           });
         }
         default:
+          if (mapReduce.serves(method)) return mapReduce.onRequest(request, clientOf(peer).store);
           throw methodUnknown(method);
       }
     },
@@ -200,10 +204,12 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
         case mergeMethod:
           return serveMerge(stream, processing);
         default:
+          if (mapReduce.servesStream(stream.method)) return mapReduce.onStream(stream);
           throw methodUnknown(stream.method);
       }
     },
     onClose(peer: Peer): void {
+      mapReduce.onClose(peer);
       const client = clients.get(peer);
       clients.delete(peer);
       // A store in memory closes at once.
@@ -221,6 +227,7 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
     // What is under way fails first, so that nobody waits for it.
     await pool.close();
     await listener?.close(0);
+    await mapReduce.close();
     await store.close();
   };
   const close = (reason: PaipaiError | null = null): Promise<void> => {

@@ -25,7 +25,8 @@ export interface ProcessingContext {
   readonly pool: WorkerPool;
 }
 
-async function findHandler(pool: WorkerPool, name: string): Promise<HandlerInfo> {
+/** @throws PaipaiError PAIPAI_ERR_HANDLER_UNKNOWN, PAIPAI_ERR_HANDLER_MODULE. */
+export async function findHandler(pool: WorkerPool, name: string): Promise<HandlerInfo> {
   const handlers = await pool.handlers();
   const handler = handlers.get(name);
   if (handler !== undefined) return handler;
@@ -36,9 +37,10 @@ async function findHandler(pool: WorkerPool, name: string): Promise<HandlerInfo>
   );
 }
 
-async function leaseShards(
+/** @throws PaipaiError PAIPAI_ERR_UNKNOWN_DATA when one is not here; no other is leased then. */
+export async function leaseShards(
   store: ShardStore,
-  { dataId, version, shards }: ProcessRequest,
+  { dataId, version, shards }: Pick<ProcessRequest, 'dataId' | 'version' | 'shards'>,
 ): Promise<ShardLease[]> {
   const leases: ShardLease[] = [];
   try {

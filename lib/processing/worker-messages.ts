@@ -1,4 +1,6 @@
 import type { PaipaiCode } from '../base/codes.js';
+import type { Run } from './map-reduce/run-writer.js';
+import type { Segment, SpaceHandle } from './map-reduce/shuffle-space.js';
 
 /** What a pool and its workers say to each other. Both are ours and of one version, so the types are trusted. */
 
@@ -20,7 +22,34 @@ export interface MergeTask {
   readonly parts: readonly Uint8Array[];
 }
 
-export type Task = RunTask | MergeTask;
+/** What every task of a MapReduce is told. */
+interface JobTask {
+  /** Name of the map, or of the reduce. */
+  readonly handler: string;
+  readonly combine: string | undefined;
+  readonly dataId: string;
+  readonly nodeId: string;
+  /** Encoded; undefined when the caller passed none. */
+  readonly args: Uint8Array | undefined;
+  readonly space: SpaceHandle;
+  /** About as much memory as its table of groups may take. */
+  readonly tableBytesMax: number;
+}
+
+export interface MapTask extends JobTask {
+  readonly kind: 'map';
+  /** As in `RunTask`. */
+  readonly shards: readonly { readonly index: number; readonly bytes: Uint8Array }[];
+  readonly partitions: number;
+}
+
+export interface ReduceTask extends JobTask {
+  readonly kind: 'reduce';
+  /** All entries of one partition, in any order; they lie in `space`. */
+  readonly segments: readonly Segment[];
+}
+
+export type Task = RunTask | MergeTask | MapTask | ReduceTask;
 
 export type ToWorker =
   | { readonly kind: 'task'; readonly id: number; readonly task: Task }
@@ -29,7 +58,7 @@ export type ToWorker =
 export type FromWorker =
   | { readonly kind: 'ready'; readonly handlers: readonly HandlerInfo[] }
   | { readonly kind: 'unready'; readonly message: string }
-  | { readonly kind: 'done'; readonly id: number; readonly result: TaskResult }
+  | { readonly kind: 'done'; readonly id: number; readonly result: ResultOf<Task> }
   | { readonly kind: 'failed'; readonly id: number; readonly failure: TaskFailure };
 
 export interface HandlerInfo {
@@ -38,11 +67,31 @@ export interface HandlerInfo {
 }
 
 export interface TaskResult {
-  /** One value part: a value for each shard, or a single merged one. */
-  readonly part: Uint8Array;
+  /** One value part: a value for each shard, or a single merged one. Its memory is all its own, and moves between threads. */
+  readonly part: Uint8Array<ArrayBuffer>;
   /** Milliseconds that handlers ran. */
   readonly timeMs: number;
 }
+
+export interface MapTaskResult {
+  readonly runs: readonly Run[];
+  /** Milliseconds that the map ran, with folding and encoding. */
+  readonly timeMs: number;
+}
+
+export interface ReduceTaskResult {
+  /** Each key once, with its result. */
+  readonly segments: readonly Segment[];
+  readonly keys: number;
+  readonly timeMs: number;
+}
+
+/** What a task of this kind comes to. */
+export type ResultOf<T extends Task> = T extends MapTask
+  ? MapTaskResult
+  : T extends ReduceTask
+    ? ReduceTaskResult
+    : TaskResult;
 
 /** A failure as it crosses a thread: an Error would arrive without its code. */
 export interface TaskFailure {

@@ -5,9 +5,9 @@ import { PaipaiError, toError } from '../base/errors.js';
 import type {
   FromWorker,
   HandlerInfo,
+  ResultOf,
   Task,
   TaskFailure,
-  TaskResult,
   ToWorker,
 } from './worker-messages.js';
 
@@ -36,7 +36,7 @@ export interface TaskOptions {
   readonly onReleased?: () => void;
 }
 
-interface Job extends Deferred<TaskResult> {
+interface Job extends Deferred<ResultOf<Task>> {
   readonly id: number;
   readonly task: Task;
   readonly onReleased: () => void;
@@ -100,7 +100,7 @@ export class WorkerPool {
    * Fails: PAIPAI_ERR_HANDLER_FAILED, _HANDLER_RESULT, _HANDLER_UNKNOWN, _HANDLER_MODULE, _DEADLINE, _ABORTED, _OVERLOADED, _CLOSED.
    * The shards of a task are not touched after the promise settled, but by a handler that ignores its signal, for 100 ms.
    */
-  async run(task: Task, options: TaskOptions): Promise<TaskResult> {
+  async run<T extends Task>(task: T, options: TaskOptions): Promise<ResultOf<T>> {
     const { deadlineMs, signal, onReleased = () => {} } = options;
     try {
       this.#checkOpen();
@@ -116,7 +116,7 @@ export class WorkerPool {
       throw thrown;
     }
     const job: Job = {
-      ...deferred<TaskResult>(),
+      ...deferred<ResultOf<Task>>(),
       id: ++this.#lastId,
       task,
       onReleased,
@@ -134,7 +134,7 @@ export class WorkerPool {
     this.#queue.push(job);
     try {
       this.#dispatch();
-      return await job.promise;
+      return (await job.promise) as ResultOf<T>; // A worker answers a task with the result of its kind.
     } finally {
       this.#taskCount--;
       timer?.cancel();

@@ -4,10 +4,13 @@ import { PaipaiError, toError } from '../base/errors.js';
 import { decodeValue, encodeValue } from '../wire/values.js';
 import { handlerFailed, isThenable } from './handler-failures.js';
 import type { Handler, HandlerTable } from './handlers.js';
+import { runMapTask } from './map-reduce/map-task.js';
+import { runReduceTask } from './map-reduce/reduce-task.js';
 import { encodePart, sortedEntries, type ValueEntry } from './value-parts.js';
 import type {
   FromWorker,
   MergeTask,
+  ResultOf,
   RunTask,
   Task,
   TaskFailure,
@@ -89,8 +92,8 @@ async function mergeParts(
   return [{ index: first.index, bytes: encodeResult(task.handler, merged, first.index) }];
 }
 
-async function runTask(
-  task: Task,
+async function runPartTask(
+  task: RunTask | MergeTask,
   handlers: HandlerTable,
   signal: AbortSignal,
   clock: Clock,
@@ -106,7 +109,24 @@ async function runTask(
   const entries = await (task.kind === 'run'
     ? runShards(task, handler, signal)
     : mergeParts(task, handler, signal));
-  return { part: encodePart(entries), timeMs: clock.nowMs() - startMs };
+  // Cut to its own memory, which then moves to the other thread instead of being copied.
+  return { part: encodePart(entries).slice(), timeMs: clock.nowMs() - startMs };
+}
+
+async function runTask(
+  task: Task,
+  handlers: HandlerTable,
+  signal: AbortSignal,
+  clock: Clock,
+): Promise<ResultOf<Task>> {
+  switch (task.kind) {
+    case 'map':
+      return runMapTask(task, handlers, signal, clock);
+    case 'reduce':
+      return runReduceTask(task, handlers, signal, clock);
+    default:
+      return runPartTask(task, handlers, signal, clock);
+  }
 }
 
 function failureOf(thrown: unknown): TaskFailure {
@@ -151,9 +171,7 @@ export async function serveTasks(
     try {
       const result = await runTask(task, handlers, abort.signal, clock);
       running = undefined;
-      // Cut to its own memory, which then moves to the other thread instead of being copied.
-      const part = result.part.slice();
-      say({ kind: 'done', id, result: { ...result, part } }, [part.buffer]);
+      say({ kind: 'done', id, result }, 'part' in result ? [result.part.buffer] : []);
     } catch (thrown) {
       running = undefined;
       say({ kind: 'failed', id, failure: failureOf(thrown) });

@@ -24,3 +24,21 @@ describe('examples/first-net.mjs', () => {
     expect(stderr).toBe('');
   });
 });
+
+test('examples/map-reduce.mjs prints the most frequent words', async () => {
+  const example = fileURLToPath(new URL('../../examples/map-reduce.mjs', import.meta.url));
+  const { stdout, stderr } = await run(process.execPath, [example]);
+  const counts = new Map<string, number>();
+  for (const [word] of readFileSync(book, 'utf8')
+    .toLowerCase()
+    .matchAll(/\p{L}+/gu)) {
+    counts.set(word, (counts.get(word) ?? 0) + 1);
+  }
+  const [[, most] = ['', 0]] = [...counts].sort(([, a], [, b]) => b - a);
+  const printed = [...stdout.matchAll(/^(\p{L}+): (\d+)$/gmu)];
+  expect(printed).toHaveLength(5);
+  for (const [, word = '', count] of printed) expect(counts.get(word)).toBe(Number(count));
+  expect(Number(printed[0]?.[2])).toBe(most);
+  expect(stdout).toContain(`${counts.size} words in `);
+  expect(stderr).toBe('');
+});

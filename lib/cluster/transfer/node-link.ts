@@ -10,6 +10,8 @@ export interface NodeLink {
   readonly shardWindow: ByteWindow;
   /** Streams that process, merge or bring shards back. */
   readonly callWindow: ByteWindow;
+  /** Streams that are read to feed another one: whoever waits here holds a call, so these have a window of their own. */
+  readonly relayWindow: ByteWindow;
 }
 
 /**
@@ -32,5 +34,6 @@ export function linkNode(nodeId: string, peer: Peer, nodeCount: number): NodeLin
     peer,
     shardWindow: new ByteWindow(bytesMax, nodeShardsMax),
     callWindow: new ByteWindow(Infinity, nodeCallsMax),
+    relayWindow: new ByteWindow(Infinity, nodeCallsMax),
   };
 }
