@@ -92,6 +92,7 @@ test('a node that only reduced is killed: its partitions go elsewhere', async ()
   const { value, report } = await killIn('reduce', { net, nodes, pids, data });
   expect(sorted(value)).toEqual(sorted(counts));
   expect(report.map.perNode[1]?.bytes).toBe(Buffer.byteLength(text));
+  expect(report.retries).toBeGreaterThan(0);
 });
 
 test('what one node is late with, another does too, and it counts once', async () => {

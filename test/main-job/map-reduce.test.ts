@@ -438,11 +438,12 @@ describe('a function', () => {
     });
     const reason = new Error('changed my mind');
     const abort = new AbortController();
+    const { net } = await startJobNet(2);
+    const data = addShards(net, 3);
+    await net.transfer(data);
+    const running = net.mapReduce(data, { ...endless, signal: abort.signal });
     setImmediate(() => abort.abort(reason));
-    expect(await failureOf({ ...endless, signal: abort.signal })).toMatchObject({
-      code: 'PAIPAI_ERR_ABORTED',
-      cause: reason,
-    });
+    await expect(running).rejects.toMatchObject({ code: 'PAIPAI_ERR_ABORTED', cause: reason });
     expect(
       await failureOf({ map: 'manyKeys', args: 10, reduce: 'endless', deadlineMs: 500 }),
     ).toMatchObject({ code: 'PAIPAI_ERR_DEADLINE' });

@@ -42,6 +42,8 @@ interface Task {
   readonly shards: readonly PlacedShard[];
   readonly bytes: number;
   readonly underWay: Set<Attempt>;
+  /** Nodes that hold its shards no more, or not as they were. */
+  readonly refusedBy: Set<JobNode>;
   /** The one that counts. */
   done: Attempt | undefined;
 }
@@ -214,7 +216,7 @@ export class MapPhase {
     for (const task of this.#tasks) {
       const [attempt, second] = task.underWay;
       if (task.done !== undefined || attempt === undefined || second !== undefined) continue;
-      if (attempt.node === node || !holds(node, task)) continue;
+      if (attempt.node === node || task.refusedBy.has(node) || !holds(node, task)) continue;
       const leftMs = attempt.startMs + lateMs - clock.nowMs();
       if (leftMs <= 0) {
         this.backups++;
@@ -285,7 +287,8 @@ export class MapPhase {
 
   /** Leaves a task to other holders of its shards, when there are some; what the node has of them is of no use. */
   #moveOn(task: Task, attempt: Attempt): boolean {
-    if (task.underWay.size > 1) return true;
+    task.refusedBy.add(attempt.node);
+    if ([...task.underWay].some((other) => other !== attempt && !other.node.isLost)) return true;
     const { nodeId } = attempt.node.link;
     const shards = task.shards.map((shard) => ({
       ...shard,
@@ -345,7 +348,15 @@ function tasksOf(shards: readonly PlacedShard[], bytesMax: number): Task[] {
   let own: PlacedShard[] = [];
   let bytes = 0;
   const finish = (): void => {
-    if (own.length > 0) tasks.push({ shards: own, bytes, underWay: new Set(), done: undefined });
+    if (own.length > 0) {
+      tasks.push({
+        shards: own,
+        bytes,
+        underWay: new Set(),
+        refusedBy: new Set(),
+        done: undefined,
+      });
+    }
     own = [];
     bytes = 0;
   };

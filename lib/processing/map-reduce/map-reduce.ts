@@ -38,14 +38,16 @@ export async function mapReduce(call: MapReduceCall): Promise<MapReduceResult> {
   }
 }
 
-/** Says to each node which of its outputs count. False: one went away. */
+/** Says to each node which of its outputs count, perhaps none: all of them reduce what lies with them. False: one went away. */
 async function seal(
   job: ClientJob,
   outputs: ReadonlyMap<JobNode, readonly number[]>,
 ): Promise<boolean> {
+  const living = job.nodes.filter(({ isLost }) => !isLost);
   await Promise.all(
-    [...outputs].map(async ([node, tasks]) => {
+    living.map(async (node) => {
       try {
+        const tasks = outputs.get(node) ?? [];
         const payload = encodeSealRequest({ jobId: job.jobId, tasks });
         await job.request(node.link, sealMethod, payload);
       } catch (thrown) {
@@ -56,7 +58,7 @@ async function seal(
     }),
   );
   job.operation.throwIfFailed();
-  return [...outputs.keys()].every(({ isLost }) => !isLost);
+  return living.every(({ isLost }) => !isLost);
 }
 
 function resultOf(

@@ -132,6 +132,7 @@ export class ReducePhase {
     partition: number,
     mappers: readonly JobNode[],
   ): Promise<void> {
+    const { operation } = this.#job;
     for (let turn = 0; turn < mappers.length; turn++) {
       const mapper = mappers[(partition + turn) % mappers.length];
       if (mapper === undefined) continue;
@@ -141,7 +142,8 @@ export class ReducePhase {
           source.end();
           for await (const chunk of source) {
             bytes += chunk.byteLength;
-            await attributed(node.link, target.write(chunk));
+            // Of a node that stands still the channel may hold on to the write when the operation has ended.
+            await attributed(node.link, operation.race(target.write(chunk)));
           }
         }),
       );

@@ -61,7 +61,7 @@ export class MapReduceService {
     const { peer, method, payload } = request;
     switch (method) {
       case openMethod:
-        return this.#open(peer, payload);
+        return this.#open(request);
       case mapMethod:
         return this.#map(request, store);
       case sealMethod: {
@@ -96,14 +96,14 @@ export class MapReduceService {
     await Promise.all(this.#closing);
   }
 
-  async #open(peer: Peer, payload: Uint8Array): Promise<Uint8Array> {
+  async #open({ peer, payload, signal }: IncomingRequest): Promise<Uint8Array> {
     const request = decodeOpenRequest(payload);
     const { map, combine, reduce } = request;
     for (const name of [map, combine, reduce]) {
       if (name !== undefined) await findHandler(this.#pool, name);
     }
-    // The client may have gone while a worker loaded its module.
-    if (peer.state === 'closed') throw jobClosed();
+    // The client may have gone, or given it up, while a worker loaded its module.
+    if (peer.state === 'closed' || signal.aborted) throw jobClosed();
     const jobs = this.#jobs.get(peer) ?? new Map<string, NodeJob>();
     if (jobs.has(request.jobId)) {
       throw new PaipaiError('PAIPAI_ERR_PROTOCOL', `a job ${request.jobId} is open already`);
