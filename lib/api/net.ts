@@ -185,12 +185,16 @@ export class Net extends EventEmitter<NetEvents> {
       ...(secret === undefined ? {} : { secret }),
     });
     const own = [...this.#nodes.values()];
-    const found = members
+    const others = members
       .filter(({ state, address }) => state === 'alive' && address !== '')
       .filter((member) =>
         own.every(({ id, address }) => id !== member.nodeId && address !== member.address),
-      )
-      .map(({ nodeId, address, weight }) => new Node(nodeId, { address, weight }));
+      );
+    // A node that was started anew under another id stands there twice until its old one is found dead.
+    const byAddress = new Map(others.map((member) => [member.address, member]));
+    const found = [...byAddress.values()].map(
+      ({ nodeId, address, weight }) => new Node(nodeId, { address, weight }),
+    );
     if (own.length + found.length === 0) {
       throw new PaipaiError('PAIPAI_ERR_INVALID_STATE', 'no node of the net is alive');
     }

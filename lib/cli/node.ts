@@ -85,9 +85,11 @@ export const nodeCommand: Command = {
         terminal.note(`${node.joinProblem.message}; trying on`);
         node.events.once('joined', () => terminal.note('the net is joined'));
       }
-      node.events.on('seedRefused', ({ code, message }) => terminal.note(`${code}: ${message}`));
+      node.events.on('seedRefused', ({ code, message }) =>
+        terminal.note(printable(`${code}: ${message}`)),
+      );
       node.events.on('duplicate', (id) =>
-        terminal.note(`two nodes call themselves ${id}; the later one is told to go`),
+        terminal.note(printable(`two nodes call themselves ${id}; the later one is told to go`)),
       );
       // Elsewhere whoever reads the first line may stop reading, and the node should not end with that.
       if (values.events === true || (terminal.live && values.json !== true)) {
@@ -111,6 +113,11 @@ const tellings = {
   leave: 'has left',
 } as const;
 
+/** What others say of themselves, without what would steer the terminal. */
+function printable(text: string): string {
+  return text.replace(/\p{Cc}/gu, '?');
+}
+
 /** A line for each node that is there already, and for whatever happens from then on. */
 function followNet(node: RunningNode, terminal: Terminal, isJson: boolean): void {
   const tell = (event: keyof typeof tellings, member: NetMember): void => {
@@ -118,7 +125,7 @@ function followNet(node: RunningNode, terminal: Terminal, isJson: boolean): void
     terminal.print(
       isJson
         ? JSON.stringify({ event, nodeId, address, weight })
-        : `node ${nodeId} (${address}) ${tellings[event]}`,
+        : printable(`node ${nodeId} (${address}) ${tellings[event]}`),
     );
   };
   for (const member of node.members().slice(1)) if (isLivingMember(member)) tell('join', member);

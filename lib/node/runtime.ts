@@ -226,9 +226,12 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
     await membership?.close();
     // What is under way fails first, so that nobody waits for it.
     await pool.close();
-    await listener?.close(0);
-    await mapReduce.close();
-    await store.close();
+    try {
+      await listener?.close(0);
+      await mapReduce.close();
+    } finally {
+      await store.close();
+    }
   };
   const close = (reason: PaipaiError | null = null): Promise<void> => {
     closing ??= end().finally(() => closed.resolve(reason));
@@ -251,7 +254,8 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
         nodeId,
         netName: netName ?? netNameDefault,
         secret,
-        onFailed: (error) => void close(error),
+        // Who closes it as well hears of what goes wrong.
+        onFailed: (error) => void close(error).catch(() => {}),
       });
     }
     opening.resolve(membership);

@@ -1,7 +1,7 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { lookup } from 'node:dns/promises';
 import { once } from 'node:events';
-import { isIPv6 } from 'node:net';
+import { isIPv6, SocketAddress } from 'node:net';
 import { debuglog } from 'node:util';
 import {
   type DatagramNetwork,
@@ -180,5 +180,7 @@ class ProbeSocket {
 
 /** Not an address to reach anybody at: all of this host. */
 export function isWildcard(host: string): boolean {
-  return host === '0.0.0.0' || host === '::';
+  if (!isIPv6(host)) return host === '0.0.0.0';
+  const { address } = new SocketAddress({ address: host, family: 'ipv6' });
+  return address === '::' || address === '::ffff:0.0.0.0';
 }

@@ -185,9 +185,15 @@ export class Membership {
     return this.#swim.fullState();
   }
 
-  /** Serves `member.list`. @throws PaipaiError PAIPAI_ERR_CLOSED. */
+  /** Serves `member.list`. @throws PaipaiError PAIPAI_ERR_CLOSED; PAIPAI_ERR_INVALID_STATE before this node has joined. */
   answerList(): Uint8Array {
     this.#checkOpen();
+    if (!this.#isMember) {
+      throw new PaipaiError(
+        'PAIPAI_ERR_INVALID_STATE',
+        `node ${this.#settings.nodeId} has not joined the net yet`,
+      );
+    }
     return encodeMemberList(this.members());
   }
 

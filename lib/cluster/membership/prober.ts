@@ -36,8 +36,8 @@ interface Probe {
   directDueMs: number;
   isIndirect: boolean;
   helperCount: number;
-  /** Helpers that have said that they got no answer either. */
-  nackCount: number;
+  /** Helpers that have not said anything yet, by id: each is heard once, whatever is sent again. */
+  readonly silentHelpers: Set<string>;
   /** Nodes that found the port closed, this one included. */
   refusalCount: number;
 }
@@ -140,11 +140,9 @@ export class Prober {
     }
   }
 
-  onNack({ sequence, kind }: ReceivedMessage): void {
+  onNack({ sender, sequence, kind }: ReceivedMessage): void {
     const probe = this.#probe;
-    // More nacks than helpers are copies.
-    if (probe?.sequence !== sequence || probe.nackCount >= probe.helperCount) return;
-    probe.nackCount++;
+    if (probe?.sequence !== sequence || !probe.silentHelpers.delete(sender.nodeId)) return;
     if (kind === 'refusal') this.#countRefusal(probe);
   }
 
@@ -207,6 +205,7 @@ export class Prober {
     const helpers = table.someLiving(parameters.helperCount, nodeId);
     probe.isIndirect = true;
     probe.helperCount = helpers.length;
+    for (const { record } of helpers) probe.silentHelpers.add(record.nodeId);
     // Once more ourselves: one more datagram, and a tenth of the false alarms at 5 % loss.
     if (probe.refusalCount === 0) this.#ping(probe);
     for (const helper of helpers) {
@@ -226,7 +225,7 @@ export class Prober {
     const { counts, health } = this.#host;
     counts.probesFailed++;
     // All helpers heard nothing either: it is not us. None to ask: it may be.
-    health.note(probe.helperCount === 0 ? 1 : probe.helperCount - probe.nackCount);
+    health.note(probe.helperCount === 0 ? 1 : probe.silentHelpers.size);
     this.#host.accuse(probe.member);
   }
 
@@ -244,7 +243,7 @@ export class Prober {
       directDueMs: nowMs + health.scale(parameters.probeTimeoutMs),
       isIndirect: false,
       helperCount: 0,
-      nackCount: 0,
+      silentHelpers: new Set(),
       refusalCount: 0,
     };
     this.#ping(this.#probe);

@@ -34,8 +34,8 @@ interface Contest {
  * Nodes that claim an id which is taken: ours, or that of a third. A node that was restarted under another address looks like a second
  * one, so who joins asks whether its predecessor still answers, and waits with its announcement until that is known.
  *
- *     the net names a living holder of our id ──► ask it ──┬─ answer ──────────────────────► the id is its own: retire
- *                                                          └─ port closed, or no answer ───► the id is ours: inherit, enter
+ *     the net names a living holder of our id ──► ask it ──┬─ answer ───────────────────────────► the id is its own: retire
+ *                                                          └─ no answer, or closed on our host ─► the id is ours: inherit, enter
  */
 export class Rivals {
   readonly #host: RivalHost;
@@ -78,8 +78,14 @@ export class Rivals {
     }
   }
 
+  /**
+   * Of this very host the system knows that nobody listens there any more; elsewhere a firewall may refuse for somebody who lives, and whoever
+   * has been announced has time.
+   */
   onRefused(address: string): void {
-    if (this.#contest?.record.address === address) this.#win(this.#contest);
+    const { self, isSilent } = this.#host;
+    const isCertain = isSilent && hostOf(address) === hostOf(self.address);
+    if (isCertain && this.#contest?.record.address === address) this.#win(this.#contest);
   }
 
   /** What the net says of another instance under our id. */
@@ -140,4 +146,9 @@ export class Rivals {
     this.#inherit(record);
     if (this.#host.isSilent) this.#host.enter();
   }
+}
+
+/** Of an address as members write it: what stands before the port. */
+function hostOf(address: string): string {
+  return address.slice(0, address.lastIndexOf(':'));
 }

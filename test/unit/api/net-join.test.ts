@@ -22,7 +22,8 @@ async function startThree(): Promise<[RunningNode, RunningNode, RunningNode]> {
   const a = await startNode('a');
   const b = await startNode('b', { join: [a.address] });
   const c = await startNode('c', { join: [a.address], weight: 2 });
-  await reached(10_000, () => [a, b, c].every((node) => node.members().length === 3));
+  const knowsAll = (node: RunningNode): boolean => node.members().length === 3;
+  expect(await reached(10_000, () => [a, b, c].every(knowsAll))).toBe(true);
   return [a, b, c];
 }
 

@@ -15,7 +15,13 @@ import { codeOf } from '../../../support/session-pair.js';
 
 /** Over real sockets on loopback. Nobody is buried for silence here, unless a test says so: what dies does so by its closed port. */
 const patient = {
-  parameters: { suspicionLeastMs: 3_600_000, probeIntervalMs: 100, probeTimeoutMs: 50 },
+  parameters: {
+    suspicionLeastMs: 3_600_000,
+    probeIntervalMs: 100,
+    probeTimeoutMs: 50,
+    // All of them share one loop, which may stand still for longer than a probe waits.
+    stallNoticeMs: 20,
+  },
 };
 
 describe('members', () => {
