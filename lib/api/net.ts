@@ -350,6 +350,7 @@ export class Net extends EventEmitter<NetEvents> {
           shards: holding.shards.list(),
           links: this.#livingLinks(),
           args,
+          onCopyFailure: (index, nodeId) => holding.shards.remove(index, nodeId),
           onProgress: (progress) => {
             settings.onProgress?.(progress);
             if (this.listenerCount('progress') > 0) this.emit('progress', progress);

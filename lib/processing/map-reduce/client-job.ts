@@ -35,6 +35,8 @@ export interface MapReduceCall {
   /** Default: two for each worker of the nodes. */
   readonly partitions: number | undefined;
   readonly memoryBytes: number;
+  /** Hears of a shard that a node does not have any more, or not whole. */
+  readonly onCopyFailure: (shardIndex: number, nodeId: string) => void;
   readonly onProgress: (progress: MapReduceProgress) => void;
 }
 
@@ -124,6 +126,10 @@ export class ClientJob {
   /** Marks nodes whose session is over, whoever noticed. */
   findLost(): void {
     for (const node of this.#nodes) if (node.link.peer.state !== 'open') node.isLost = true;
+  }
+
+  tellCopyFailure(shardIndex: number, nodeId: string): void {
+    this.#call.onCopyFailure(shardIndex, nodeId);
   }
 
   tellProgress(phase: MapReduceProgress['phase'], counts: JobCounts): void {

@@ -1,7 +1,6 @@
-import type { PaipaiCode } from '../../base/codes.js';
 import type { Timer } from '../../base/env.js';
 import { PaipaiError } from '../../base/errors.js';
-import { nodeError } from '../../cluster/transfer/node-error.js';
+import { isCopyFailure, nodeError } from '../../cluster/transfer/node-error.js';
 import type { PlacedShard } from '../../cluster/transfer/shard-map.js';
 import type { ClientJob } from './client-job.js';
 import { type JobNode, PhaseTime } from './job-node.js';
@@ -22,12 +21,8 @@ const taskBytesMin = 1024 * 1024;
 const tasksPerWorker = 4;
 /** A task is late when it takes twice as long as those before it did, and longer than this. */
 const lateMsMin = 250;
-
-/** What a node says of shards that it does not have any more, or not whole. */
-const shardCodes: ReadonlySet<PaipaiCode> = new Set<PaipaiCode>([
-  'PAIPAI_ERR_UNKNOWN_DATA',
-  'PAIPAI_ERR_SHARD_CHECKSUM',
-]);
+/** Shards that an error names at most. */
+const namedShardsMax = 1_000;
 
 interface Attempt {
   /** Unique in the job: it is what tells the outputs on the nodes apart. */
@@ -148,17 +143,12 @@ export class MapPhase {
   #nowhere(shards: readonly PlacedShard[]): PaipaiError {
     const lost = shards.filter(({ holders }) => !holders.some((id) => this.#isLiving(id)));
     const { dataId } = this.#job;
-    const [first] = lost;
-    const nodeId = first?.holders[0];
-    const named = lost.slice(0, 10).map(({ index }) => index);
+    const nodeId = lost[0]?.holders[0];
+    const shardIndexes = lost.slice(0, namedShardsMax).map(({ index }) => index);
     return new PaipaiError(
       'PAIPAI_ERR_NODE_LOST',
-      `${lost.length} shards of data ${dataId} lie on no living node (${named.join(', ')}${lost.length > named.length ? ' …' : ''})`,
-      {
-        dataId,
-        ...(nodeId === undefined ? {} : { nodeId }),
-        ...(first === undefined ? {} : { shardIndex: first.index }),
-      },
+      `${lost.length} shards of data ${dataId} lie on no living node`,
+      { dataId, shardIndexes, ...(nodeId === undefined ? {} : { nodeId }) },
     );
   }
 
@@ -272,28 +262,32 @@ export class MapPhase {
 
   #onFailure(task: Task, attempt: Attempt, thrown: unknown): void {
     const { node } = attempt;
-    // It was given up because another one was first.
-    if (task.done !== undefined) return;
+    // It was given up because another one was first, or others do its part already.
+    if (task.done !== undefined || !this.#tasks.has(task)) return;
     const error = nodeError(node.link, thrown);
     if (this.#job.operation.hasFailed) throw error;
     if (error.code === 'PAIPAI_ERR_NODE_LOST') {
       if (node.isLost) return;
       node.isLost = true;
       this.#abandon(node);
-    } else if (!shardCodes.has(error.code) || !this.#moveOn(task, attempt)) {
-      throw error;
+      return;
     }
+    const { shardIndex } = error;
+    if (!isCopyFailure(error) || shardIndex === undefined) throw error;
+    this.#job.tellCopyFailure(shardIndex, node.link.nodeId);
+    if (!this.#moveOn(task, attempt, shardIndex)) throw error;
   }
 
-  /** Leaves a task to other holders of its shards, when there are some; what the node has of them is of no use. */
-  #moveOn(task: Task, attempt: Attempt): boolean {
-    task.refusedBy.add(attempt.node);
-    if ([...task.underWay].some((other) => other !== attempt && !other.node.isLost)) return true;
-    const { nodeId } = attempt.node.link;
-    const shards = task.shards.map((shard) => ({
-      ...shard,
-      holders: shard.holders.filter((id) => id !== nodeId),
-    }));
+  /** Leaves a task to others when a node has one of its shards no more; false when nobody else has it. */
+  #moveOn(task: Task, { node }: Attempt, shardIndex: number): boolean {
+    task.refusedBy.add(node);
+    if ([...task.underWay].some((other) => other.node !== node && !other.node.isLost)) return true;
+    const { nodeId } = node.link;
+    const shards = task.shards.map((shard) =>
+      shard.index === shardIndex
+        ? { ...shard, holders: shard.holders.filter((id) => id !== nodeId) }
+        : shard,
+    );
     if (!shards.every(({ holders }) => holders.some((id) => this.#isLiving(id)))) return false;
     this.retries++;
     this.#tasks.delete(task);
@@ -309,7 +303,7 @@ export class MapPhase {
   #count(task: Task, attempt: Attempt, { timeMs, outputBytes, spilledBytes }: MapAnswer): boolean {
     const { node, startMs } = attempt;
     node.spilledBytes = Math.max(node.spilledBytes, spilledBytes);
-    if (task.done !== undefined || node.isLost) return false;
+    if (task.done !== undefined || node.isLost || !this.#tasks.has(task)) return false;
     task.done = attempt;
     attempt.outputBytes = outputBytes;
     for (const other of task.underWay) if (other !== attempt) other.stop.abort();
