@@ -117,6 +117,8 @@ test('shards that came to harm on one node are mapped where they are whole', asy
   expect(sorted(value)).toEqual(sorted(counts));
   expect(report.retries).toBeGreaterThan(0);
   expect(report.map.perNode).toMatchObject([{ bytes: 0 }, { bytes: Buffer.byteLength(text) }]);
+  // What was found to be damaged counts as a copy no more.
+  expect(net.explain(data).shards.some(({ nodeIds }) => !nodeIds.includes('1'))).toBe(true);
 });
 
 /** Changes the last byte of every large file, which is content. */
