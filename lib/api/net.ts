@@ -373,7 +373,7 @@ export class Net extends EventEmitter<NetEvents> {
     const holding = this.#holdingOf(data);
     return this.#operate(`reading of data ${data.id}`, settings, (operation) =>
       holding.sideBySide(operation, async () => {
-        await holding.bring(operation, () => keeper.find(holding, operation));
+        await keeper.find(holding, operation);
         if (holding.shards.count === 0) throw notTransferred(data);
         return keeper.read(holding, operation);
       }),
@@ -390,13 +390,12 @@ export class Net extends EventEmitter<NetEvents> {
     const holding = this.#holdingOf(data);
     return this.#operate(`search for data ${data.id}`, settings, (operation) =>
       holding.exclusively(operation, async () => {
-        await holding.bring(operation, () => keeper.find(holding, operation));
-        const shards = holding.shards.list();
-        const bytes = shards.reduce((sum, shard) => sum + shard.bytes, 0);
+        await keeper.find(holding, operation);
+        const { count, totalBytes } = holding.shards.extent();
         const nodeIds = [...holding.shards.holders()];
-        return shards.length === 0
+        return count === 0
           ? undefined
-          : { dataId: data.id, bytes, shards: shards.length, nodeIds };
+          : { dataId: data.id, bytes: totalBytes, shards: count, nodeIds };
       }),
     );
   }
@@ -412,7 +411,7 @@ export class Net extends EventEmitter<NetEvents> {
     const holding = this.#holdingOf(data);
     return this.#operate(`repair of data ${data.id}`, settings, (operation) =>
       holding.exclusively(operation, async () => {
-        await holding.bring(operation, () => keeper.find(holding, operation));
+        await keeper.find(holding, operation);
         if (holding.shards.count === 0) throw notTransferred(data);
         const report = await keeper.repair(holding, operation);
         keeper.checkHeld(holding);

@@ -1,5 +1,5 @@
 import type { Env } from '../base/env.js';
-import { isPaipaiError, PaipaiError } from '../base/errors.js';
+import { isPaipaiError } from '../base/errors.js';
 import {
   createPlacement,
   type Placement,
@@ -9,6 +9,7 @@ import {
 } from '../cluster/placement/placement.js';
 import { type Fetch, fetchShards } from '../cluster/transfer/fetch-shards.js';
 import { listShards, wholeOf } from '../cluster/transfer/list-shards.js';
+import { lostShards } from '../cluster/transfer/lost-shards.js';
 import type { NodeLink } from '../cluster/transfer/node-link.js';
 import type { Operation } from '../cluster/transfer/operation.js';
 import { repairShards } from '../cluster/transfer/repair-shards.js';
@@ -17,7 +18,6 @@ import { type Copying, ShardCopier } from '../cluster/transfer/shard-copier.js';
 import type { PlacedShard } from '../cluster/transfer/shard-map.js';
 import type { ShardTools } from '../cluster/transfer/shard-tools.js';
 import type { Roster } from '../node/roster.js';
-import type { Data } from './data.js';
 import type { Holding } from './holding.js';
 import type { Explanation } from './types.js';
 
@@ -33,8 +33,6 @@ export interface KeeperOptions {
 
 /** For one list of what a node holds. */
 const listMsMax = 10_000;
-/** Shards that an error names at most. */
-const namedShardsMax = 1_000;
 
 /** Finds the copies of shards again: for reading, for making those that are missing, for saying where they are. */
 export class ShardKeeper {
@@ -51,8 +49,12 @@ export class ShardKeeper {
     return createPlacement(strategy, nodes, totalBytes);
   }
 
-  /** Takes what nodes hold of the data on disk as transferred, if that is all of this version. */
-  async find({ data, shards }: Holding, operation: Operation): Promise<void> {
+  /** Takes what nodes hold of the data on disk as transferred, if nothing is known of them yet and that is all of this version. */
+  async find(holding: Holding, operation: Operation): Promise<void> {
+    await holding.bring(operation, () => this.#find(holding, operation));
+  }
+
+  async #find({ data, shards }: Holding, operation: Operation): Promise<void> {
     const { roster } = this.#options;
     const durable = roster.living().filter(({ nodeId }) => roster.isDurable(nodeId));
     const deadlineMs = Math.min(listMsMax, operation.remainingMs());
@@ -89,7 +91,7 @@ export class ShardKeeper {
     const { data, shards } = holding;
     const all = shards.list();
     const links = roster.living();
-    const placement = this.placementOver(links, bytesOf(all) * data.replicas);
+    const placement = this.placementOver(links, shards.extent().totalBytes * data.replicas);
     return repairShards(
       {
         env,
@@ -112,10 +114,9 @@ export class ShardKeeper {
     const all = shards.list();
     const links = roster.living();
     const copies = Math.min(replicas, links.length);
+    const totalBytes = shards.extent().totalBytes * replicas;
     const planned =
-      copies === 0
-        ? []
-        : planShards(dataId, all, this.placementOver(links, bytesOf(all) * replicas), copies);
+      copies === 0 ? [] : planShards(dataId, all, this.placementOver(links, totalBytes), copies);
     return {
       dataId,
       replicas,
@@ -141,7 +142,7 @@ export class ShardKeeper {
    */
   checkHeld({ data, shards }: Holding, copies = 1, nodeId?: string): void {
     const thin = this.#thin(shards.list(), copies, nodeId);
-    if (thin.length > 0) throw tooFewCopies(data, thin);
+    if (thin.length > 0) throw lostShards(data.id, thin);
   }
 
   /** Ids of the nodes that hold some and went away. */
@@ -164,7 +165,7 @@ export class ShardKeeper {
       version: data.version,
       linksFor: (shard) => {
         const living = shard.holders.filter((nodeId) => roster.isLiving(nodeId));
-        if (living.length === 0) throw tooFewCopies(data, [shard]);
+        if (living.length === 0) throw lostShards(data.id, [shard]);
         // Which of them comes first goes round, so that all of them work.
         const first = shard.index % living.length;
         return [...living.slice(first), ...living.slice(0, first)].map((id) => roster.link(id));
@@ -209,27 +210,8 @@ export class ShardKeeper {
   }
 }
 
-function bytesOf(shards: readonly PlacedShard[]): number {
-  return shards.reduce((sum, { bytes }) => sum + bytes, 0);
-}
-
 /** A node that is gone holds nothing that could be found. */
 function noneOfLost(thrown: unknown): [] {
   if (isPaipaiError(thrown, 'PAIPAI_ERR_NODE_LOST')) return [];
   throw thrown;
-}
-
-function tooFewCopies(data: Data, shards: readonly PlacedShard[]): PaipaiError {
-  const nodeIds = [...new Set(shards.flatMap(({ holders }) => holders))];
-  const [nodeId] = nodeIds;
-  const of = shards.length === 1 ? 'a shard' : `${shards.length} shards`;
-  return new PaipaiError(
-    'PAIPAI_ERR_NODE_LOST',
-    `${of} of data ${data.id} lay on ${nodeIds.join(', ')}, of which too few are there`,
-    {
-      dataId: data.id,
-      shardIndexes: shards.slice(0, namedShardsMax).map(({ index }) => index),
-      ...(nodeId === undefined ? {} : { nodeId }),
-    },
-  );
 }

@@ -1,5 +1,6 @@
 import type { Timer } from '../../base/env.js';
-import { PaipaiError } from '../../base/errors.js';
+import type { PaipaiError } from '../../base/errors.js';
+import { lostShards } from '../../cluster/transfer/lost-shards.js';
 import { isCopyFailure, nodeError } from '../../cluster/transfer/node-error.js';
 import type { PlacedShard } from '../../cluster/transfer/shard-map.js';
 import type { ClientJob } from './client-job.js';
@@ -21,8 +22,6 @@ const taskBytesMin = 1024 * 1024;
 const tasksPerWorker = 4;
 /** A task is late when it takes twice as long as those before it did, and longer than this. */
 const lateMsMin = 250;
-/** Shards that an error names at most. */
-const namedShardsMax = 1_000;
 
 interface Attempt {
   /** Unique in the job: it is what tells the outputs on the nodes apart. */
@@ -142,14 +141,7 @@ export class MapPhase {
 
   #nowhere(shards: readonly PlacedShard[]): PaipaiError {
     const lost = shards.filter(({ holders }) => !holders.some((id) => this.#isLiving(id)));
-    const { dataId } = this.#job;
-    const nodeId = lost[0]?.holders[0];
-    const shardIndexes = lost.slice(0, namedShardsMax).map(({ index }) => index);
-    return new PaipaiError(
-      'PAIPAI_ERR_NODE_LOST',
-      `${lost.length} shards of data ${dataId} lie on no living node`,
-      { dataId, shardIndexes, ...(nodeId === undefined ? {} : { nodeId }) },
-    );
+    return lostShards(this.#job.dataId, lost);
   }
 
   /** Makes new tasks of those whose output or only attempt went with the node. */
