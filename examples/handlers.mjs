@@ -17,3 +17,8 @@ export function sum(_word, counts) {
   for (const count of counts) total += count;
   return total;
 }
+
+/** What nodes answer to messages, by topic. */
+export const onMessage = {
+  greet: (name, { nodeId }) => `node ${nodeId} greets ${name}`,
+};

@@ -1,26 +1,45 @@
 export { Data, type DataInput, type DataOptions } from './api/data.js';
 export { Net } from './api/net.js';
 export { Node } from './api/node.js';
+export type { NodeChanges } from './api/node-changes.js';
 export type {
+  AnyMessageOptions,
+  BackgroundOptions,
+  ContentsOptions,
   MapReduceOptions,
+  MessageOptions,
   NetOptions,
   NodeOptions,
   OperationOptions,
   ProcessOptions,
+  RebalanceOptions,
+  RebalanceProgress,
+  Route,
   TransferOptions,
 } from './api/options.js';
 export type {
   ExplainedShard,
   Explanation,
   FoundData,
+  HeldData,
+  HeldShard,
+  HeldShards,
   NetEvents,
   NetInfo,
+  NodeChange,
   NodePlan,
+  NodeStatus,
   Plan,
+  PlannedMove,
   PlannedShard,
+  RebalancePlan,
+  RebalanceReport,
 } from './api/types.js';
 export type { PaipaiCode } from './base/codes.js';
 export { isPaipaiError, PaipaiError } from './base/errors.js';
+export type { BalancingStrategy, TaskSpread } from './cluster/balancing/balancer.js';
+export type { NodeTasks } from './cluster/balancing/task-spread.js';
+export type { NodeLoadFigures } from './cluster/membership/metadata.js';
 export type {
   NodeTransfer,
   Progress,
@@ -48,5 +67,7 @@ export type {
   NodePhase,
   PhaseReport,
 } from './processing/map-reduce/report.js';
+export type { BroadcastResult } from './processing/messaging/deliver.js';
+export type { MessageContext, MessageFunction } from './processing/messaging/topics.js';
 export type { NodeProcess, ProcessReport, ProcessResult } from './processing/report.js';
 export type { StoreChoice } from './store/open-store.js';

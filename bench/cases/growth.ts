@@ -3,6 +3,7 @@ import { bulk } from './bulk.js';
 import { connections } from './connections.js';
 import { idle } from './idle.js';
 import { opening } from './opening.js';
+import { process } from './process.js';
 
 function metricOf(metrics: readonly Metric[], name: string): (trial: Trial) => number {
   const metric = metrics.find((candidate) => candidate.name === name);
@@ -54,5 +55,15 @@ export const sweeps: readonly Sweep[] = [
     unit: 'KiB',
     digits: 2,
     cost: metricOf(idle.metrics, 'server memory'),
+  },
+  {
+    name: 'process',
+    question: 'What does a GB of CSV cost to process, from 2 MiB to 256 MiB?',
+    chosen: process,
+    setting: 'bytes',
+    values: [2 ** 21, 2 ** 26, 2 ** 28],
+    unit: 's/GB',
+    digits: 2,
+    cost: ({ run }) => (Number(run.jobSeconds) * 1e9) / Number(run.bytes),
   },
 ];

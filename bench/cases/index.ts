@@ -8,6 +8,7 @@ import { idle } from './idle.js';
 import { opening } from './opening.js';
 import { pingpong } from './pingpong.js';
 import { postgres } from './postgres.js';
+import { process } from './process.js';
 import { redis } from './redis.js';
 import { requests } from './requests.js';
 import { stream } from './stream.js';
@@ -25,6 +26,7 @@ export const cases: readonly Case[] = [
   beside,
   fairness,
   transfer,
+  process,
   http,
   redis,
   postgres,

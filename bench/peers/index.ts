@@ -1,10 +1,13 @@
 import type { Peer } from '../support/types.js';
 import { c } from './c/peer.js';
+import { childProcess } from './child-process/peer.js';
 import { dropIn } from './drop-in/peer.js';
 import { grpc } from './grpc/peer.js';
 import { nats } from './nats/peer.js';
 import { nodeNet } from './node-net/peer.js';
-import { paipainet } from './paipainet/peer.js';
+import { oneThread } from './one-thread/peer.js';
+import { otherNodes, paipainet } from './paipainet/peer.js';
+import { piscina } from './piscina/peer.js';
 import { ws } from './ws/peer.js';
 import { wsCorked } from './ws-corked/peer.js';
 import { zeromq } from './zeromq/peer.js';
@@ -12,6 +15,7 @@ import { zeromq } from './zeromq/peer.js';
 /** Every rival; the first that can play a case is what the others are compared with. */
 export const peers: readonly [Peer, ...Peer[]] = [
   paipainet,
+  ...otherNodes,
   dropIn,
   nodeNet,
   c,
@@ -20,4 +24,7 @@ export const peers: readonly [Peer, ...Peer[]] = [
   ws,
   wsCorked,
   grpc,
+  piscina,
+  childProcess,
+  oneThread,
 ];

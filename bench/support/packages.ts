@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 
 /** From where packages are looked for: the folder that the bench was started in, then this package. */
-const origins: readonly string[] = [join(process.cwd(), 'bench'), import.meta.url];
+export const origins: readonly string[] = [join(process.cwd(), 'bench'), import.meta.url];
 
 function isMissing(error: unknown, name: string): boolean {
   const { code, message } = error as NodeJS.ErrnoException;

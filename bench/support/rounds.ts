@@ -39,6 +39,7 @@ export async function choosePeers(
 }
 
 export function placement(chosen: Case, settings: Settings): Pinning {
+  if (chosen.isClientAlone === true) return { server: [], client: [] };
   const cpuCount = chosen.cpus?.(settings) ?? 2;
   const pins = pinning(cpuCount);
   if (cpuCount === 1 && pins.client.length === 0) throw new Refusal('--cpus 1 needs taskset');
@@ -57,7 +58,10 @@ export async function checkedTrial(
   try {
     const withSocket = { ...settings, socket: join(folder, 'socket') };
     const beforeRun = (): Promise<boolean> => primeMemory(chosen.memoryBytes(settings));
-    const trial = await runTrial(peer, chosen.program, pins, withSocket, beforeRun, options);
+    const trial = await runTrial(peer, chosen.program, pins, withSocket, beforeRun, {
+      ...options,
+      isClientAlone: chosen.isClientAlone === true,
+    });
     const wrong = chosen.verify(trial, settings);
     if (wrong !== null) throw new Error(`${peer.name}: ${wrong}`);
     return trial;

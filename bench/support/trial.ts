@@ -12,8 +12,10 @@ export interface Pinning {
   readonly client: readonly string[];
 }
 
-/** What a trial counts that slows it down, so that it is not to be timed. */
+/** What a trial goes without, and what it counts that slows it down, so that it is not to be timed. */
 export interface TrialOptions {
+  /** See `Case`. */
+  readonly isClientAlone?: boolean;
   readonly countsAllocations?: boolean;
   readonly callTool?: CallTool | null;
 }
@@ -85,13 +87,13 @@ class Running {
 async function attachTo(
   tool: CallTool,
   client: Running,
-  server: Running,
+  server: Running | undefined,
 ): Promise<{ end(): Promise<NonNullable<Trial['systemCalls']>> }> {
   const ofClient = await CallCounter.attach(tool, client.pid);
-  const ofServer = await CallCounter.attach(tool, server.pid);
+  const ofServer = server && (await CallCounter.attach(tool, server.pid));
   return {
     async end() {
-      const [clientCalls, serverCalls] = [await ofClient.end(), await ofServer.end()];
+      const [clientCalls, serverCalls] = [await ofClient.end(), await ofServer?.end()];
       return {
         ...(clientCalls !== undefined && { client: clientCalls }),
         ...(serverCalls !== undefined && { server: serverCalls }),
@@ -99,6 +101,9 @@ async function attachTo(
     },
   };
 }
+
+/** Of a server that there is not. */
+const noUsage: Facts = { cpuSeconds: 0 };
 
 function commandLine(
   peer: Peer,
@@ -116,7 +121,7 @@ function commandLine(
 }
 
 /**
- * One trial of one peer, in two fresh processes. `beforeRun` is called when both are ready, before the clock starts.
+ * One trial of one peer, in two fresh processes, or one where the client is alone. `beforeRun` is called when they are ready, before the clock starts.
  * Rejects when a side fails or does not answer.
  */
 export async function runTrial(
@@ -125,7 +130,7 @@ export async function runTrial(
   pinning: Pinning,
   settings: Settings,
   beforeRun: () => Promise<unknown>,
-  { countsAllocations = false, callTool = null }: TrialOptions = {},
+  { isClientAlone = false, countsAllocations = false, callTool = null }: TrialOptions = {},
 ): Promise<Trial> {
   const started: Running[] = [];
   const counting: Settings = countsAllocations ? { 'count-allocations': '1' } : {};
@@ -138,18 +143,18 @@ export async function runTrial(
   };
   let complete = false;
   try {
-    const server = start('server', {});
-    const { address } = await server.answer('ready');
-    const client = start('client', { address: String(address) });
+    const server = isClientAlone ? undefined : start('server', {});
+    const ready = await server?.answer('ready');
+    const client = start('client', ready === undefined ? {} : { address: String(ready.address) });
     await client.answer('ready');
     await beforeRun();
-    const before = await server.ask('usage');
+    const before = (await server?.ask('usage')) ?? noUsage;
     const callCounters = callTool === null ? null : await attachTo(callTool, client, server);
     const run = await client.ask('run');
     const systemCalls = await callCounters?.end();
-    const after = await server.ask('usage');
+    const after = (await server?.ask('usage')) ?? noUsage;
     const serverCpuSeconds = Number(after.cpuSeconds) - Number(before.cpuSeconds);
-    const verified = { ...(await client.ask('verify')), ...(await server.ask('verify')) };
+    const verified = { ...(await client.ask('verify')), ...(await server?.ask('verify')) };
     complete = true;
     return {
       run,

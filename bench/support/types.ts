@@ -4,7 +4,7 @@ export type Facts = Readonly<Record<string, number | string>>;
 /** Settings of one run, by name, as the command line has them: the path, and those that the case declares. */
 export type Settings = Readonly<Record<string, string>>;
 
-/** Everything that both sides of one trial reported. */
+/** Everything that both sides of one trial reported; of a server that there is not, nothing. */
 export interface Trial {
   /** What the client measured between "run" and its answer; `seconds` and `cpuSeconds` of its process among them. */
   readonly run: Facts;
@@ -55,6 +55,8 @@ export interface Case {
   fit?(settings: Settings): Settings;
   /** What costs are counted for, and how much of it was done. Default: messages, of which a run has `count`. */
   work?(trial: Trial, settings: Settings): { readonly per: string; readonly count: number };
+  /** The client starts whoever works for it: there is no server, and nothing is told where to run. */
+  readonly isClientAlone?: boolean;
   /** The question is about what else goes on in a process of Node, so that no other program can answer it. */
   readonly inNodeAlone?: boolean;
   /** The first is the one whose ratios are shown on a terminal. */

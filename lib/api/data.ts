@@ -7,6 +7,7 @@ import { BytesSource, ZeroSource } from '../data/memory-source.js';
 import type { RecordKind } from '../data/shard.js';
 import type { DataSource } from '../data/source.js';
 import { checkSplitOptions } from '../data/splitter.js';
+import { StoredSource } from '../data/stored-source.js';
 import { type ByteStream, StreamSource } from '../data/stream-source.js';
 import { createRealEnv } from '../node/real-env.js';
 
@@ -52,7 +53,11 @@ export class Data {
    * @param id 1 to 255 bytes of text, or an integer from 0, which is the same as its decimal digits.
    * @throws PaipaiError PAIPAI_ERR_INVALID_ARGUMENT, PAIPAI_ERR_DATA_EMPTY for no bytes, PAIPAI_ERR_SHARD_SIZE.
    */
-  constructor(id: string | number, source: DataInput | FileSource, options: DataOptions = {}) {
+  constructor(
+    id: string | number,
+    source: DataInput | FileSource | StoredSource,
+    options: DataOptions = {},
+  ) {
     this.id = checkId('id', id);
     checkOptions('options', options, dataNames);
     this.version = checkVersion(options.version ?? 0);
@@ -60,7 +65,8 @@ export class Data {
     this.shardBytes = shardBytes;
     this.records = records;
     this.replicas = checkInteger('replicas', options.replicas ?? 1, 1, replicasMax);
-    this.source = source instanceof FileSource ? source : sourceOf(source);
+    this.source =
+      source instanceof FileSource || source instanceof StoredSource ? source : sourceOf(source);
     if (this.source.sizeBytes === 0) {
       throw new PaipaiError('PAIPAI_ERR_DATA_EMPTY', `The data ${this.id} hold not one byte.`, {
         dataId: this.id,
@@ -74,6 +80,18 @@ export class Data {
    */
   static fromFile(id: string | number, path: string | URL, options: DataOptions = {}): Data {
     return new Data(id, new FileSource(checkPath(path)), options);
+  }
+
+  /**
+   * Data that lie on nodes already, known by their id: `net.find` takes them as transferred, `net.read` reads them. There is nothing to transfer:
+   * what would need that fails with PAIPAI_ERR_UNKNOWN_DATA.
+   * @param options how they were cut does not matter, and is not told.
+   */
+  static stored(
+    id: string | number,
+    options: Pick<DataOptions, 'version' | 'replicas'> = {},
+  ): Data {
+    return new Data(id, new StoredSource(checkId('id', id)), options);
   }
 
   /** Undefined while it is not known: of a file before it is first looked at, of a stream before its end. */

@@ -7,6 +7,8 @@ import type { Data } from './data.js';
 export class Holding {
   readonly data: Data;
   readonly shards: ShardMap = new ShardMap();
+  /** Somebody has brought them to this node, and not to where placement puts them. */
+  pinnedTo: string | undefined;
   /** Work that takes shards away, or adds copies, has them for itself; this settles with the last of it. */
   #exclusive: Promise<unknown> = Promise.resolve();
   /** Settles with all work there is, also with that which goes side by side. */
@@ -24,7 +26,7 @@ export class Holding {
   }
 
   /** Waits for exclusive work on the data that came before, then works beside others; exclusive work that comes later waits. */
-  async sideBySide<T>(operation: Operation, work: () => Promise<T>): Promise<T> {
+  async sideBySide<T>(operation: Pick<Operation, 'race'>, work: () => Promise<T>): Promise<T> {
     const before = this.#exclusive;
     const done = deferred<void>();
     this.#busy = Promise.all([this.#busy, done.promise]);
@@ -48,6 +50,11 @@ export class Holding {
     } finally {
       done.resolve();
     }
+  }
+
+  /** Inside of work side by side: settles when nobody brings shards any more, so that those which are known are all. */
+  brought(operation: Operation): Promise<unknown> {
+    return operation.race(this.#bringing);
   }
 
   /** Inside of work side by side: has `work` bring shards, unless some are known once others that bring them are done. */

@@ -1,69 +1,83 @@
 import { EventEmitter } from 'node:events';
-import { invalidArgument } from '../base/check.js';
+import { checkId, invalidArgument } from '../base/check.js';
 import type { Env } from '../base/env.js';
-import { PaipaiError } from '../base/errors.js';
-import { createPlacement, planShards, shardKey } from '../cluster/placement/placement.js';
+import { PaipaiError, toError } from '../base/errors.js';
+import type { BalancingStrategy, TaskSpread } from '../cluster/balancing/balancer.js';
+import { createPlacement, planShards } from '../cluster/placement/placement.js';
+import { dropShards } from '../cluster/transfer/drop-shards.js';
 import { dropMethod, encodeDropRequest } from '../cluster/transfer/messages.js';
-import type { NodeLink } from '../cluster/transfer/node-link.js';
+import { nodeError } from '../cluster/transfer/node-error.js';
 import { Operation } from '../cluster/transfer/operation.js';
 import type { Progress, RepairReport, TransferReport } from '../cluster/transfer/report.js';
-import type { PlacedShard } from '../cluster/transfer/shard-map.js';
-import { transferData } from '../cluster/transfer/transfer-data.js';
-import type { ShardCut } from '../data/shard.js';
 import { planCuts } from '../data/splitter.js';
-import { findMembers } from '../node/find-members.js';
 import { createRealEnv } from '../node/real-env.js';
-import { Roster, type RosterEntry } from '../node/roster.js';
-import { type Engine, selectEngine } from '../node/select-network.js';
-import { mapReduce } from '../processing/map-reduce/map-reduce.js';
-import type { MapReduceResult } from '../processing/map-reduce/report.js';
+import type { Roster } from '../node/roster.js';
+import { selectEngine } from '../node/select-network.js';
+import type { MapReduceProgress, MapReduceResult } from '../processing/map-reduce/report.js';
 import { argsBytesMax } from '../processing/messages.js';
-import {
-  type PassingTransfer,
-  type ProcessingCall,
-  processPassing,
-  processStored,
-  type StoredShards,
-} from '../processing/process-data.js';
+import { type BroadcastResult, deliver, deliverToAll } from '../processing/messaging/deliver.js';
+import { encodeMessageValue } from '../processing/messaging/message.js';
+import { checkTopic } from '../processing/messaging/topics.js';
 import type { ProcessResult } from '../processing/report.js';
 import { encodeValue } from '../wire/values.js';
 import { Data } from './data.js';
 import { Holding } from './holding.js';
-import { joinNet, Node, type NodeHost } from './node.js';
-import { NodeReturns } from './node-returns.js';
+import { MessageBalance } from './message-balance.js';
+import { NetNodes, type NodeEvent } from './net-nodes.js';
+import { Node } from './node.js';
+import { checkNodeChanges, type NodeChanges } from './node-changes.js';
 import {
+  type AnyMessageOptions,
+  anyMessageNames,
+  type ContentsOptions,
   checkConfirm,
   checkHandlerName,
-  checkKeep,
   checkMapReduceOptions,
   checkNetOptions,
   checkOperationOptions,
+  checkProcessOptions,
+  checkRebalanceOptions,
+  checkStrategy,
+  contentsNames,
   type MapReduceOptions,
+  type MessageOptions,
+  messageNames,
   type NetOptions,
   type NetSettings,
   type OperationOptions,
   type OperationSettings,
   type ProcessOptions,
-  processNames,
+  type RebalanceOptions,
+  type RebalanceSettings,
   type TransferOptions,
   transferNames,
 } from './options.js';
+import { Rebalancer } from './rebalancer.js';
 import { ShardKeeper } from './shard-keeper.js';
-import { Redial } from './transport/redial.js';
-import type { Explanation, FoundData, NetEvents, NetInfo, Plan } from './types.js';
+import { checkNodeCount, ShardTransfers } from './shard-transfers.js';
+import { notTransferred, ShardWork } from './shard-work.js';
+import { linksOf, type StartedNet } from './started-net.js';
+import type {
+  Explanation,
+  FoundData,
+  HeldData,
+  HeldShards,
+  NetEvents,
+  NetInfo,
+  NodeStatus,
+  Plan,
+  RebalancePlan,
+  RebalanceReport,
+} from './types.js';
+import { Upkeep } from './upkeep.js';
 
 type State = { readonly kind: 'new' | 'starting' } | ({ readonly kind: 'started' } & Running);
 
-interface Running {
-  readonly roster: Roster;
-  readonly engine: Engine;
-  readonly keeper: ShardKeeper;
+interface Running extends StartedNet {
+  readonly transfers: ShardTransfers;
+  readonly work: ShardWork;
+  readonly rebalancer: Rebalancer;
 }
-
-/** A node that does not answer cannot be tidied up; this is how long it is waited for. */
-const dropMsMax = 1_000;
-/** Of remote nodes that went away: the first attempt comes soon, since most of them were only restarted. */
-const backoff = { backoffMs: 50, backoffMsMax: 2_000, jitter: 0.5, attemptsMax: Infinity };
 
 /**
  * A net of nodes, seen from its client: data are cut into shards, transferred to the nodes, processed where they lie, and the
@@ -73,15 +87,14 @@ export class Net extends EventEmitter<NetEvents> {
   readonly #settings: NetSettings;
   readonly #env: Env = createRealEnv();
   readonly #clientId: string;
-  readonly #nodes = new Map<string, Node>();
+  readonly #nodes: NetNodes;
   readonly #holdings = new Map<string, Holding>();
   readonly #operations = new Set<Operation>();
-  /** Of remote nodes, by id. */
-  readonly #redials = new Map<string, Redial>();
-  readonly #returns: NodeReturns;
-  readonly #host: NodeHost;
+  readonly #balance: MessageBalance;
+  readonly #upkeep: Upkeep | undefined;
   #state: State = { kind: 'new' };
   #starting: Promise<void> | undefined;
+  #leaving: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
   /** @throws PaipaiError PAIPAI_ERR_INVALID_ARGUMENT. */
@@ -89,39 +102,51 @@ export class Net extends EventEmitter<NetEvents> {
     super();
     this.#settings = checkNetOptions(options);
     this.#clientId = `client-${Buffer.from(this.#env.random.bytes(8)).toString('hex')}`;
-    this.#returns = new NodeReturns({
+    this.#nodes = new NetNodes({
       env: this.#env,
-      patienceMs: this.#settings.reconnectMs,
-      isRemote: (nodeId) => this.#nodes.get(nodeId)?.address !== undefined,
-      linkOf: (nodeId) => {
-        const { roster } = this.#started();
-        return roster.isLiving(nodeId) ? roster.link(nodeId) : undefined;
+      settings: this.#settings,
+      clientId: this.#clientId,
+      host: {
+        pidOf: (node) =>
+          this.#state.kind === 'started' ? this.#state.roster.pidOf(node.id) : undefined,
+        processOn: (node, data, handler, options) => this.#process(data, handler, options, node),
+      },
+      look: async (link) => {
+        const { keeper } = this.#started();
+        for (const holding of this.#holdings.values()) await keeper.look(holding, link);
+      },
+      onEvent: (event, node) => this.#onNodeEvent(event, node),
+      onLost: (node, error) => {
+        this.#upkeep?.poke();
+        this.emit('nodeLost', node, error);
       },
     });
-    this.#host = {
-      pidOf: (node) =>
-        this.#state.kind === 'started' ? this.#state.roster.pidOf(node.id) : undefined,
-      processOn: (node, data, handler, options) => this.#process(data, handler, options, node),
-    };
+    this.#balance = new MessageBalance(this.#env, this.#nodes);
+    const { rebalance } = this.#settings;
+    this.#upkeep =
+      rebalance === undefined
+        ? undefined
+        : new Upkeep({
+            env: this.#env,
+            afterMs: rebalance.afterMs,
+            run: (signal) => this.#rebalanceInBackground(rebalance.bytesPerSecond, signal),
+          });
   }
 
-  /** @throws PaipaiError PAIPAI_ERR_DUPLICATE_ID; PAIPAI_ERR_INVALID_STATE once the net has started, or for a node of another net. */
+  /**
+   * Before the start; a running net takes nodes in by `joinNode`.
+   * @throws PaipaiError PAIPAI_ERR_DUPLICATE_ID; PAIPAI_ERR_INVALID_STATE once the net has started, or for a node of another net.
+   */
   addNode(node: Node): this {
     if (!(node instanceof Node)) throw invalidArgument('node', 'a Node', node);
     this.#checkNotClosed();
     if (this.#state.kind !== 'new') {
       throw new PaipaiError(
         'PAIPAI_ERR_INVALID_STATE',
-        'nodes are added before the net is started',
+        'nodes are added before the net is started: joinNode takes one into a running net',
       );
     }
-    if (this.#nodes.has(node.id)) {
-      throw new PaipaiError('PAIPAI_ERR_DUPLICATE_ID', `the net has a node ${node.id} already`, {
-        nodeId: node.id,
-      });
-    }
-    joinNet(node, this.#host);
-    this.#nodes.set(node.id, node);
+    this.#nodes.add(node);
     return this;
   }
 
@@ -141,7 +166,7 @@ export class Net extends EventEmitter<NetEvents> {
   /**
    * Runs the embedded nodes and connects to all. When one cannot be had, the others are ended, and the net can be started again.
    * Fails: PAIPAI_ERR_NODE_START, _HANDLER_MODULE, _ENGINE_UNAVAILABLE, _INVALID_STATE, and for a remote node the code that says
-   * what is wrong with it: _NET_NAME, _SECRET, _FRAME_MAGIC, _VERSION_MISMATCH, _HANDSHAKE_TIMEOUT. With `join` also _METHOD_UNKNOWN for
+   * what is wrong with it: _NET_NAME, _SECRET, _FRAME_MAGIC, _VERSION_MISMATCH, _HANDSHAKE_TIMEOUT, _DUPLICATE_ID. With `join` also _METHOD_UNKNOWN for
    * something that is no node, and _INVALID_STATE for a node that is no member.
    */
   async start(): Promise<void> {
@@ -149,139 +174,173 @@ export class Net extends EventEmitter<NetEvents> {
     if (this.#state.kind !== 'new') {
       throw new PaipaiError('PAIPAI_ERR_INVALID_STATE', 'the net is started already');
     }
-    if (this.#nodes.size === 0 && this.#settings.join === undefined) {
+    if (this.#nodes.count === 0 && this.#settings.join === undefined) {
       throw new PaipaiError(
         'PAIPAI_ERR_INVALID_STATE',
         'the net has no node: add one before the start, or join nodes that run already',
       );
     }
     this.#state = { kind: 'starting' };
-    this.#starting = this.#findAndStart();
+    this.#starting = this.#start();
     await this.#starting;
   }
 
-  /** When the start fails, the next one looks again for who is there. */
-  async #findAndStart(): Promise<void> {
-    const { join } = this.#settings;
-    const found: Node[] = [];
-    try {
-      if (join !== undefined) found.push(...(await this.#findNodes(join)));
-      for (const node of found) this.#nodes.set(node.id, node);
-      await this.#start();
-    } catch (thrown) {
-      for (const { id } of found) this.#nodes.delete(id);
-      this.#state = { kind: 'new' };
-      throw thrown;
-    }
-  }
-
-  /** Who is alive in the net of `seeds`; one that is suspect may not answer, and would hold up the start for all. */
-  async #findNodes(seeds: readonly string[]): Promise<Node[]> {
-    const { engine, name: netName, secret } = this.#settings;
-    const env = { ...this.#env, network: selectEngine(engine).network };
-    const members = await findMembers(env, seeds, {
-      nodeId: this.#clientId,
-      netName,
-      ...(secret === undefined ? {} : { secret }),
-    });
-    const own = [...this.#nodes.values()];
-    const others = members
-      .filter(({ state, address }) => state === 'alive' && address !== '')
-      .filter((member) =>
-        own.every(({ id, address }) => id !== member.nodeId && address !== member.address),
-      );
-    // A node that was started anew under another id stands there twice until its old one is found dead.
-    const byAddress = new Map(others.map((member) => [member.address, member]));
-    const found = [...byAddress.values()].map(
-      ({ nodeId, address, weight }) => new Node(nodeId, { address, weight }),
-    );
-    if (own.length + found.length === 0) {
-      throw new PaipaiError('PAIPAI_ERR_INVALID_STATE', 'no node of the net is alive');
-    }
-    for (const node of found) joinNet(node, this.#host);
-    return found;
-  }
-
   async #start(): Promise<void> {
-    const { engine: engineChoice, name, secret, handlers, runAs } = this.#settings;
-    const entries = [...this.#nodes.values()].map(
-      (node): RosterEntry =>
-        node.address === undefined
-          ? { nodeId: node.id, runAs: node.runAs ?? runAs, store: node.store }
-          : { nodeId: node.id, address: node.address },
-    );
     try {
-      const engine = selectEngine(engineChoice);
-      const roster = await Roster.start(entries, {
-        env: this.#env,
-        engine,
-        engineChoice,
-        clientId: this.#clientId,
-        netName: name,
-        secret,
-        handlers,
-        onLost: (nodeId, error) => this.#lost(nodeId, error),
-      });
+      const engine = selectEngine(this.#settings.engine);
+      const roster = await this.#nodes.start(engine);
       const keeper = new ShardKeeper({
         env: this.#env,
         roster,
         tools: engine,
         sourceId: this.#clientId,
         strategy: this.#settings.placement,
-        weightOf: (nodeId) => this.#weightOf(nodeId),
+        weightOf: (nodeId) => this.#nodes.get(nodeId)?.weight ?? 1,
+        isTaker: (nodeId) => this.#nodes.isTaker(nodeId),
       });
-      this.#state = { kind: 'started', roster, engine, keeper };
+      const net: StartedNet = {
+        env: this.#env,
+        clientId: this.#clientId,
+        engine,
+        nodes: this.#nodes,
+        roster,
+        keeper,
+      };
+      const transfers = new ShardTransfers(net);
+      const work = new ShardWork(net, transfers);
+      const rebalancer = new Rebalancer(net, this.#holdings);
+      this.#state = { kind: 'started', ...net, transfers, work, rebalancer };
     } catch (thrown) {
       this.#state = { kind: 'new' };
       throw thrown;
     }
   }
 
-  #lost(nodeId: string, error: PaipaiError): void {
-    const node = this.#nodes.get(nodeId);
-    if (node === undefined) return;
-    if (node.address !== undefined && this.#closing === undefined) {
-      let redial = this.#redials.get(nodeId);
-      if (redial === undefined) {
-        redial = new Redial(
-          this.#env,
-          backoff,
-          (signal) => this.#reach(node, signal),
-          () => {}, // Another secret, name or version: it is no node of this net any more.
-        );
-        this.#redials.set(nodeId, redial);
-      }
-      redial.start(error);
-    }
-    this.emit('nodeLost', node, error);
+  /** Not where it was found out, so that what a listener throws is an uncaught exception and disturbs nobody. */
+  #onNodeEvent(event: NodeEvent, node: Node): void {
+    if (event !== 'suspect' && event !== 'alive') this.#upkeep?.poke();
+    if (event === 'leave') this.#balance.forget(node.id);
+    queueMicrotask(() => this.emit(event, node));
   }
 
-  /** Takes a remote node in again, once it is known what it holds. */
-  async #reach(node: Node, signal: AbortSignal): Promise<void> {
-    const { roster, keeper } = this.#started();
-    const { link, admit } = await roster.reach(node.id, signal);
-    try {
-      for (const holding of this.#holdings.values()) await keeper.look(holding, link);
-    } catch (thrown) {
-      link.peer.destroy();
-      throw thrown;
+  /**
+   * Takes a remote node into the running net. New data go there too; `rebalance` moves what lies on the others.
+   * Fails: PAIPAI_ERR_DUPLICATE_ID, _INVALID_ARGUMENT for an embedded node, and as `start` for a remote one.
+   */
+  async joinNode(node: Node, options: OperationOptions = {}): Promise<void> {
+    if (!(node instanceof Node)) throw invalidArgument('node', 'a Node', node);
+    const settings = checkOperationOptions(options, this.#settings.deadlineMs);
+    this.#checkStarted();
+    if (node.address === undefined) {
+      throw invalidArgument('node', 'a node with an address, once the net runs', node.id);
     }
-    this.#redials.get(node.id)?.connected();
-    if (!admit()) throw new PaipaiError('PAIPAI_ERR_NODE_LOST', `node ${node.id} went away again`);
-    this.#returns.back(node.id);
-    // Outside of the attempt to connect, which has not failed when a listener throws.
-    queueMicrotask(() => this.emit('nodeBack', node));
+    await this.#operate(`joining of node ${node.id}`, settings, (operation) =>
+      operation.race(this.#nodes.join(node, operation.signal)),
+    );
+  }
+
+  /**
+   * Has every shard on the node copied to where placement puts it among the others, and dropped there; then the net parts with it, and an
+   * embedded one ends. It waits for what is under way on the data. When it fails the node stays in the net.
+   * Fails: PAIPAI_ERR_UNKNOWN_NODE; _INVALID_STATE for the last node; _NODE_LOST, with `shardIndexes`, when shards lie on this node alone and
+   * cannot be had from there; as `rebalance`.
+   */
+  async removeNode(node: Node, options: RebalanceOptions = {}): Promise<RebalanceReport> {
+    const settings = checkRebalanceOptions(options, this.#settings.deadlineMs);
+    const { rebalancer } = this.#checkStarted();
+    this.#checkNode(node);
+    const leaving = new Set([node.id]);
+    this.#checkSomeStay(leaving);
+    this.#upkeep?.giveWay();
+    return this.#operate(`removal of node ${node.id}`, settings.operation, async (operation) => {
+      const holdings = [...this.#holdings.values()];
+      const report = await this.#nodes.removeAfter(node, async () => {
+        // What began before may still bring something there.
+        await operation.race(Promise.all(holdings.map(({ idle }) => idle)));
+        const done = await rebalancer.run({ ...settings, leaving }, operation);
+        rebalancer.checkLeft(leaving);
+        return done;
+      });
+      for (const { shards } of holdings) shards.retain(node.id, () => false);
+      return report;
+    });
+  }
+
+  /** A node of the net, one that was found by `join` for instance. @throws PaipaiError PAIPAI_ERR_UNKNOWN_NODE. */
+  node(id: string | number): Node {
+    const nodeId = checkId('id', id);
+    const node = this.#nodes.get(nodeId);
+    if (node === undefined) throw unknownNode(nodeId);
+    return node;
+  }
+
+  /** The nodes, and how they stand. */
+  nodes(): NodeStatus[] {
+    this.#checkStarted();
+    return this.#nodes.statuses();
+  }
+
+  /**
+   * Moves shards to where placement puts them among the nodes that are there: copies are made first, then those given up that lie elsewhere.
+   * Meanwhile everybody reads and processes the data; what is given up is dropped when the work has ended that was under way. Data that were
+   * transferred to a certain node stay there while it is in the net. Of several clients with the same nodes one should do this.
+   * Fails, when all else has moved: PAIPAI_ERR_STORE_FULL, _SHARD_CHECKSUM, _NODE_LOST; at once: _DEADLINE, _ABORTED. What has moved has moved.
+   */
+  async rebalance(options: RebalanceOptions = {}): Promise<RebalanceReport> {
+    const settings = checkRebalanceOptions(options, this.#settings.deadlineMs);
+    this.#checkStarted();
+    this.#upkeep?.giveWay();
+    return this.#rebalance(settings);
+  }
+
+  #rebalance(settings: RebalanceSettings): Promise<RebalanceReport> {
+    const { rebalancer } = this.#started();
+    return this.#operate('rebalancing', settings.operation, (operation) =>
+      rebalancer.run({ ...settings, leaving: new Set() }, operation),
+    );
+  }
+
+  async #rebalanceInBackground(bytesPerSecond: number, signal: AbortSignal): Promise<void> {
+    try {
+      const report = await this.#rebalance({
+        operation: { signal, deadlineMs: Infinity, onProgress: undefined },
+        bytesPerSecond,
+        onProgress: () => {},
+      });
+      if (report.copies + report.dropped === 0) return;
+      queueMicrotask(() => this.emit('rebalance', report));
+    } catch (thrown) {
+      if (signal.aborted) return;
+      queueMicrotask(() => this.emit('rebalanceFailed', toError(thrown)));
+    }
   }
 
   /**
    * Where each shard would go, before anything moves. Data cut at records are read for it.
-   * @throws PaipaiError PAIPAI_ERR_INVALID_STATE for a stream, which can be read only once; what its source fails with.
+   * @throws PaipaiError PAIPAI_ERR_INVALID_STATE for a stream, which can be read only once; what its source fails with; _DEADLINE, _ABORTED.
    */
-  async plan(data: Data): Promise<Plan> {
+  plan(data: Data, options?: OperationOptions): Promise<Plan>;
+  /**
+   * What `rebalance` would move if nodes came and went, before anything does; with neither, what it would move now.
+   * @throws PaipaiError PAIPAI_ERR_UNKNOWN_NODE, _DUPLICATE_ID; _INVALID_STATE when no node would be left.
+   */
+  plan(change: NodeChanges): Promise<RebalancePlan>;
+  async plan(
+    what: Data | NodeChanges,
+    options: OperationOptions = {},
+  ): Promise<Plan | RebalancePlan> {
     this.#checkNotClosed();
+    return what instanceof Data ? this.#planData(what, options) : this.#planChange(what);
+  }
+
+  async #planData(data: Data, options: OperationOptions): Promise<Plan> {
+    const settings = checkOperationOptions(options, this.#settings.deadlineMs);
     const { source, shardBytes, records, id, replicas } = this.#holdingOf(data).data;
-    const nodes = this.#livingNodes();
-    const cuts = await planCuts(this.#env, source, { shardBytes, records });
+    const nodes = this.#nodes.takers();
+    const cuts = await this.#operate(`plan of data ${id}`, settings, (operation) => {
+      const { signal } = operation;
+      return operation.race(planCuts(this.#env, source, { shardBytes, records, signal }));
+    });
     checkNodeCount(data, nodes.length);
     const bytes = cuts.reduce((sum, cut) => sum + cut.bytes, 0);
     const placement = createPlacement(this.#settings.placement, nodes, bytes * replicas);
@@ -294,28 +353,47 @@ export class Net extends EventEmitter<NetEvents> {
     return { dataId: id, bytes, shards, perNode };
   }
 
+  #planChange(changes: NodeChanges): RebalancePlan {
+    const { add, remove } = checkNodeChanges(changes);
+    const { rebalancer } = this.#checkStarted();
+    for (const node of remove) this.#checkNode(node);
+    const removed = new Set(remove.map(({ id }) => id));
+    for (const { id: nodeId } of add) {
+      if (this.#nodes.get(nodeId) === undefined) continue;
+      throw new PaipaiError('PAIPAI_ERR_DUPLICATE_ID', `the net has a node ${nodeId} already`, {
+        nodeId,
+      });
+    }
+    if (add.length === 0) this.#checkSomeStay(removed);
+    return rebalancer.plan({ add, remove: removed });
+  }
+
   /**
    * Brings every shard to `node`, or each to as many nodes as the data have replicas, which placement chooses. Settles when the receivers
    * have checked and stored every byte. Of data with several replicas, a node that goes away in the middle is replaced by another.
    * Fails: PAIPAI_ERR_UNKNOWN_DATA, _UNKNOWN_NODE, _NODE_LOST, _STORE_FULL, _DEADLINE, _ABORTED, _SHARD_CHECKSUM, and what
-   * the source fails with (_SOURCE_…, _RECORD_TOO_LONG, _DATA_EMPTY); what had been stored by then is dropped.
+   * the source fails with (_SOURCE_…, _RECORD_TOO_LONG, _DATA_EMPTY); what it had stored by then is dropped, and what nodes
+   * had on disk before is not.
    */
   async transfer(data: Data, node?: Node, options: TransferOptions = {}): Promise<TransferReport> {
     const settings = checkOperationOptions(options, this.#settings.deadlineMs, transferNames);
-    this.#checkStarted();
+    const { transfers } = this.#checkStarted();
     const holding = this.#holdingOf(data);
-    if (node !== undefined) this.#checkNode(node);
-    const confirm = checkConfirm(options.confirm, node === undefined ? data.replicas : 1);
+    if (node !== undefined) this.#checkTaker(node);
+    const call = {
+      nodeId: node?.id,
+      confirm: checkConfirm(options.confirm, node === undefined ? data.replicas : 1),
+      onProgress: this.#progressOf('transfer', settings.onProgress),
+    };
     return this.#operate(`transfer of data ${data.id}`, settings, (operation) =>
-      holding.exclusively(operation, () =>
-        this.#transfer(holding, node, confirm, operation, settings.onProgress),
-      ),
+      holding.exclusively(operation, () => transfers.transfer(holding, call, operation)),
     );
   }
 
   /**
-   * Runs a handler over every shard, on the nodes where they lie; data that lie nowhere yet are transferred first.
-   * Fails as `transfer` does, and with PAIPAI_ERR_HANDLER_UNKNOWN, _HANDLER_FAILED, _HANDLER_RESULT, _VALUE (for `args`).
+   * Runs a handler over every shard, on the nodes where they lie; data that lie nowhere yet are transferred first. Of a shard with several
+   * copies one is processed, and each shard counts once, whatever is done again.
+   * Fails as `transfer` does, and with PAIPAI_ERR_INVALID_ARGUMENT, _HANDLER_UNKNOWN, _HANDLER_FAILED, _HANDLER_RESULT, _VALUE (for `args`).
    */
   async process(
     data: Data,
@@ -333,31 +411,21 @@ export class Net extends EventEmitter<NetEvents> {
    */
   async mapReduce(data: Data, options: MapReduceOptions): Promise<MapReduceResult> {
     const settings = checkMapReduceOptions(options, this.#settings.deadlineMs);
+    const { operation: operationSettings, onProgress, ...rest } = settings;
     const args = encodeArgs(options.args);
-    this.#checkStarted();
+    const { work } = this.#checkStarted();
     const holding = this.#holdingOf(data);
-    return this.#operate(`MapReduce of data ${data.id}`, settings.operation, (operation) =>
-      holding.sideBySide(operation, async () => {
-        const transfer = await holding.bring(operation, () =>
-          this.#transfer(holding, undefined, data.replicas, operation, undefined),
-        );
-        const result = await mapReduce({
-          ...settings,
-          env: this.#env,
-          operation,
-          dataId: data.id,
-          version: data.version,
-          shards: holding.shards.list(),
-          links: this.#livingLinks(),
-          args,
-          onCopyFailure: (index, nodeId) => holding.shards.remove(index, nodeId),
-          onProgress: (progress) => {
-            settings.onProgress?.(progress);
-            if (this.listenerCount('progress') > 0) this.emit('progress', progress);
-          },
-        });
-        return transfer === undefined ? result : { ...result, transfer };
-      }),
+    const call = {
+      ...rest,
+      args,
+      onProgress: (progress: MapReduceProgress): void => {
+        onProgress?.(progress);
+        if (this.listenerCount('progress') > 0) this.emit('progress', progress);
+      },
+      onTransfer: this.#progressOf('transfer', undefined),
+    };
+    return this.#operate(`MapReduce of data ${data.id}`, operationSettings, (operation) =>
+      work.mapReduce(holding, call, operation),
     );
   }
 
@@ -365,9 +433,35 @@ export class Net extends EventEmitter<NetEvents> {
    * Gathers the shards back, each checked again, and from another of its nodes where one is gone or has it no more as it was; that one
    * gets it anew. Data that this net has not transferred are looked for on the nodes first, as by `find`.
    * @throws PaipaiError PAIPAI_ERR_UNKNOWN_DATA when they are not on the nodes; _NODE_LOST, with `shardIndexes`, when all nodes with some shards
-   * are gone; _SHARD_CHECKSUM when no node has a shard as it was.
+   * are gone; _SHARD_CHECKSUM, with `shardIndexes`, when no node has some shards as they were.
    */
   async read(data: Data, options: OperationOptions = {}): Promise<Uint8Array> {
+    return this.#read(data, options, (holding, operation, keeper) =>
+      keeper.read(holding, operation),
+    );
+  }
+
+  /**
+   * The same without all of it in memory at once: `take` gets the content of each shard, in order, with its offset in the data, and gets the next
+   * one when it has settled. The bytes are its own. Up to 64 MiB, or one shard, are read ahead.
+   * @throws PaipaiError as `read` does, at the first shard that cannot be had, and what `take` fails with; it may have had a part of the data by then.
+   */
+  async readEach(
+    data: Data,
+    take: (content: Uint8Array, offset: number) => void | Promise<void>,
+    options: OperationOptions = {},
+  ): Promise<void> {
+    if (typeof take !== 'function') throw invalidArgument('take', 'a function', take);
+    await this.#read(data, options, (holding, operation, keeper) =>
+      keeper.readEach(holding, operation, take),
+    );
+  }
+
+  async #read<T>(
+    data: Data,
+    options: OperationOptions,
+    read: (holding: Holding, operation: Operation, keeper: ShardKeeper) => Promise<T>,
+  ): Promise<T> {
     const settings = checkOperationOptions(options, this.#settings.deadlineMs);
     const { keeper } = this.#checkStarted();
     const holding = this.#holdingOf(data);
@@ -375,7 +469,7 @@ export class Net extends EventEmitter<NetEvents> {
       holding.sideBySide(operation, async () => {
         await keeper.find(holding, operation);
         if (holding.shards.count === 0) throw notTransferred(data);
-        return keeper.read(holding, operation);
+        return read(holding, operation, keeper);
       }),
     );
   }
@@ -393,7 +487,8 @@ export class Net extends EventEmitter<NetEvents> {
         await keeper.find(holding, operation);
         const { count, totalBytes } = holding.shards.extent();
         const nodeIds = [...holding.shards.holders()];
-        return count === 0
+        const isWhole = holding.shards.list().every(({ holders }) => holders.length > 0);
+        return count === 0 || !isWhole
           ? undefined
           : { dataId: data.id, bytes: totalBytes, shards: count, nodeIds };
       }),
@@ -420,6 +515,123 @@ export class Net extends EventEmitter<NetEvents> {
     );
   }
 
+  /**
+   * Sends a message to one node, once. Settles when the handler of the topic there has taken it, with what that returned (null for nothing).
+   * @param topic 1 to 255 bytes
+   * @param value anything that msgpack carries, at most 1 MiB encoded
+   * Fails: PAIPAI_ERR_UNKNOWN_NODE, _NODE_LOST, _HANDLER_UNKNOWN, _HANDLER_FAILED, _HANDLER_RESULT, _VALUE, _OVERLOADED, _DEADLINE, _ABORTED;
+   * after _NODE_LOST, _DEADLINE and _ABORTED it is not known whether the handler ran.
+   */
+  async send(
+    nodeId: string | number,
+    topic: string,
+    value?: unknown,
+    options: MessageOptions = {},
+  ): Promise<unknown> {
+    const id = checkId('nodeId', nodeId);
+    const message = { topic: checkTopic(topic), value: encodeMessageValue(value) };
+    const settings = checkOperationOptions(options, this.#settings.deadlineMs, messageNames);
+    const { roster } = this.#checkStarted();
+    if (this.#nodes.get(id) === undefined) throw unknownNode(id);
+    return this.#operate(`message '${topic}' to node ${id}`, settings, (operation) =>
+      deliver(roster.link(id), message, operation),
+    );
+  }
+
+  /**
+   * `send` to one of the nodes that are there, the one that `strategy` says, once: a message is not sent again to another.
+   * Fails as `send`, with the node in `nodeId`; PAIPAI_ERR_NODE_LOST also when no node is there.
+   */
+  async sendToAny(
+    topic: string,
+    value?: unknown,
+    options: AnyMessageOptions = {},
+  ): Promise<{ readonly nodeId: string; readonly value: unknown }> {
+    const message = { topic: checkTopic(topic), value: encodeMessageValue(value) };
+    const settings = checkOperationOptions(options, this.#settings.deadlineMs, anyMessageNames);
+    const strategy = checkStrategy(options.strategy ?? 'p2cEwma');
+    const { roster } = this.#checkStarted();
+    return this.#operate(`message '${topic}' to any node`, settings, (operation) =>
+      this.#balance.run(strategy, async (nodeId) => ({
+        nodeId,
+        value: await deliver(roster.link(nodeId), message, operation),
+      })),
+    );
+  }
+
+  /**
+   * How the messages that `sendToAny` has sent by a strategy have spread over the nodes that are there now: w_i, max/mean, Jain's index, and
+   * requests by load. Fails: PAIPAI_ERR_NODE_LOST when no node is there.
+   */
+  messageSpread(strategy: BalancingStrategy = 'p2cEwma'): TaskSpread {
+    checkStrategy(strategy);
+    this.#checkStarted();
+    return this.#balance.spread(strategy);
+  }
+
+  /**
+   * `send` to every node that is there, each once and all at the same time. Settles when each has taken it or failed, at the deadline at
+   * the latest, and says which did what: a node never makes it reject.
+   */
+  async broadcast(
+    topic: string,
+    value?: unknown,
+    options: MessageOptions = {},
+  ): Promise<BroadcastResult> {
+    const message = { topic: checkTopic(topic), value: encodeMessageValue(value) };
+    const settings = checkOperationOptions(options, this.#settings.deadlineMs, messageNames);
+    const { roster } = this.#checkStarted();
+    return this.#operate(`broadcast '${topic}'`, settings, (operation) =>
+      deliverToAll(roster.living(), message, operation),
+    );
+  }
+
+  /**
+   * What the nodes hold, of all data or of one id, and not only of those that this net has: on disk from whomever it came, in memory what this
+   * net put there. By id and version. Fails: PAIPAI_ERR_DEADLINE, _ABORTED, _PROTOCOL. A node that goes away meanwhile holds nothing.
+   */
+  async contents(options: ContentsOptions = {}): Promise<HeldData[]> {
+    const settings = checkOperationOptions(options, this.#settings.deadlineMs, contentsNames);
+    const dataId = options.dataId === undefined ? undefined : checkId('dataId', options.dataId);
+    const { keeper } = this.#checkStarted();
+    return this.#operate('list of data', settings, (operation) =>
+      keeper.contents(operation, dataId),
+    );
+  }
+
+  /** Which shards of `data`, which need not be in this net, nodes hold: for `Data.stored(id)` too. Fails as `contents` does. */
+  async shardsOf(data: Data, options: OperationOptions = {}): Promise<HeldShards> {
+    if (!(data instanceof Data)) throw invalidArgument('data', 'Data', data);
+    const settings = checkOperationOptions(options, this.#settings.deadlineMs);
+    const { keeper } = this.#checkStarted();
+    return this.#operate(`list of the shards of data ${data.id}`, settings, (operation) =>
+      keeper.shardsOf(data, operation),
+    );
+  }
+
+  /**
+   * Drops this version of `data` from the nodes, whoever transferred it; they can be transferred anew. Nodes that are away keep what they have.
+   * Fails: PAIPAI_ERR_UNKNOWN_DATA for data that are not in this net, _NODE_LOST, _STORE_FAILED, _STORE_FULL, _DEADLINE, _ABORTED.
+   */
+  async drop(data: Data, options: OperationOptions = {}): Promise<void> {
+    const settings = checkOperationOptions(options, this.#settings.deadlineMs);
+    const net = this.#checkStarted();
+    const holding = this.#holdingOf(data);
+    await this.#operate(`drop of data ${data.id}`, settings, (operation) =>
+      holding.exclusively(operation, async () => {
+        holding.shards.clear();
+        const request = encodeDropRequest({ dataId: data.id, version: data.version });
+        const deadlineMs = operation.remainingMs();
+        const dropping = linksOf(net).map((link) =>
+          link.peer.request(dropMethod, request, { deadlineMs }).catch((thrown: unknown) => {
+            throw nodeError(link, thrown);
+          }),
+        );
+        await operation.race(Promise.all(dropping));
+      }),
+    );
+  }
+
   /** Where each shard lies, where placement puts it now, and what is missing. @throws PaipaiError PAIPAI_ERR_UNKNOWN_DATA. */
   explain(data: Data): Explanation {
     const { keeper } = this.#checkStarted();
@@ -440,6 +652,12 @@ export class Net extends EventEmitter<NetEvents> {
     };
   }
 
+  /** Takes no more work, waits for what is under way, then closes. Idempotent; `close` cuts it short. */
+  leave(): Promise<void> {
+    this.#leaving ??= this.#leave();
+    return this.#leaving;
+  }
+
   /**
    * Ends what is under way with PAIPAI_ERR_CLOSED, drops the data from remote nodes, and ends the embedded ones. Settles when no
    * process, thread, socket or file of the net is left. Idempotent.
@@ -453,11 +671,20 @@ export class Net extends EventEmitter<NetEvents> {
     return this.close();
   }
 
+  async #leave(): Promise<void> {
+    this.#upkeep?.stop();
+    await this.#starting?.catch(() => {}); // Whoever started it hears why it failed.
+    await Promise.all(Array.from(this.#operations, ({ closed }) => closed));
+    await this.close();
+  }
+
   async #close(): Promise<void> {
+    this.#upkeep?.stop();
+    if (this.#state.kind === 'starting') this.#nodes.cutStart();
     await this.#starting?.catch(() => {}); // Whoever started it hears why it failed.
     const state = this.#state;
     if (state.kind !== 'started') return;
-    for (const redial of this.#redials.values()) redial.stop();
+    this.#nodes.stop();
     const closed = new PaipaiError('PAIPAI_ERR_CLOSED', 'the net was closed');
     for (const operation of this.#operations) operation.fail(closed);
     const holdings = [...this.#holdings.values()];
@@ -471,8 +698,10 @@ export class Net extends EventEmitter<NetEvents> {
       (id) =>
         this.#nodes.get(id)?.address !== undefined && roster.isLiving(id) && !roster.isDurable(id),
     );
-    const { id: dataId, version } = data;
-    await drop(holders.map((id) => [roster.link(id), encodeDropRequest({ dataId, version })]));
+    await dropShards(
+      data,
+      holders.map((id) => ({ link: roster.link(id) })),
+    );
   }
 
   async #process(
@@ -482,188 +711,26 @@ export class Net extends EventEmitter<NetEvents> {
     node: Node | undefined,
   ): Promise<ProcessResult> {
     checkHandlerName(handler);
-    const settings = checkOperationOptions(options, this.#settings.deadlineMs, processNames);
-    const keep = checkKeep(options.keep);
-    const args = encodeArgs(options.args);
-    this.#checkStarted();
+    const { operation: operationSettings, ...settings } = checkProcessOptions(
+      options,
+      this.#settings.deadlineMs,
+    );
+    const call = {
+      ...settings,
+      handler,
+      args: encodeArgs(options.args),
+      nodeId: node?.id,
+      onProgress: this.#progressOf('process', operationSettings.onProgress),
+      onTransfer: this.#progressOf('transfer', undefined),
+    };
+    const { work } = this.#checkStarted();
     const holding = this.#holdingOf(data);
     if (node !== undefined) this.#checkNode(node);
-    return this.#operate(`handler '${handler}' on data ${data.id}`, settings, async (operation) => {
-      const call: ProcessingCall = {
-        env: this.#env,
-        job: {
-          operation,
-          dataId: data.id,
-          version: data.version,
-          handler,
-          args,
-          onCopyFailure: ({ index }, nodeId) => holding.shards.remove(index, nodeId),
-        },
-        onProgress: (progress) => this.#tellProgress('process', progress, settings.onProgress),
-      };
-      if (!keep) {
-        return holding.exclusively(operation, () => this.#processAndDrop(call, holding, node));
-      }
-      return holding.sideBySide(operation, async () => {
-        const transfer = await holding.bring(operation, () => {
-          const confirm = node === undefined ? data.replicas : 1;
-          return this.#transfer(holding, node, confirm, operation, undefined);
-        });
-        const result = await processStored(call, this.#shardsPerNode(holding, node), false);
-        return transfer === undefined ? result : { ...result, transfer };
-      });
-    });
-  }
-
-  async #processAndDrop(
-    call: ProcessingCall,
-    holding: Holding,
-    node: Node | undefined,
-  ): Promise<ProcessResult> {
-    const { shards, data } = holding;
-    const links = this.#targetLinks(node);
-    const { roster } = this.#started();
-    try {
-      if (shards.count > 0) {
-        return await processStored(call, this.#shardsPerNode(holding, node), true);
-      }
-      const transfer = await this.#transferOf(holding, links, 1, call.job.operation);
-      return await processPassing(call, transfer);
-    } finally {
-      // What a failure left there, and copies on other nodes. Of one node's own shards, copies elsewhere stay.
-      const request = encodeDropRequest({ dataId: data.id, version: data.version });
-      const living = roster.living().filter(({ nodeId }) => (node?.id ?? nodeId) === nodeId);
-      await drop(living.map((link) => [link, request]));
-      if (node === undefined) {
-        shards.clear();
-      } else {
-        for (const { index, holders } of shards.list()) {
-          if (holders.every((id) => id === node.id)) shards.forget(index);
-          else shards.remove(index, node.id);
-        }
-      }
-    }
-  }
-
-  async #transfer(
-    holding: Holding,
-    node: Node | undefined,
-    confirm: number,
-    operation: Operation,
-    onProgress: ((progress: Progress) => void) | undefined,
-  ): Promise<TransferReport> {
-    const { data, shards } = holding;
-    const { roster } = this.#started();
-    const links = this.#targetLinks(node);
-    const copies = node === undefined ? data.replicas : 1;
-    checkNodeCount(data, node === undefined ? links.length : data.replicas);
-    const known = new Set(shards.list().map(({ index }) => index));
-    const added = new Map<string, number[]>();
-    const note = (nodeId: string, index: number): void => {
-      const indexes = added.get(nodeId);
-      if (indexes === undefined) added.set(nodeId, [index]);
-      else indexes.push(index);
-    };
-    try {
-      const report = await transferData({
-        ...(await this.#transferOf(holding, links, copies, operation)),
-        confirm,
-        returns: this.#returns,
-        onProgress: (progress) => this.#tellProgress('transfer', progress, onProgress),
-        onStored(cut, nodeId, crc32c) {
-          if (shards.add(cut, crc32c, nodeId)) note(nodeId, cut.index);
-          return undefined;
-        },
-      });
-      await this.#settle(holding, node, confirm, operation, note);
-      return report;
-    } catch (thrown) {
-      for (const [nodeId, indexes] of added) {
-        for (const index of indexes) shards.remove(index, nodeId);
-      }
-      for (const { index } of shards.list()) if (!known.has(index)) shards.forget(index);
-      const { id: dataId, version } = data;
-      const touched = new Set([...links.map(({ nodeId }) => nodeId), ...added.keys()]);
-      const living = [...touched].filter((nodeId) => roster.isLiving(nodeId));
-      await drop(
-        living.map((nodeId) => {
-          // With nothing there from before, also what arrived without a word about it.
-          const indexes = shards.count === 0 ? undefined : (added.get(nodeId) ?? []);
-          const named = indexes === undefined ? {} : { shards: indexes };
-          return [roster.link(nodeId), encodeDropRequest({ dataId, version, ...named })];
-        }),
-      );
-      throw thrown;
-    }
-  }
-
-  /**
-   * Sees to it that what was confirmed is still there at the end of a transfer: some of it lies with nodes that went away afterwards, or came
-   * back without it.
-   */
-  async #settle(
-    holding: Holding,
-    node: Node | undefined,
-    confirm: number,
-    operation: Operation,
-    note: (nodeId: string, index: number) => void,
-  ): Promise<void> {
-    const { keeper } = this.#started();
-    if (node !== undefined) {
-      keeper.checkHeld(holding, confirm, node.id);
-    } else if (!keeper.isHeld(holding, confirm)) {
-      const away = keeper.awayFrom(holding).filter((nodeId) => this.#returns.isAwaited(nodeId));
-      await Promise.all(away.map((nodeId) => this.#returns.wait(nodeId, operation)));
-      operation.throwIfFailed();
-      if (!keeper.isHeld(holding, confirm)) await keeper.repair(holding, operation, note);
-      keeper.checkHeld(holding, confirm);
-    }
-  }
-
-  async #transferOf(
-    { data }: Holding,
-    links: readonly NodeLink[],
-    copies: number,
-    operation: Operation,
-  ): Promise<PassingTransfer> {
-    // Measured here as for a plan, so that the shards go where the plan has said.
-    const sizeBytes = await data.source.measure(this.#env);
-    const totalBytes = sizeBytes === undefined ? undefined : sizeBytes * copies;
-    const { keeper, engine } = this.#started();
-    const placement = keeper.placementOver(links, totalBytes);
-    return {
-      env: this.#env,
-      operation,
-      cargo: data,
-      sourceId: this.#clientId,
-      tools: engine,
-      links,
-      place: ({ index, bytes }: ShardCut) =>
-        placement.placeCopies(shardKey(data.id, index), bytes, copies),
-    };
-  }
-
-  /** Each shard once, at the one of its holders that has least to do; with `node`, those that lie there. */
-  #shardsPerNode(holding: Holding, node: Node | undefined): StoredShards {
-    const { keeper } = this.#started();
-    const { data, shards } = holding;
-    const links = this.#targetLinks(node);
-    const all = shards.list();
-    const wanted =
-      node === undefined ? all : all.filter(({ holders }) => holders.includes(node.id));
-    if (wanted.length === 0) throw notTransferred(data, node);
-    if (node !== undefined) return { links, perNode: new Map([[node.id, wanted]]) };
-    keeper.checkHeld(holding);
-    const perNode = new Map(links.map(({ nodeId }) => [nodeId, [] as PlacedShard[]]));
-    const bytes = new Map(links.map(({ nodeId }) => [nodeId, 0]));
-    for (const shard of wanted) {
-      const least = shard.holders.reduce((a, b) =>
-        (bytes.get(b) ?? Infinity) < (bytes.get(a) ?? Infinity) ? b : a,
-      );
-      perNode.get(least)?.push(shard);
-      bytes.set(least, (bytes.get(least) ?? 0) + shard.bytes);
-    }
-    return { links, perNode };
+    return this.#operate(
+      `handler '${handler}' on data ${data.id}`,
+      operationSettings,
+      (operation) => work.process(holding, call, operation),
+    );
   }
 
   /** Runs `work` as one operation: with its deadline, its signal, and ended by `close`. */
@@ -683,40 +750,21 @@ export class Net extends EventEmitter<NetEvents> {
     }
   }
 
-  #tellProgress(
+  #progressOf(
     phase: 'transfer' | 'process',
-    progress: Progress,
     onProgress: ((progress: Progress) => void) | undefined,
-  ): void {
-    onProgress?.(progress);
-    if (this.listenerCount('progress') > 0) this.emit('progress', { phase, ...progress });
-  }
-
-  #weightOf(nodeId: string): number {
-    return this.#nodes.get(nodeId)?.weight ?? 1;
-  }
-
-  #livingNodes(): Node[] {
-    const { roster } = this.#state.kind === 'started' ? this.#state : { roster: undefined };
-    const nodes = [...this.#nodes.values()].filter(({ id }) => roster?.isLiving(id) ?? true);
-    if (nodes.length > 0) return nodes;
-    throw this.#nodes.size === 0
-      ? new PaipaiError('PAIPAI_ERR_INVALID_STATE', 'the net has no node')
-      : new PaipaiError('PAIPAI_ERR_NODE_LOST', 'every node of the net is gone');
-  }
-
-  #livingLinks(): NodeLink[] {
-    const { roster } = this.#started();
-    return this.#livingNodes().map(({ id }) => roster.link(id));
-  }
-
-  #targetLinks(node: Node | undefined): NodeLink[] {
-    return node === undefined ? this.#livingLinks() : [this.#started().roster.link(node.id)];
+  ): (progress: Progress) => void {
+    return (progress) => {
+      onProgress?.(progress);
+      if (this.listenerCount('progress') > 0) this.emit('progress', { phase, ...progress });
+    };
   }
 
   #checkNotClosed(): void {
-    if (this.#closing !== undefined)
-      throw new PaipaiError('PAIPAI_ERR_CLOSED', 'the net is closed');
+    const isLeaving = this.#leaving !== undefined;
+    if (this.#closing === undefined && !isLeaving) return;
+    const why = isLeaving ? 'the net is being left, and takes no more work' : 'the net is closed';
+    throw new PaipaiError('PAIPAI_ERR_CLOSED', why);
   }
 
   #checkStarted(): Running {
@@ -733,12 +781,23 @@ export class Net extends EventEmitter<NetEvents> {
     );
   }
 
+  #checkSomeStay(leaving: ReadonlySet<string>): void {
+    if (this.#nodes.takers().some(({ id }) => !leaving.has(id))) return;
+    throw new PaipaiError('PAIPAI_ERR_INVALID_STATE', 'a net keeps one node at least');
+  }
+
+  #checkTaker(node: Node): void {
+    this.#checkNode(node);
+    if (this.#nodes.isTaker(node.id)) return;
+    throw new PaipaiError('PAIPAI_ERR_INVALID_STATE', `node ${node.id} leaves the net`, {
+      nodeId: node.id,
+    });
+  }
+
   #checkNode(node: Node): void {
     if (!(node instanceof Node)) throw invalidArgument('node', 'a Node', node);
     if (this.#nodes.get(node.id) === node) return;
-    throw new PaipaiError('PAIPAI_ERR_UNKNOWN_NODE', `the net has no such node ${node.id}`, {
-      nodeId: node.id,
-    });
+    throw unknownNode(node.id);
   }
 
   #holdingOf(data: Data): Holding {
@@ -751,25 +810,10 @@ export class Net extends EventEmitter<NetEvents> {
   }
 }
 
-function checkNodeCount({ id, replicas }: Data, count: number): void {
-  if (count >= replicas) return;
-  throw new PaipaiError(
-    'PAIPAI_ERR_NODE_LOST',
-    `data ${id} want ${replicas} replicas on different nodes, and there are ${count} nodes`,
-    { dataId: id },
-  );
-}
-
-function notTransferred(data: Data, node?: Node): PaipaiError {
-  const where = node === undefined ? 'on no node' : `not on node ${node.id}`;
-  return new PaipaiError(
-    'PAIPAI_ERR_UNKNOWN_DATA',
-    `data ${data.id} are ${where}: transfer them first`,
-    {
-      dataId: data.id,
-      ...(node === undefined ? {} : { nodeId: node.id }),
-    },
-  );
+function unknownNode(nodeId: string): PaipaiError {
+  return new PaipaiError('PAIPAI_ERR_UNKNOWN_NODE', `the net has no such node ${nodeId}`, {
+    nodeId,
+  });
 }
 
 function encodeArgs(args: unknown): Uint8Array | undefined {
@@ -777,13 +821,4 @@ function encodeArgs(args: unknown): Uint8Array | undefined {
   const bytes = encodeValue(args);
   if (bytes.byteLength <= argsBytesMax) return bytes;
   throw invalidArgument('args', `at most ${argsBytesMax} bytes when encoded`, bytes.byteLength);
-}
-
-/** Asks nodes to drop shards. One that is gone, or does not answer in time, has nothing that could be waited for. */
-async function drop(requests: readonly (readonly [NodeLink, Uint8Array])[]): Promise<void> {
-  await Promise.allSettled(
-    requests.map(([{ peer }, request]) =>
-      peer.request(dropMethod, request, { deadlineMs: dropMsMax }),
-    ),
-  );
 }

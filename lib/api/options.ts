@@ -1,4 +1,5 @@
 import {
+  checkBoolean,
   checkDuration,
   checkFunction,
   checkInteger,
@@ -8,6 +9,7 @@ import {
   checkString,
   invalidArgument,
 } from '../base/check.js';
+import { type BalancingStrategy, balancingStrategies } from '../cluster/balancing/balancer.js';
 import { checkSeeds } from '../cluster/membership/join-rounds.js';
 import { type PlacementStrategy, placementStrategies } from '../cluster/placement/placement.js';
 import type { Progress } from '../cluster/transfer/report.js';
@@ -22,6 +24,7 @@ import {
 } from '../processing/map-reduce/limits.js';
 import { partitionsMax } from '../processing/map-reduce/partition.js';
 import type { MapReduceProgress } from '../processing/map-reduce/report.js';
+import { concurrencyMax } from '../processing/messages.js';
 import { secretBytesOf } from '../session/settings.js';
 import type { StoreChoice } from '../store/open-store.js';
 
@@ -35,16 +38,25 @@ export interface NetOptions {
    * that is alive, unless it was added by hand.
    */
   join?: readonly string[];
+  /**
+   * How remote nodes are reached. Default 'direct'.
+   *
+   * - 'direct': each at its own address.
+   * - 'hub': all through a node of `join`, the first that answers, and whichever does when that one is lost. Nodes are known by
+   *   their ids alone, and only the hub has to be reachable from here.
+   */
+  route?: Route;
   /** Module whose named exports are the handlers of the embedded nodes: a URL, or a path. */
   handlers?: URL | string;
   /** How embedded nodes run that do not say it themselves. Default 'process'. */
   runAs?: RunAs;
   /**
-   * Which node gets which shard of data that are transferred to all of them. Default 'weighted'.
+   * Which node gets which shard of data that are transferred to all of them. Default 'boundedRendezvous'.
    *
-   * - 'weighted': bytes in proportion to the weights of the nodes, to within one shard.
    * - 'boundedRendezvous': most shards of the same data go to the same nodes when the net has one node more or less, and no node gets
    *   more than 1.1 times its share and one shard.
+   * - 'weighted': bytes in proportion to the weights of the nodes, to within one shard; for data that are processed once. When the net has
+   *   one node more or less, nearly all of them would have to move.
    * - 'rendezvous': only shards of that one node go elsewhere; shares come out as chance has it.
    * - 'roundRobin': each node in turn, whatever its weight.
    */
@@ -58,6 +70,18 @@ export interface NetOptions {
    * node comes back, it gets anew what it had not confirmed. Default 5,000; 0: not at all.
    */
   reconnectMs?: number;
+  /**
+   * Whether shards move by themselves to where placement puts them when nodes came or went, which also makes missing copies; events
+   * `rebalance` and `rebalanceFailed` tell of it. True: with the defaults. Default false: only `net.rebalance` and `net.repair` move them.
+   */
+  rebalance?: boolean | BackgroundOptions;
+}
+
+export interface BackgroundOptions {
+  /** 1,024 or more; default 33,554,432 (32 MiB). */
+  bytesPerSecond?: number;
+  /** How long no node must have come or gone before it begins, in milliseconds. Default 5,000. */
+  afterMs?: number;
 }
 
 export interface NodeOptions {
@@ -82,6 +106,21 @@ export interface OperationOptions {
   onProgress?: (progress: Progress) => void;
 }
 
+/** Of a message; the deadline ends the handler too. */
+export type MessageOptions = Omit<OperationOptions, 'onProgress'>;
+
+export interface AnyMessageOptions extends MessageOptions {
+  /**
+   * Which of the nodes that are there takes the message. Default 'p2cEwma'.
+   *
+   * - 'p2cEwma': of two nodes drawn at random the one that will probably answer sooner: by how long it took lately, times the messages it has.
+   * - 'leastInFlight': the node that has the fewest messages of this client, by its weight.
+   * - 'cpuLoad': at random, by weight and by how idle the nodes of a net that was joined say they are.
+   * - 'roundRobin': each node in turn, whatever its weight and load.
+   */
+  strategy?: BalancingStrategy;
+}
+
 export interface TransferOptions extends OperationOptions {
   /**
    * How many copies of each shard must be confirmed, 1 to the replicas of the data. With fewer than all, a node that goes away and whose copy
@@ -90,14 +129,54 @@ export interface TransferOptions extends OperationOptions {
   confirm?: number;
 }
 
+export interface RebalanceOptions extends Omit<OperationOptions, 'onProgress'> {
+  /** Bytes of shards that are copied in a second: 1,024 or more. Default: no limit. */
+  bytesPerSecond?: number;
+  /** Hears of the sums so far. */
+  onProgress?: (progress: RebalanceProgress) => void;
+}
+
+export interface RebalanceProgress {
+  /** Copies made, and their bytes. */
+  readonly copies: number;
+  readonly bytes: number;
+  /** Copies given up. */
+  readonly dropped: number;
+}
+
 export interface ProcessOptions extends OperationOptions {
   /** Anything that msgpack carries, at most 40 KiB encoded; the handler finds it in its context. */
   args?: unknown;
   /**
    * Whether shards stay on their nodes. With false each is sent, processed, dropped, and the next takes its place: so data larger
-   * than all memory are processed. Default true.
+   * than all memory are processed. Data that lay on the nodes before are dropped when all of them have been processed, and stay when the
+   * call fails. Default true.
    */
   keep?: boolean;
+  /**
+   * Which of the nodes that hold a shard processes it, where there are several, and which node merges. Shards are given away as nodes have
+   * room for them, so a slow node gets fewer. Default 'leastInFlight'.
+   *
+   * - 'leastInFlight': the node that has the fewest shards to do, by its weight.
+   * - 'p2cEwma': of two nodes drawn at random the one that will probably be done sooner: by how long its shards took lately, times those it has.
+   * - 'cpuLoad': at random, by weight and by how idle the nodes of a net that was joined say they are.
+   * - 'roundRobin': each node in turn, whatever its weight and load. No node takes over what another one has not begun.
+   */
+  strategy?: BalancingStrategy;
+  /** How many shards a node works on at once: 1 to 1,024, and never more than it has workers. Default: as many as it has workers. */
+  concurrency?: number;
+  /**
+   * How many times a shard is tried again when its handler has thrown, or its worker died, on another node that holds it where there is one:
+   * 0 to 100, default 0. After that the call fails with PAIPAI_ERR_HANDLER_FAILED, and `cause` has all failures of the shard. A merge is not tried
+   * again. The loss of a node is no failure of a handler: others that hold its shards always take them over.
+   */
+  retries?: number;
+  /**
+   * Whether a node that has nothing left to do begins, too, what another one is late with: a request that takes twice as long as those before it
+   * did, and longer than 250 ms. The first value of a shard counts, the other is discarded; handlers with effects elsewhere should know that they
+   * may run twice. Default true.
+   */
+  backups?: boolean;
 }
 
 export interface MapReduceOptions extends Omit<OperationOptions, 'onProgress'> {
@@ -119,18 +198,32 @@ export interface MapReduceOptions extends Omit<OperationOptions, 'onProgress'> {
   onProgress?: (progress: MapReduceProgress) => void;
 }
 
+export interface ContentsOptions extends OperationOptions {
+  /** Only versions of the data of this id. */
+  dataId?: string | number;
+}
+
+export type Route = 'direct' | 'hub';
+const routes: readonly Route[] = ['direct', 'hub'];
+
 const deadlineMsDefault = 600_000;
 
 const netNames: ReadonlySet<string> = new Set<keyof NetOptions>([
   'name',
   'secret',
   'join',
+  'route',
   'handlers',
   'runAs',
   'placement',
   'engine',
   'deadlineMs',
   'reconnectMs',
+  'rebalance',
+]);
+const backgroundNames: ReadonlySet<string> = new Set<keyof BackgroundOptions>([
+  'bytesPerSecond',
+  'afterMs',
 ]);
 export const nodeNames: ReadonlySet<string> = new Set<keyof NodeOptions>([
   'address',
@@ -144,6 +237,23 @@ export const transferNames: ReadonlySet<string> = new Set<keyof TransferOptions>
   ...operationNames,
   'confirm',
 ]);
+export const contentsNames: ReadonlySet<string> = new Set<keyof ContentsOptions>([
+  ...operationNames,
+  'dataId',
+]);
+export const anyMessageNames: ReadonlySet<string> = new Set<keyof AnyMessageOptions>([
+  'signal',
+  'deadlineMs',
+  'strategy',
+]);
+export const messageNames: ReadonlySet<string> = new Set<keyof MessageOptions>([
+  'signal',
+  'deadlineMs',
+]);
+const rebalanceNames: ReadonlySet<string> = new Set<keyof RebalanceOptions>([
+  ...operationNames,
+  'bytesPerSecond',
+]);
 const mapReduceNames: ReadonlySet<string> = new Set<keyof MapReduceOptions>([
   ...operationNames,
   'map',
@@ -153,10 +263,14 @@ const mapReduceNames: ReadonlySet<string> = new Set<keyof MapReduceOptions>([
   'partitions',
   'memoryBytes',
 ]);
-export const processNames: ReadonlySet<string> = new Set<keyof ProcessOptions>([
+const processNames: ReadonlySet<string> = new Set<keyof ProcessOptions>([
   ...operationNames,
   'args',
   'keep',
+  'strategy',
+  'concurrency',
+  'retries',
+  'backups',
 ]);
 
 function checkSecret(secret: unknown): Uint8Array | undefined {
@@ -175,6 +289,7 @@ export interface NetSettings {
   readonly name: string;
   readonly secret: string | Uint8Array | undefined;
   readonly join: readonly string[] | undefined;
+  readonly route: Route;
   /** URL of the module. */
   readonly handlers: string | undefined;
   readonly runAs: RunAs;
@@ -182,20 +297,47 @@ export interface NetSettings {
   readonly engine: EngineChoice;
   readonly deadlineMs: number;
   readonly reconnectMs: number;
+  /** Undefined: nothing moves by itself. */
+  readonly rebalance: Required<BackgroundOptions> | undefined;
+}
+
+function checkBackground(rebalance: unknown): Required<BackgroundOptions> | undefined {
+  if (rebalance === undefined || rebalance === false) return undefined;
+  if (rebalance !== true) checkOptions('rebalance', rebalance, backgroundNames);
+  // `checkOptions` has seen to its shape.
+  const { bytesPerSecond, afterMs } = (rebalance === true ? {} : rebalance) as BackgroundOptions;
+  return {
+    bytesPerSecond: checkRate('rebalance.bytesPerSecond', bytesPerSecond ?? 32 * 1024 * 1024),
+    afterMs: checkInteger('rebalance.afterMs', afterMs ?? 5_000, 0, 0x7fff_ffff),
+  };
+}
+
+function checkRate(name: string, bytesPerSecond: unknown): number {
+  return checkInteger(name, bytesPerSecond, 1_024, Number.MAX_SAFE_INTEGER);
 }
 
 export function checkNetOptions(options: NetOptions): NetSettings {
   checkOptions('options', options, netNames);
+  const route = checkOneOf('route', options.route ?? 'direct', routes);
+  if (route === 'hub' && options.join === undefined) {
+    throw invalidArgument('join', "the addresses of hubs, with the route 'hub'", options.join);
+  }
   return {
+    route,
     name: checkString('name', options.name ?? 'default', 255),
     secret: checkSecret(options.secret),
     join: options.join === undefined ? undefined : checkSeeds(options.join),
     handlers: checkModule(options.handlers),
     runAs: checkOneOf('runAs', options.runAs ?? 'process', runAsChoices),
-    placement: checkOneOf('placement', options.placement ?? 'weighted', placementStrategies),
+    placement: checkOneOf(
+      'placement',
+      options.placement ?? 'boundedRendezvous',
+      placementStrategies,
+    ),
     engine: checkOneOf('engine', options.engine ?? 'auto', engineChoices),
     deadlineMs: checkDuration('deadlineMs', options.deadlineMs ?? deadlineMsDefault, true),
     reconnectMs: checkInteger('reconnectMs', options.reconnectMs ?? 5_000, 0, 0x7fff_ffff),
+    rebalance: checkBackground(options.rebalance),
   };
 }
 
@@ -222,6 +364,32 @@ export function checkOperationOptions(
 /** @param replicas of the data */
 export function checkConfirm(confirm: unknown, replicas: number): number {
   return confirm === undefined ? replicas : checkInteger('confirm', confirm, 1, replicas);
+}
+
+export interface RebalanceSettings {
+  readonly operation: OperationSettings;
+  /** Infinity: no limit. */
+  readonly bytesPerSecond: number;
+  readonly onProgress: (progress: RebalanceProgress) => void;
+}
+
+export function checkRebalanceOptions(
+  options: RebalanceOptions,
+  deadlineMsOfNet: number,
+): RebalanceSettings {
+  checkOptions('options', options, rebalanceNames);
+  const { signal, deadlineMs, bytesPerSecond, onProgress } = options;
+  checkFunction('onProgress', onProgress);
+  return {
+    operation: {
+      signal: checkSignal('signal', signal),
+      deadlineMs: checkDuration('deadlineMs', deadlineMs ?? deadlineMsOfNet, true),
+      onProgress: undefined,
+    },
+    bytesPerSecond:
+      bytesPerSecond === undefined ? Infinity : checkRate('bytesPerSecond', bytesPerSecond),
+    onProgress: onProgress ?? (() => {}),
+  };
 }
 
 export interface MapReduceSettings {
@@ -265,9 +433,44 @@ export function checkMapReduceOptions(
   };
 }
 
-export function checkKeep(keep: unknown): boolean {
-  if (keep === undefined || typeof keep === 'boolean') return keep ?? true;
-  throw invalidArgument('keep', 'true or false', keep);
+export interface ProcessSettings {
+  readonly operation: OperationSettings;
+  readonly keep: boolean;
+  readonly strategy: BalancingStrategy;
+  readonly concurrency: number | undefined;
+  readonly retries: number;
+  readonly backups: boolean;
+}
+
+export const retriesMax = 100;
+
+export function checkProcessOptions(
+  options: ProcessOptions,
+  deadlineMsOfNet: number,
+): ProcessSettings {
+  const operation = checkOperationOptions(options, deadlineMsOfNet, processNames);
+  const {
+    keep = true,
+    strategy = 'leastInFlight',
+    concurrency,
+    retries = 0,
+    backups = true,
+  } = options;
+  return {
+    operation,
+    keep: checkBoolean('keep', keep),
+    strategy: checkStrategy(strategy),
+    concurrency:
+      concurrency === undefined
+        ? undefined
+        : checkInteger('concurrency', concurrency, 1, concurrencyMax),
+    retries: checkInteger('retries', retries, 0, retriesMax),
+    backups: checkBoolean('backups', backups),
+  };
+}
+
+export function checkStrategy(strategy: unknown): BalancingStrategy {
+  return checkOneOf('strategy', strategy, balancingStrategies);
 }
 
 export function checkHandlerName(handler: unknown): string {

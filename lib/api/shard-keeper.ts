@@ -1,15 +1,19 @@
 import type { Env } from '../base/env.js';
 import { isPaipaiError } from '../base/errors.js';
+import { type Move, planMoves } from '../cluster/placement/moves.js';
 import {
   createPlacement,
   type Placement,
+  type PlacementNode,
   type PlacementStrategy,
   planShards,
   shardKey,
 } from '../cluster/placement/placement.js';
-import { type Fetch, fetchShards } from '../cluster/transfer/fetch-shards.js';
+import { type Fetch, fetchInOrder, fetchShards } from '../cluster/transfer/fetch-shards.js';
+import { listData } from '../cluster/transfer/list-data.js';
 import { listShards, wholeOf } from '../cluster/transfer/list-shards.js';
 import { lostShards } from '../cluster/transfer/lost-shards.js';
+import type { ListedShard } from '../cluster/transfer/messages.js';
 import type { NodeLink } from '../cluster/transfer/node-link.js';
 import type { Operation } from '../cluster/transfer/operation.js';
 import { repairShards } from '../cluster/transfer/repair-shards.js';
@@ -18,8 +22,10 @@ import { type Copying, ShardCopier } from '../cluster/transfer/shard-copier.js';
 import type { PlacedShard } from '../cluster/transfer/shard-map.js';
 import type { ShardTools } from '../cluster/transfer/shard-tools.js';
 import type { Roster } from '../node/roster.js';
+import type { Data } from './data.js';
+import { heldData, heldShards, type NodeList } from './held.js';
 import type { Holding } from './holding.js';
-import type { Explanation } from './types.js';
+import type { Explanation, HeldData, HeldShards } from './types.js';
 
 export interface KeeperOptions {
   readonly env: Env;
@@ -29,7 +35,12 @@ export interface KeeperOptions {
   readonly sourceId: string;
   readonly strategy: PlacementStrategy;
   readonly weightOf: (nodeId: string) => number;
+  /** Whether new copies may go to the node. */
+  readonly isTaker: (nodeId: string) => boolean;
 }
+
+/** By node on disk that has told. */
+export type HeldBefore = ReadonlyMap<string, readonly ListedShard[]>;
 
 /** For one list of what a node holds. */
 const listMsMax = 10_000;
@@ -57,14 +68,65 @@ export class ShardKeeper {
   async #find({ data, shards }: Holding, operation: Operation): Promise<void> {
     const { roster } = this.#options;
     const durable = roster.living().filter(({ nodeId }) => roster.isDurable(nodeId));
-    const deadlineMs = Math.min(listMsMax, operation.remainingMs());
-    const listing = durable.map(async (link) => {
-      const listed = await listShards(link, data.id, data.version, deadlineMs).catch(noneOfLost);
-      return [link.nodeId, listed] as const;
-    });
-    for (const { shard, holders } of wholeOf(await operation.race(Promise.all(listing))) ?? []) {
+    const lists = await this.#listsOf(data, durable, operation);
+    for (const { shard, holders } of wholeOf(lists) ?? []) {
       for (const nodeId of holders) shards.add(shard, shard.crc32c, nodeId);
     }
+  }
+
+  /** What others, or this client at another time, have brought of the data to nodes on disk; those that do not tell are not in it. */
+  async heldBefore(
+    { id, version }: Data,
+    links: readonly NodeLink[],
+    operation: Operation,
+  ): Promise<HeldBefore> {
+    const deadlineMs = Math.min(listMsMax, operation.remainingMs());
+    const durable = links.filter(({ nodeId }) => this.#options.roster.isDurable(nodeId));
+    const lists = durable.map(
+      async (link) => [link.nodeId, await listShards(link, id, version, deadlineMs)] as const,
+    );
+    const told = await operation.race(Promise.allSettled(lists));
+    return new Map(told.flatMap((list) => (list.status === 'fulfilled' ? [list.value] : [])));
+  }
+
+  /** Fails as `Net.contents` does. */
+  async contents(operation: Operation, dataId?: string): Promise<HeldData[]> {
+    const lists = await this.#askEach(
+      this.#options.roster.living(),
+      operation,
+      (link, deadlineMs) => listData(link, deadlineMs, dataId),
+    );
+    return heldData(lists);
+  }
+
+  /** Fails as `Net.shardsOf` does. */
+  async shardsOf(data: Data, operation: Operation): Promise<HeldShards> {
+    const lists = await this.#listsOf(data, this.#options.roster.living(), operation);
+    const isWhole = wholeOf(lists) !== undefined;
+    return { dataId: data.id, version: data.version, isWhole, shards: heldShards(lists) };
+  }
+
+  #listsOf(
+    { id, version }: Data,
+    links: readonly NodeLink[],
+    operation: Operation,
+  ): Promise<NodeList<ListedShard>[]> {
+    return this.#askEach(links, operation, (link, deadlineMs) =>
+      listShards(link, id, version, deadlineMs),
+    );
+  }
+
+  /** What each node lists; one that is gone holds nothing that could be found. */
+  #askEach<T>(
+    links: readonly NodeLink[],
+    operation: Operation,
+    list: (link: NodeLink, deadlineMs: number) => Promise<T[]>,
+  ): Promise<NodeList<T>[]> {
+    const deadlineMs = Math.min(listMsMax, operation.remainingMs());
+    const listing = links.map(async (link) => {
+      return [link.nodeId, await list(link, deadlineMs).catch(noneOfLost)] as const;
+    });
+    return operation.race(Promise.all(listing));
   }
 
   /** Looks what a node that was away still has of the data. */
@@ -81,30 +143,94 @@ export class ShardKeeper {
     return fetchShards(this.#fetchOf(holding, operation), holding.shards.list());
   }
 
+  /** Fails as `Net.readEach` does. */
+  async readEach(
+    holding: Holding,
+    operation: Operation,
+    take: (content: Uint8Array, offset: number) => void | Promise<void>,
+  ): Promise<void> {
+    this.checkHeld(holding);
+    await fetchInOrder(this.#fetchOf(holding, operation), holding.shards.list(), take);
+  }
+
   /** @param note hears of each copy made */
   async repair(
     holding: Holding,
     operation: Operation,
     note: (nodeId: string, index: number) => void = () => {},
   ): Promise<RepairReport> {
-    const { env, roster } = this.#options;
+    const { env, roster, isTaker } = this.#options;
     const { data, shards } = holding;
     const all = shards.list();
     const links = roster.living();
-    const placement = this.placementOver(links, shards.extent().totalBytes * data.replicas);
+    const takers = links.filter(({ nodeId }) => isTaker(nodeId));
+    const count = Math.min(data.replicas, takers.length);
+    const placement = this.placementOver(takers, shards.extent().totalBytes * data.replicas);
     return repairShards(
       {
         env,
         fetch: this.#fetchOf(holding, operation),
         copying: this.#copyingOf(holding, links, operation),
         replicas: data.replicas,
-        place: ({ index, bytes }, count) =>
-          placement.placeCopies(shardKey(data.id, index), bytes, count),
+        targetsOf({ index, bytes }, holders) {
+          const keepers = holders.filter(isTaker);
+          if (keepers.length >= count) return [];
+          // First the nodes on which the shard belongs.
+          const belongs = placement.placeCopies(shardKey(data.id, index), bytes, count);
+          const ids = new Set([...belongs, ...takers.map(({ nodeId }) => nodeId)]);
+          const free = [...ids].filter((nodeId) => !holders.includes(nodeId));
+          return free.slice(0, count - keepers.length);
+        },
         onStored(shard, nodeId) {
           if (shards.add(shard, shard.crc32c, nodeId)) note(nodeId, shard.index);
         },
       },
       all,
+    );
+  }
+
+  /** What has to move for the data to lie on `nodes` as placement says. */
+  moves({ data, shards, pinnedTo }: Holding, nodes: readonly PlacementNode[]): Move[] {
+    const all = shards.list();
+    if (all.length === 0 || nodes.length === 0) return [];
+    // They stay where somebody has put them, as long as that node does.
+    const isKept = pinnedTo !== undefined && nodes.some(({ id }) => id === pinnedTo);
+    if (isKept && all.every(({ index }) => shards.isHeldBy(index, pinnedTo))) return [];
+    const copies = Math.min(data.replicas, nodes.length);
+    const placement = createPlacement(
+      this.#options.strategy,
+      nodes,
+      shards.extent().totalBytes * copies,
+    );
+    const present = this.#options.roster.living().map(({ nodeId }) => nodeId);
+    return planMoves(data.id, all, placement, copies, new Set(present));
+  }
+
+  /** Makes the copies that `moves`, of some shards of the data, ask for; `onStored` hears of each. Fails as `repairShards`. */
+  async copy(
+    holding: Holding,
+    moves: readonly Move[],
+    operation: Operation,
+    onStored: (shard: PlacedShard) => void,
+  ): Promise<void> {
+    const { env, roster } = this.#options;
+    const { data, shards } = holding;
+    const links = roster.living();
+    const targets = new Map(moves.map(({ index, to }) => [index, to]));
+    const present = new Set(links.map(({ nodeId }) => nodeId));
+    await repairShards(
+      {
+        env,
+        fetch: this.#fetchOf(holding, operation),
+        copying: this.#copyingOf(holding, links, operation),
+        replicas: data.replicas,
+        targetsOf: ({ index }, holders) =>
+          (targets.get(index) ?? []).filter((id) => present.has(id) && !holders.includes(id)),
+        onStored(shard, nodeId) {
+          if (shards.add(shard, shard.crc32c, nodeId)) onStored(shard);
+        },
+      },
+      shards.list().filter(({ index }) => targets.has(index)),
     );
   }
 
@@ -171,6 +297,8 @@ export class ShardKeeper {
         return [...living.slice(first), ...living.slice(0, first)].map((id) => roster.link(id));
       },
       onDamaged: async (shard, nodeId, content) => {
+        // It was dropped there meanwhile, because it is not needed.
+        if (!shards.isHeldBy(shard.index, nodeId)) return;
         try {
           await this.#replace(holding, shard, nodeId, content, operation);
         } catch {

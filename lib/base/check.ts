@@ -54,6 +54,11 @@ export function checkInteger(name: string, value: unknown, min: number, max: num
   return value;
 }
 
+export function checkBoolean(name: string, value: unknown): boolean {
+  if (typeof value === 'boolean') return value;
+  throw invalidArgument(name, 'true or false', value);
+}
+
 /** A duration in milliseconds, above 0; `Infinity` where `allowInfinity` says so. */
 export function checkDuration(name: string, value: unknown, allowInfinity = false): number {
   if (allowInfinity && value === Infinity) return Infinity;

@@ -10,10 +10,11 @@ const help = `Usage: paipainet bench CASE [options]
        paipainet bench growth [--of NAMES] [options]
        paipainet bench --list
 
-Compares this package on this machine with those rivals that are installed here (ws, zeromq, nats, @grpc/grpc-js), with Node's
-own sockets, and with plain C where a compiler is there. All do the same work in turn, and contents are compared.
+Compares this package on this machine with those rivals that are installed here (ws, zeromq, nats, @grpc/grpc-js, piscina), with
+Node's own sockets and child processes, and with plain C where a compiler is there. All do the same work in turn, and contents are compared.
 
-  --vs NAMES     rivals, separated by commas: net, c, zeromq, nats, ws, ws-corked, grpc (default: all that can run here)
+  --vs NAMES     rivals, separated by commas: net, c, zeromq, nats, ws, ws-corked, grpc, piscina, child-process, … (default: all
+                 that can run here)
   --rounds N     measured rounds (default 3)
   --path NAME    tcp (loopback, the default), unix, or shm (the rivals then stay with tcp)
   --counts       also counts system calls (with strace) and heap bytes a message

@@ -13,6 +13,8 @@ export interface CommandContext {
 export interface Command {
   /** What `--help` prints. */
   readonly help: string;
+  /** It goes on when its output can be written no more, or fails by itself; otherwise it ends with 0 when nobody reads it any more. */
+  readonly outlivesOutput?: boolean;
   /** Settles with the exit code; what it rejects with is shown by `failure.ts`. */
   run(args: readonly string[], context: CommandContext): Promise<number>;
 }

@@ -6,18 +6,18 @@ import {
   formatCount,
   formatNumbers,
   formatTime,
-  tableLines,
+  left,
+  right,
 } from './format.js';
-import { bar, gauge, type Terminal } from './terminal.js';
+import { makeProgress, type Progress } from './progress.js';
+import { printTable } from './table.js';
+import { bar, type Terminal } from './terminal.js';
 
 /** Rows of the result that are shown to people; `--json` has them all. */
 const resultRowsMax = 12;
-const gaugeWidth = 30;
 const planBarWidth = 28;
 const nodeBarWidth = 8;
 const keyWidthMax = 24;
-/** A screen is redrawn at most so often; a file or pipe gets a line per quarter. */
-const redrawEveryMs = 50;
 
 /** The demo as people see it. Each method is called once, in the order in which they stand here. */
 export interface DemoView {
@@ -37,11 +37,6 @@ export interface OpeningFacts {
   readonly nodes: readonly { readonly id: string; readonly pid: number | undefined }[];
 }
 
-export interface Progress {
-  update(bytes: number, totalBytes: number): void;
-  done(summary: string): void;
-}
-
 /** For `--json`: nothing on standard output but the one object. */
 export const silentView: DemoView = {
   opening: () => {},
@@ -56,11 +51,8 @@ export function terminalView(terminal: Terminal): DemoView {
     print();
     print(`${paint.bold(title)}  ${rest}`.trimEnd());
   };
-  const table = (columns: readonly Column[], rows: readonly (readonly string[])[]): void => {
-    tableLines(columns, rows).forEach((line, index) => {
-      print(`  ${index === 0 ? paint.dim(line) : line}`);
-    });
-  };
+  const table = (columns: readonly Column[], rows: readonly (readonly string[])[]): void =>
+    printTable(terminal, columns, rows);
 
   return {
     opening({ version, engine, file, bytes, shardBytes, nodes }) {
@@ -93,6 +85,7 @@ export function terminalView(terminal: Terminal): DemoView {
     },
 
     progress(label) {
+      print();
       return makeProgress(label, terminal);
     },
 
@@ -180,46 +173,4 @@ export function terminalView(terminal: Terminal): DemoView {
   function shown(column: string): string {
     return clip(column, keyWidthMax, glyphs.ellipsis);
   }
-}
-
-function left(title: string): Column {
-  return { title, align: 'left' };
-}
-
-function right(title: string): Column {
-  return { title, align: 'right' };
-}
-
-function makeProgress(label: string, terminal: Terminal): Progress {
-  const { paint, glyphs, live } = terminal;
-  const title = paint.bold(label.padEnd(8));
-  let drawnMs = Number.NEGATIVE_INFINITY;
-  let quarter = 0;
-  terminal.print();
-  return {
-    update(bytes, totalBytes) {
-      const share = totalBytes > 0 ? bytes / totalBytes : 0;
-      const percent = `${Math.floor(share * 100)} %`.padStart(5);
-      const amount = `${formatBytes(bytes)} of ${formatBytes(totalBytes)}`;
-      if (live) {
-        const nowMs = performance.now();
-        if (nowMs - drawnMs < redrawEveryMs) return;
-        drawnMs = nowMs;
-        const line = `${title}  ${paint.cyan(gauge(share, gaugeWidth, glyphs))} ${percent}  ${amount}`;
-        terminal.redraw(line);
-      } else if (Math.floor(share * 4) > quarter) {
-        quarter = Math.floor(share * 4);
-        if (quarter < 4) terminal.print(`${title}  ${percent}  ${amount}`);
-      }
-    },
-    done(summary) {
-      const full = `${title}  ${paint.cyan(gauge(1, gaugeWidth, glyphs))} 100 %  ${summary}`;
-      if (!live) {
-        terminal.print(full);
-        return;
-      }
-      terminal.redraw(full);
-      terminal.print();
-    },
-  };
 }

@@ -1,6 +1,7 @@
 import { inspect } from 'node:util';
 import type { PaipaiCode } from '../base/codes.js';
 import { PaipaiError, toError } from '../base/errors.js';
+import { printable } from './format.js';
 import type { Terminal } from './terminal.js';
 
 /** What was asked cannot be done as it was given. */
@@ -23,14 +24,14 @@ export function exitCodeOf(error: unknown): 1 | 2 {
 /** `error CODE: message` on standard error, then what helps to act on it; the stack only when asked. */
 export function showFailure(thrown: unknown, terminal: Terminal, verbose: boolean): void {
   if (verbose) {
-    terminal.note(inspect(thrown, { depth: 6 }));
+    noteLines(inspect(thrown, { depth: 6 }), terminal);
     return;
   }
   for (const error of failuresIn(thrown)) showOne(error, terminal);
 }
 
 /** Many nodes, many causes: an AggregateError is shown as what it holds. */
-function failuresIn(thrown: unknown): Error[] {
+export function failuresIn(thrown: unknown): Error[] {
   if (thrown instanceof AggregateError && thrown.errors.length > 0) {
     return thrown.errors.flatMap(failuresIn);
   }
@@ -39,21 +40,30 @@ function failuresIn(thrown: unknown): Error[] {
 
 function showOne(error: Error, terminal: Terminal): void {
   const code = codeOf(error);
-  terminal.note(`error ${code}: ${error.message}`);
+  noteLines(`error ${code}: ${error.message}`, terminal);
   if (!(error instanceof PaipaiError)) {
     terminal.note('  Run it again with --verbose to see where.');
     return;
   }
   if (exitCodeOf(error) === 2) return;
   const cause = error.cause instanceof Error ? error.cause.message : undefined;
-  if (cause !== undefined && !error.message.includes(cause)) terminal.note(`  because: ${cause}`);
+  if (cause !== undefined && !error.message.includes(cause))
+    noteLines(`  because: ${cause}`, terminal);
   if (error.stderr !== undefined && !error.message.includes(error.stderr)) {
-    for (const line of error.stderr.trimEnd().split('\n')) terminal.note(`  | ${line}`);
+    noteLines(error.stderr.trimEnd(), terminal, '  | ');
   }
   terminal.note(`  What to do: docs/ERRORS.md#${error.code.toLowerCase()}. The stack: --verbose.`);
 }
 
-function codeOf(error: Error): string {
+/** Messages hold what nodes, their handlers and files say: line by line, and nothing in them steers the terminal. */
+function noteLines(text: string, terminal: Terminal, before = ''): void {
+  for (const line of text.split(/\r?\n/)) {
+    terminal.note(before + printable(line.replaceAll('\t', '  ')));
+  }
+}
+
+/** Ours, or the system's; the name of the class where there is none. */
+export function codeOf(error: Error): string {
   // System errors and Node's own carry `code` too; nothing in the type of Error says so.
   const { code } = error as { code?: unknown };
   return typeof code === 'string' ? code : error.name;

@@ -43,16 +43,28 @@ export function formatNumbers(values: readonly number[]): string[] {
   return values.map((value) => (isPlain(value) ? value.toFixed(places) : value.toExponential(5)));
 }
 
+/** A text from outside as one line, without what would steer the terminal. */
+export function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '?');
+}
+
 /** What a table shows of a text from outside: one line without control characters, `width` characters at most. */
 export function clip(text: string, width: number, ellipsis: string): string {
-  // Escape sequences in somebody's file must not reach the screen.
-  const plain = text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '?');
+  const plain = printable(text);
   return plain.length <= width ? plain : plain.slice(0, width - ellipsis.length) + ellipsis;
 }
 
 export interface Column {
   readonly title: string;
   readonly align: 'left' | 'right';
+}
+
+export function left(title: string): Column {
+  return { title, align: 'left' };
+}
+
+export function right(title: string): Column {
+  return { title, align: 'right' };
 }
 
 /** Lines of a table, the title first; columns as wide as their longest cell, two spaces between. Cells may be coloured. */

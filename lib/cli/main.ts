@@ -11,6 +11,14 @@ import { processTerminal, type Terminal } from './terminal.js';
 const commands: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ['demo', async () => (await import('./demo.js')).demoCommand],
   ['node', async () => (await import('./node.js')).nodeCommand],
+  ['up', async () => (await import('./up.js')).upCommand],
+  ['ls', async () => (await import('./ls.js')).lsCommand],
+  ['put', async () => (await import('./put.js')).putCommand],
+  ['get', async () => (await import('./get.js')).getCommand],
+  ['process', async () => (await import('./process.js')).processCommand],
+  ['mapreduce', async () => (await import('./mapreduce.js')).mapReduceCommand],
+  ['explain', async () => (await import('./explain.js')).explainCommand],
+  ['plan', async () => (await import('./plan.js')).planCommand],
   ['build', async () => (await import('./build.js')).buildCommand],
   ['doctor', async () => (await import('./doctor.js')).doctorCommand],
   ['bench', async () => (await import('./bench.js')).benchCommand],
@@ -20,6 +28,17 @@ const help = `Usage: paipainet COMMAND [options]
 
   demo [FILE]   cut a CSV file into shards, spread them over nodes, process them there
   node          run a node that another process adds by its address
+  up            run a net of nodes on this machine
+
+  ls            list the nodes of a net, their data, or where the shards lie
+  put FILE      cut a file into shards and leave them on the nodes
+  get ID        bring data back
+  process ID HANDLER
+                run a handler over every shard, where they lie
+  mapreduce ID  map the shards, reduce the values of each key
+  explain ID    say where each shard lies, where it belongs, and what is missing
+  plan FILE     say where "put" would send the shards
+
   build         build the native addon from the sources in this package
   doctor        say which engine is in use, and what is missing
   bench         compare with rivals on this machine
@@ -29,7 +48,11 @@ const help = `Usage: paipainet COMMAND [options]
 
 Exit codes: 0 done; 1 it went wrong; 2 it was asked the wrong way; 130 Ctrl-C.`;
 
-async function dispatch(args: readonly string[], terminal: Terminal): Promise<number> {
+async function dispatch(
+  args: readonly string[],
+  terminal: Terminal,
+  output: Output,
+): Promise<number> {
   const [name, ...rest] = args;
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
     if (name === undefined) terminal.note(help);
@@ -46,6 +69,7 @@ async function dispatch(args: readonly string[], terminal: Terminal): Promise<nu
     throw usageError('', `Unknown ${kind} '${name}'`);
   }
   const command = await load();
+  output.isOutlived = command.outlivesOutput === true;
   if (wantsHelp(rest)) {
     terminal.print(command.help);
     return 0;
@@ -80,18 +104,25 @@ function wantsHelp(args: readonly string[]): boolean {
   return options.includes('--help') || options.includes('-h');
 }
 
+interface Output {
+  isOutlived: boolean;
+}
+
 function main(args: readonly string[]): void {
-  // `paipainet … | head` closes the pipe early, which is no failure of ours.
+  const output: Output = { isOutlived: false };
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (output.isOutlived) return;
     if (error.code !== 'EPIPE') throw error;
+    // `paipainet … | head` closes the pipe early, which is no failure of ours.
     process.exit(0);
   });
+  process.stderr.on('error', () => {}); // What nobody hears need not be said.
   const terminal = processTerminal();
   const debug = process.env['PAIPAINET_DEBUG'] ?? '';
   const verbose = args.includes('--verbose') || (debug !== '' && debug !== '0');
   // Should a promise be lost, the process would run out of work and end, as if all were well.
   process.exitCode = 1;
-  dispatch(args, terminal).then(
+  dispatch(args, terminal, output).then(
     (code) => {
       process.exitCode = code;
     },

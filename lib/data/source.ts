@@ -19,7 +19,7 @@ export interface ReadOptions {
  * PAIPAI_ERR_SOURCE_CONSUMED when it could be read once and was.
  */
 export interface DataSource {
-  readonly kind: 'zeros' | 'bytes' | 'file' | 'stream';
+  readonly kind: 'zeros' | 'bytes' | 'file' | 'stream' | 'stored';
   /** Undefined as long as it is not known: of a file before `measure`, of a stream before its end. */
   readonly sizeBytes: number | undefined;
   /** It can be read more than once, so a plan can be made before anything moves. */

@@ -15,7 +15,8 @@ const answerMsMax = 5_000;
 type ClientOptions = Pick<SessionOptions, 'nodeId' | 'netName' | 'secret'>;
 
 /**
- * Who is in the net, as the first of `seeds` says that answers; all are asked at once. The dead that are remembered are included.
+ * Who is in the net, by id, as the first of `seeds` says that answers; all are asked at once, until `signal` fires. The dead that are
+ * remembered are included.
  * When none answers it fails with the code of one, a refusal before others, and with all of them in its cause: PAIPAI_ERR_NET_NAME, _SECRET,
  * _METHOD_UNKNOWN and what else a session fails with, PAIPAI_ERR_INVALID_STATE for a node that is no member, PAIPAI_ERR_NODE_START when
  * nobody is there.
@@ -24,8 +25,12 @@ export async function findMembers(
   env: NetworkEnv,
   seeds: readonly string[],
   options: ClientOptions,
+  signal?: AbortSignal,
 ): Promise<NetMember[]> {
   const rest = new AbortController();
+  const stop = (): void => rest.abort();
+  signal?.addEventListener('abort', stop, { once: true });
+  if (signal?.aborted === true) stop();
   const failures: PaipaiError[] = [];
   const answers = seeds.map(async (seed) => {
     try {
@@ -36,10 +41,13 @@ export async function findMembers(
     }
   });
   try {
-    return await Promise.any(answers);
+    const members = await Promise.any(answers);
+    // Where placement depends on the order of the nodes, clients agree whomever they asked.
+    return members.sort((a, b) => (a.nodeId < b.nodeId ? -1 : 1));
   } catch (thrown) {
     throw jointFailure(failures) ?? thrown;
   } finally {
+    signal?.removeEventListener('abort', stop);
     rest.abort();
   }
 }

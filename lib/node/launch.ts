@@ -4,8 +4,10 @@ import { Worker } from 'node:worker_threads';
 import { deferred } from '../base/deferred.js';
 import type { Env } from '../base/env.js';
 import { PaipaiError, type PaipaiErrorDetails, toError } from '../base/errors.js';
-import { closeLine, type StartReport } from './entry-messages.js';
+import type { NetMember } from '../cluster/membership/member-list.js';
+import { closeLine, type EventReport, type StartReport } from './entry-messages.js';
 import { childExecArguments } from './exec-arguments.js';
+import type { MemberEvent } from './member-events.js';
 import type { ProcessConfig } from './process-entry.js';
 import { type NodeConfig, startNode } from './runtime.js';
 
@@ -23,6 +25,12 @@ export interface EmbeddedNode {
 }
 
 const startMsMax = 15_000;
+/** A node that runs in a process of its own. */
+export interface NodeProcess extends EmbeddedNode {
+  /** Settles with how it ended, as `exit code 1` or `signal SIGKILL`; never rejects. */
+  readonly ended: Promise<string>;
+}
+
 /** A node that does not end within this is killed. */
 const stopMsMax = 2_000;
 /** How long the standard error of a process that has ended is read on: others may hold it open for as long as they like. */
@@ -46,8 +54,25 @@ export function launchNode(env: Env, runAs: RunAs, config: EmbeddedConfig): Prom
   }
 }
 
-async function launchProcess(env: Env, config: EmbeddedConfig): Promise<EmbeddedNode> {
-  const { nodeId } = config;
+export interface ProcessHooks {
+  /** Hears what a node on TCP, which is a member of a net, hears of the other members. */
+  readonly onEvent?: (event: MemberEvent, member: NetMember) => void;
+  /** Hears of the process as soon as there is one, long before the node is ready. */
+  readonly onSpawned?: (pid: number) => void;
+  /** Hears that it is gone, also when the node has never been ready. */
+  readonly onGone?: (pid: number) => void;
+}
+
+/**
+ * Runs a node in a process of its own, which ends with this one, whichever way that ends, and waits until it listens and has joined the net that
+ * it shall. Fails as `launchNode` does.
+ */
+export async function launchProcess(
+  env: Env,
+  config: NodeConfig & { readonly secret?: Uint8Array },
+  { onEvent, onSpawned, onGone }: ProcessHooks = {},
+): Promise<NodeProcess> {
+  const { nodeId, secret, ...rest } = config;
   const entry = fileURLToPath(new URL('./process-entry.js', import.meta.url));
   let child: ChildProcess;
   try {
@@ -57,6 +82,8 @@ async function launchProcess(env: Env, config: EmbeddedConfig): Promise<Embedded
   } catch (thrown) {
     throw startFailed(nodeId, toError(thrown).message, { cause: thrown });
   }
+  const { pid = 0 } = child;
+  if (pid > 0) onSpawned?.(pid);
   const stderr = followStderr(child);
   const reported = deferred<StartReport>();
   const exited = deferred<string>();
@@ -68,6 +95,7 @@ async function launchProcess(env: Env, config: EmbeddedConfig): Promise<Embedded
     exited.resolve(error.message);
   });
   child.on('exit', (exitCode, signal) => {
+    onGone?.(pid);
     const how = signal === null ? `exit code ${exitCode}` : `signal ${signal}`;
     const letGo = (): void => {
       restTimer.cancel();
@@ -79,7 +107,11 @@ async function launchProcess(env: Env, config: EmbeddedConfig): Promise<Embedded
     const restTimer = env.timers.after(stderrMsMax, letGo, { keepAlive: true });
     child.once('close', letGo);
   });
-  readLine(child, (line) => reported.resolve(JSON.parse(line))); // From process-entry.ts.
+  readLines(child, (line) => {
+    const report: StartReport | EventReport = JSON.parse(line); // From process-entry.ts.
+    if (report.kind === 'event') onEvent?.(report.event, report.member);
+    else reported.resolve(report);
+  });
   const timer = env.timers.after(
     startMsMax,
     () => fail(`it was not ready within ${startMsMax} ms`),
@@ -95,12 +127,16 @@ async function launchProcess(env: Env, config: EmbeddedConfig): Promise<Embedded
     killTimer.cancel();
   };
   child.stdin?.on('error', () => {}); // The process ended; `exit` says how.
-  const line: ProcessConfig = { ...config, secret: Buffer.from(config.secret).toString('base64') };
+  const line: ProcessConfig = {
+    ...rest,
+    nodeId,
+    ...(secret === undefined ? {} : { secret: Buffer.from(secret).toString('base64') }),
+  };
   child.stdin?.write(`${JSON.stringify(line)}\n`);
   try {
     const address = addressOf(await reported.promise, nodeId);
     stderr.passOn();
-    return { pid: child.pid ?? 0, address, stop };
+    return { pid, address, stop, ended: exited.promise };
   } catch (thrown) {
     child.kill('SIGKILL');
     await exited.promise;
@@ -169,16 +205,17 @@ function startFailed(nodeId: string, why: string, details: PaipaiErrorDetails = 
   });
 }
 
-/** Calls back with the first line on the report pipe. */
-function readLine(child: ChildProcess, onLine: (line: string) => void): void {
+/** Calls back with each line on the report pipe. */
+function readLines(child: ChildProcess, onLine: (line: string) => void): void {
   // The fourth entry of `stdio` above is a pipe, so the child's fourth stream is a socket.
   const pipe = child.stdio[3] as NodeJS.ReadableStream | null | undefined;
   let text = '';
   pipe?.setEncoding('utf8');
   pipe?.on('data', (chunk: string) => {
     text += chunk;
-    const end = text.indexOf('\n');
-    if (end >= 0) onLine(text.slice(0, end));
+    const lines = text.split('\n');
+    text = lines.pop() ?? '';
+    for (const line of lines) onLine(line);
   });
   pipe?.on('error', () => {}); // The process ended; `exit` says how.
 }

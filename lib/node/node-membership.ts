@@ -9,7 +9,7 @@ import {
 } from '../cluster/membership/datagram-network.js';
 import { checkSeeds } from '../cluster/membership/join-rounds.js';
 import { Membership } from '../cluster/membership/membership.js';
-import { type Address, formatAddress, parseAddress } from '../transport/address.js';
+import { formatAddress, parseAddress, type TcpAddress } from '../transport/address.js';
 import { isWildcard } from './udp-network.js';
 
 /** What a node is told about the net that it belongs to. */
@@ -21,11 +21,14 @@ export interface MembershipConfig {
    * behind another one. Default: where it listens.
    */
   readonly advertise?: string | undefined;
+  /**
+   * Members of a net that cannot connect to this node, and through which others reach it nevertheless, as `tcp://host:port`: it stays
+   * connected to each. Not together with `join`.
+   */
+  readonly hubs?: readonly string[] | undefined;
   /** Share of the data that it should hold, relative to other nodes; above 0. Default 1. */
   readonly weight?: number | undefined;
 }
-
-type TcpAddress = Extract<Address, { scheme: 'tcp' }>;
 
 /** `MembershipConfig`, checked. */
 export interface MembershipChoice {
@@ -56,6 +59,16 @@ export function checkMembership(listen: string, config: MembershipConfig): Membe
     advertised: advertise === undefined ? undefined : checkAdvertised(advertise),
     weight,
   };
+}
+
+/** @throws PaipaiError PAIPAI_ERR_INVALID_ARGUMENT, PAIPAI_ERR_INVALID_ADDRESS. */
+export function checkHubs({ hubs, join }: MembershipConfig): readonly string[] {
+  if (hubs === undefined) return [];
+  if (join === undefined) return checkSeeds(hubs, 'hubs');
+  throw new PaipaiError(
+    'PAIPAI_ERR_INVALID_ARGUMENT',
+    'a node that others reach joins a net, and one that they do not stays connected to hubs: give join or hubs',
+  );
 }
 
 /** Datagrams go there several times a second, so nothing that has to be looked up. */

@@ -1,10 +1,12 @@
 import { availableParallelism } from 'node:os';
 import type { Env } from '../base/env.js';
 import { isPaipaiError, PaipaiError, toError } from '../base/errors.js';
+import { pause } from '../base/pause.js';
+import type { HubLine } from '../cluster/relay/hub-line.js';
 import { nodeError } from '../cluster/transfer/node-error.js';
 import { linkNode, type NodeLink } from '../cluster/transfer/node-link.js';
 import { connectPeer } from '../session/connect.js';
-import type { HeartbeatOptions, Peer } from '../session/types.js';
+import type { HeartbeatOptions, Peer, SessionOptions } from '../session/types.js';
 import type { StoreChoice } from '../store/open-store.js';
 import type { ChannelPath, EngineName } from '../transport/frame-channel.js';
 import { nodeHeartbeat } from './heartbeat.js';
@@ -36,14 +38,16 @@ export interface RosterOptions {
   readonly secret: string | Uint8Array | undefined;
   /** URL of the module for embedded nodes. */
   readonly handlers: string | undefined;
+  /** How remote nodes are reached, by their ids; undefined: at their addresses. The roster closes it. */
+  readonly hub?: HubLine | undefined;
   /** Default `nodeHeartbeat`. */
   readonly heartbeat?: HeartbeatOptions;
   /** A session ended that nobody here closed. */
   readonly onLost: (nodeId: string, error: PaipaiError) => void;
 }
 
-/** A remote node that was lost, and can be reached again; it takes no part yet. */
-export interface Returning {
+/** A remote node that was reached while the net runs: it was lost, or is new. It takes no part yet. */
+export interface Arriving {
   readonly link: NodeLink;
   /** From now on it is among the living, unless it went away again meanwhile; false then. */
   admit(): boolean;
@@ -63,6 +67,8 @@ export interface MemberInfo {
   readonly address?: string;
   readonly engine: EngineName;
   readonly path: ChannelPath;
+  /** Whether what it stores outlives this net: it has a store on disk. */
+  readonly isDurable: boolean;
 }
 
 /** Time for what is said last to a remote node. */
@@ -71,11 +77,14 @@ const goodbyeMs = 1_000;
 /** The nodes of a net: the embedded ones running, all of them connected. */
 export class Roster {
   readonly #members = new Map<string, Member>();
-  /** Reached again, and not admitted yet. */
-  readonly #returning = new Set<Member>();
+  /** Reached, and not admitted yet. */
+  readonly #arriving = new Set<Member>();
   readonly #options: RosterOptions;
+  /** How many there were at the start. */
   readonly #nodeCount: number;
   readonly #embeddedCount: number;
+  /** Sessions that are being ended. */
+  readonly #endings = new Set<Promise<void>>();
   #isClosed = false;
 
   private constructor(entries: readonly RosterEntry[], options: RosterOptions) {
@@ -87,7 +96,7 @@ export class Roster {
   /**
    * Starts what is embedded, connects to everything. When one node fails, the others are ended before this rejects.
    * Fails: PAIPAI_ERR_NODE_START for a node that does not start or cannot be reached, else the code that says why (_NET_NAME,
-   * _SECRET, _FRAME_MAGIC, _VERSION_MISMATCH, _HANDSHAKE_TIMEOUT, _HANDLER_MODULE …), with `nodeId`.
+   * _SECRET, _FRAME_MAGIC, _VERSION_MISMATCH, _HANDSHAKE_TIMEOUT, _DUPLICATE_ID, _HANDLER_MODULE …), with `nodeId`.
    */
   static async start(entries: readonly RosterEntry[], options: RosterOptions): Promise<Roster> {
     const roster = new Roster(entries, options);
@@ -98,7 +107,11 @@ export class Roster {
       const failures: Error[] = [];
       for (const start of settled) {
         if (start.status === 'rejected') failures.push(toError(start.reason));
-        else roster.#admit(start.value);
+        else {
+          const twin = roster.#twinOf(start.value);
+          if (twin !== undefined) failures.push(twin);
+          roster.#admit(start.value);
+        }
       }
       if (failures.length > 0) throw startFailure(failures);
     } catch (thrown) {
@@ -133,27 +146,35 @@ export class Roster {
     return this.#members.get(nodeId)?.info.isDurable === true;
   }
 
-  /**
-   * Connects to a remote node again. Fails as `start` does, and with PAIPAI_ERR_ABORTED, _CLOSED.
-   */
-  async reach(nodeId: string, signal: AbortSignal): Promise<Returning> {
-    const address = this.#members.get(nodeId)?.address;
-    if (address === undefined) throw new RangeError(`${nodeId} is no remote node of this net`);
+  /** Connects to a remote node, one that was lost or a new one. Fails as `start` does, and with PAIPAI_ERR_ABORTED, _CLOSED. */
+  async reach(nodeId: string, address: string, signal: AbortSignal): Promise<Arriving> {
     const member = await this.#connect(nodeId, address, this.#options.secret, undefined, signal);
-    if (this.#isClosed) {
+    const closed = new PaipaiError('PAIPAI_ERR_CLOSED', 'the net was closed');
+    const refusal = this.#isClosed ? closed : this.#twinOf(member);
+    if (refusal !== undefined) {
       member.link.peer.destroy();
-      throw new PaipaiError('PAIPAI_ERR_CLOSED', 'the net was closed');
+      throw refusal;
     }
-    this.#returning.add(member);
-    void member.link.peer.closed.then(() => this.#returning.delete(member));
+    this.#arriving.add(member);
+    void member.link.peer.closed.then(() => this.#arriving.delete(member));
     return {
       link: member.link,
       admit: () => {
-        if (!this.#returning.delete(member)) return false;
+        if (!this.#arriving.delete(member)) return false;
         this.#admit(member);
         return true;
       },
     };
+  }
+
+  /** Ends the session with a node, and an embedded one with it; nobody hears of its loss. */
+  async remove(nodeId: string): Promise<void> {
+    const member = this.#members.get(nodeId);
+    this.#members.delete(nodeId);
+    if (member === undefined) return;
+    const ending: Promise<void> = end(member).finally(() => this.#endings.delete(ending));
+    this.#endings.add(ending);
+    await ending;
   }
 
   pidOf(nodeId: string): number | undefined {
@@ -167,20 +188,24 @@ export class Roster {
       ...(address === undefined ? {} : { address }),
       engine: info.engine,
       path: link.peer.path,
+      isDurable: info.isDurable,
     }));
   }
 
   /** Ends the sessions and whatever was started. Settles when nothing of it is left; idempotent. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    await Promise.all(
-      [...this.#members.values(), ...this.#returning].map(async ({ link, embedded }) => {
-        // An embedded node ends with its session; a remote one goes on, so it gets a goodbye.
-        if (embedded === undefined) await link.peer.close(goodbyeMs);
-        else link.peer.destroy();
-        await embedded?.stop();
-      }),
-    );
+    const { env, hub } = this.#options;
+    const sessions = [...this.#members.values(), ...this.#arriving].map(end);
+    const ended = Promise.all([...sessions, ...this.#endings]);
+    if (hub !== undefined) {
+      // What a session has sent through a hub that stands still is let go of with the connection only.
+      const over = new AbortController();
+      await Promise.race([ended, pause(env.timers, goodbyeMs, over.signal)]);
+      over.abort();
+      await hub.close();
+    }
+    await ended;
   }
 
   async #add(entry: RosterEntry, folder: SocketFolder | undefined): Promise<Member> {
@@ -210,6 +235,22 @@ export class Roster {
     }
   }
 
+  /** What is wrong with a remote node that is there already, under another id of this net: copies on both would be one. */
+  #twinOf({ link: { nodeId, peer }, address }: Member): PaipaiError | undefined {
+    if (address === undefined) return undefined;
+    const { remoteNodeId } = peer;
+    for (const { link: other, address: otherAddress } of this.#members.values()) {
+      if (other.nodeId === nodeId || otherAddress === undefined) continue;
+      if (other.peer.state !== 'open' || other.peer.remoteNodeId !== remoteNodeId) continue;
+      return new PaipaiError(
+        'PAIPAI_ERR_DUPLICATE_ID',
+        `node ${nodeId} at ${address} is node ${other.nodeId} at ${otherAddress} again: both call themselves ${remoteNodeId}`,
+        { nodeId, address },
+      );
+    }
+    return undefined;
+  }
+
   #admit(member: Member): void {
     const { nodeId, peer } = member.link;
     const before = this.#members.get(nodeId);
@@ -234,19 +275,25 @@ export class Roster {
     signal?: AbortSignal,
   ): Promise<Member> {
     const { env, engine, clientId, netName, heartbeat = nodeHeartbeat } = this.#options;
+    const hub = embedded === undefined ? this.#options.hub : undefined;
     let peer: Peer;
     try {
-      peer = await connectPeer({ ...env, network: engine.network }, address, {
+      const options: SessionOptions = {
         nodeId: clientId,
         netName,
         heartbeat,
         ...(secret === undefined ? {} : { secret }),
         ...(signal === undefined ? {} : { signal }),
-      });
+      };
+      peer =
+        hub === undefined
+          ? await connectPeer({ ...env, network: engine.network }, address, options)
+          : await hub.connect(nodeId, options);
     } catch (thrown) {
       throw unreachable(nodeId, address, thrown);
     }
-    const link = linkNode(nodeId, peer, this.#nodeCount);
+    const nodeCount = Math.max(this.#nodeCount, this.#members.size + 1);
+    const link = linkNode(nodeId, peer, nodeCount);
     const onAbort = (): void => peer.destroy();
     signal?.addEventListener('abort', onAbort, { once: true });
     if (signal?.aborted === true) onAbort();
@@ -261,6 +308,13 @@ export class Roster {
     }
     return { link, embedded, address: embedded === undefined ? address : undefined, info };
   }
+}
+
+/** An embedded node ends with its session; a remote one goes on, so it gets a goodbye. */
+async function end({ link, embedded }: Member): Promise<void> {
+  if (embedded === undefined) await link.peer.close(goodbyeMs);
+  else link.peer.destroy();
+  await embedded?.stop();
 }
 
 /** One failure as it is; of several the first, with all of them as its cause. */

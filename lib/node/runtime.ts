@@ -2,17 +2,34 @@ import { EventEmitter } from 'node:events';
 import { availableParallelism, totalmem } from 'node:os';
 import { deferred } from '../base/deferred.js';
 import { PaipaiError } from '../base/errors.js';
-import { memberListMethod, type NetMember } from '../cluster/membership/member-list.js';
+import {
+  memberListMethod,
+  memberWatchMethod,
+  type NetMember,
+} from '../cluster/membership/member-list.js';
 import {
   exchangeMethod,
   type Membership,
   type MembershipEvents,
 } from '../cluster/membership/membership.js';
+import { randomInstanceId } from '../cluster/membership/swim.js';
+import { Attachment } from '../cluster/relay/attachment.js';
+import { RelayService } from '../cluster/relay/relay-service.js';
 import { ByteWindow } from '../cluster/transfer/byte-window.js';
+import { dataListMethod } from '../cluster/transfer/data-list.js';
 import { dropMethod, getMethod, listMethod, putMethod } from '../cluster/transfer/messages.js';
-import { serveDrop, serveGet, serveList, servePut } from '../cluster/transfer/serve-shards.js';
+import {
+  serveDataList,
+  serveDrop,
+  serveGet,
+  serveList,
+  servePut,
+} from '../cluster/transfer/serve-shards.js';
+import { JobLimits } from '../processing/job-limits.js';
 import { MapReduceService } from '../processing/map-reduce/serve-map-reduce.js';
 import { mergeMethod, processMethod } from '../processing/messages.js';
+import { messageMethod } from '../processing/messaging/message.js';
+import { serveMessage } from '../processing/messaging/serve-message.js';
 import { serveMerge, serveProcess } from '../processing/serve-processing.js';
 import { WorkerPool } from '../processing/worker-pool.js';
 import { listenPeers } from '../session/listen.js';
@@ -24,14 +41,21 @@ import type {
   PeerListener,
   PeerService,
   PeerStream,
+  SessionOptions,
 } from '../session/types.js';
 import { MemoryStore } from '../store/memory-store.js';
 import { openDurableStore, type StoreChoice } from '../store/open-store.js';
 import type { ShardStore } from '../store/store.js';
 import { parseAddress } from '../transport/address.js';
 import type { EngineName } from '../transport/frame-channel.js';
+import { LoadMeter } from './load-meter.js';
 import { encodeNodeInfo, infoMethod } from './node-info.js';
-import { checkMembership, type MembershipConfig, openMembership } from './node-membership.js';
+import {
+  checkHubs,
+  checkMembership,
+  type MembershipConfig,
+  openMembership,
+} from './node-membership.js';
 import { createRealEnv } from './real-env.js';
 import { type Engine, type EngineChoice, selectEngine } from './select-network.js';
 import { UdpNetwork } from './udp-network.js';
@@ -88,6 +112,8 @@ interface Client {
   readonly store: ShardStore;
   /** Room of its shards that have not come whole. */
   readonly incoming: ByteWindow;
+  /** How much of each of its jobs is worked on at once. */
+  readonly limits: JobLimits;
 }
 
 /** As much as the session lets come in at once. */
@@ -129,6 +155,7 @@ async function openStore(config: NodeConfig, engine: Engine): Promise<NodeStore>
 export async function startNode(config: NodeConfig): Promise<RunningNode> {
   const { nodeId, netName, secret } = config;
   const choice = checkMembership(config.listen, config);
+  const hubs = checkHubs(config);
   const env = createRealEnv();
   const engine = selectEngine(config.engine ?? 'auto');
   const { store, forClient } = await openStore(config, engine);
@@ -143,7 +170,11 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
   const clientOf = (peer: Peer): Client => {
     let client = clients.get(peer);
     if (client === undefined) {
-      client = { store: forClient(), incoming: new ByteWindow(incomingBytesMax, Infinity) };
+      client = {
+        store: forClient(),
+        incoming: new ByteWindow(incomingBytesMax, Infinity),
+        limits: new JobLimits(),
+      };
       clients.set(peer, client);
     }
     return client;
@@ -158,6 +189,52 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
     return opened;
   };
 
+  const networkEnv = { ...env, network: engine.network };
+  const session: SessionOptions = {
+    nodeId,
+    heartbeat: config.heartbeat ?? false,
+    ...(netName === undefined ? {} : { netName }),
+    ...(secret === undefined ? {} : { secret }),
+  };
+  const relay = new RelayService({
+    env: networkEnv,
+    session,
+    members: async () => (await membershipFor()).joinedMembers(),
+    // Whoever asks for it came by the listener.
+    listener: () => listener as PeerListener,
+  });
+  const meter = new LoadMeter({
+    clock: env.clock,
+    timers: env.timers,
+    cpuMs() {
+      const { user, system } = process.cpuUsage();
+      return (user + system) / 1_000;
+    },
+    cpuCount: availableParallelism(),
+    storedBytes: () => storesOf().reduce((sum, one) => sum + one.usage().bytes, 0),
+  });
+  const storesOf = (): ShardStore[] => [
+    ...new Set([store, ...Array.from(clients.values(), (client) => client.store)]),
+  ];
+
+  const serveStream = (stream: PeerStream): Promise<void> => {
+    const client = clientOf(stream.peer);
+    const processing = { env, store: client.store, pool, limits: client.limits };
+    switch (stream.method) {
+      case putMethod:
+        return servePut(stream, client.store, client.incoming, engine);
+      case getMethod:
+        return serveGet(stream, client.store);
+      case processMethod:
+        return serveProcess(stream, processing);
+      case mergeMethod:
+        return serveMerge(stream, processing);
+      default:
+        if (mapReduce.servesStream(stream.method)) return mapReduce.onStream(stream);
+        throw methodUnknown(stream.method);
+    }
+  };
+
   const service: PeerService = {
     onRequest(request: IncomingRequest): Uint8Array | Promise<Uint8Array> {
       const { peer, method, payload } = request;
@@ -166,16 +243,20 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
           return serveDrop(payload, clientOf(peer).store);
         case listMethod:
           return serveList(payload, clientOf(peer).store);
+        case messageMethod:
+          return serveMessage(request, pool);
+        case dataListMethod:
+          return serveDataList(payload, clientOf(peer).store);
         case exchangeMethod:
           return membershipFor().then((membership) => membership.answerExchange(payload));
         case memberListMethod:
           return membershipFor().then((membership) => membership.answerList());
+        case memberWatchMethod:
+          return membershipFor().then((membership) =>
+            membership.answerWatch(payload, request.signal),
+          );
         case infoMethod: {
-          const stores = new Set([
-            store,
-            ...Array.from(clients.values(), (client) => client.store),
-          ]);
-          const usages = Array.from(stores, (one) => one.usage());
+          const usages = storesOf().map((one) => one.usage());
           return encodeNodeInfo({
             pid: process.pid,
             nodeVersion: process.version,
@@ -187,47 +268,38 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
           });
         }
         default:
-          if (mapReduce.serves(method)) return mapReduce.onRequest(request, clientOf(peer).store);
-          throw methodUnknown(method);
+          if (relay.serves(method)) return relay.onRequest(request);
+          if (!mapReduce.serves(method)) throw methodUnknown(method);
+          return meter.during(() => mapReduce.onRequest(request, clientOf(peer).store));
       }
     },
-    onStream(stream: PeerStream): Promise<void> {
-      const client = clientOf(stream.peer);
-      const processing = { env, store: client.store, pool };
-      switch (stream.method) {
-        case putMethod:
-          return servePut(stream, client.store, client.incoming, engine);
-        case getMethod:
-          return serveGet(stream, client.store);
-        case processMethod:
-          return serveProcess(stream, processing);
-        case mergeMethod:
-          return serveMerge(stream, processing);
-        default:
-          if (mapReduce.servesStream(stream.method)) return mapReduce.onStream(stream);
-          throw methodUnknown(stream.method);
-      }
-    },
+    onStream: (stream: PeerStream) =>
+      relay.servesStream(stream.method)
+        ? relay.onStream(stream)
+        : meter.during(() => serveStream(stream)),
     onClose(peer: Peer): void {
       mapReduce.onClose(peer);
+      relay.onClose(peer);
       const client = clients.get(peer);
       clients.delete(peer);
       // A store in memory closes at once.
       if (client !== undefined && client.store !== store) void client.store.close();
     },
   };
-
   let listener: PeerListener | undefined;
   let membership: Membership | null = null;
+  let attachments: readonly Attachment[] = [];
   let closing: Promise<void> | undefined;
   const closed = deferred<PaipaiError | null>();
   const end = async (): Promise<void> => {
+    meter.stop();
     opening.reject(new PaipaiError('PAIPAI_ERR_CLOSED', `node ${nodeId} is being closed`));
-    await membership?.close();
+    await Promise.all([...attachments.map((one) => one.close()), membership?.close()]);
     // What is under way fails first, so that nobody waits for it.
     await pool.close();
     try {
       await listener?.close(0);
+      await relay.close();
       await mapReduce.close();
     } finally {
       await store.close();
@@ -239,14 +311,7 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
   };
   try {
     if (config.handlers !== undefined) await pool.handlers();
-    const networkEnv = { ...env, network: engine.network };
-    listener = await listenPeers(networkEnv, config.listen, {
-      nodeId,
-      service,
-      heartbeat: config.heartbeat ?? false,
-      ...(netName === undefined ? {} : { netName }),
-      ...(secret === undefined ? {} : { secret }),
-    });
+    listener = await listenPeers(networkEnv, config.listen, { ...session, service });
     const listening = parseAddress(listener.address);
     if (choice !== null && listening.scheme === 'tcp') {
       const datagramEnv = { ...networkEnv, datagrams: new UdpNetwork() };
@@ -260,6 +325,10 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
     }
     opening.resolve(membership);
     await membership?.start();
+    const self = { weight: config.weight ?? 1, instanceId: randomInstanceId(env.random) };
+    attachments = hubs.map((hub) => new Attachment(networkEnv, hub, { ...session, service }, self));
+    await Promise.all(attachments.map((one) => one.start()));
+    meter.start((load) => membership?.tellLoad(load));
   } catch (thrown) {
     await close();
     throw thrown;
@@ -271,7 +340,8 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
     engineReason: engine.reason,
     events: membership?.events ?? new EventEmitter(),
     get joinProblem() {
-      return membership?.joinProblem ?? null;
+      const { problem = null } = attachments.find((one) => one.problem !== null) ?? {};
+      return membership?.joinProblem ?? problem;
     },
     closed: closed.promise,
     members: () => membership?.members() ?? [],

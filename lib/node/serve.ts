@@ -26,7 +26,7 @@ export interface RunNodeOptions extends MembershipConfig {
 /** Runs a node in this process, for nets elsewhere that add it by its address. Fails as `startNode` does. */
 export async function runNode(options: RunNodeOptions): Promise<RunningNode> {
   const { listen, handlers, name, secret, nodeId, engine, store } = options;
-  const { join, advertise, weight } = options;
+  const { join, hubs, advertise, weight } = options;
   return startNode({
     listen,
     nodeId: nodeId ?? `node-${randomUUID()}`,
@@ -37,6 +37,7 @@ export async function runNode(options: RunNodeOptions): Promise<RunningNode> {
     store: checkStore(store ?? 'memory'),
     heartbeat: nodeHeartbeat,
     join,
+    hubs,
     advertise,
     weight,
   });

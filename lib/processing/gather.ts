@@ -1,4 +1,5 @@
 import { decodeValue } from '../wire/values.js';
+import type { Crew } from './crew.js';
 import { digestName, summarizeDigest } from './digest.js';
 import type { NodeProcessing } from './node-processing.js';
 import { sortedEntries } from './value-parts.js';
@@ -9,15 +10,21 @@ export interface Gathered {
 }
 
 /**
- * Puts together what the nodes made of their shards. Of a handler that merges, the nodes' values are merged on the first of the
+ * Puts together what the nodes made of their shards. Of a handler that merges, the nodes' values are merged on one of the
  * nodes, since handlers run nowhere else; of another one the value is the list of the shards' values in the order of the shards.
+ * @param choose gives the node that merges
  */
-export async function gather(nodes: readonly NodeProcessing[], handler: string): Promise<Gathered> {
-  const [first] = nodes;
-  if (first?.merges === true) {
-    await Promise.all(nodes.map((node) => node.fold()));
+export async function gather(
+  nodes: readonly NodeProcessing[],
+  handler: string,
+  crew: Crew,
+  choose: () => NodeProcessing,
+): Promise<Gathered> {
+  if (nodes.some(({ merges }) => merges)) {
+    for (const node of nodes) crew.start(() => node.fold());
+    await crew.idle();
     const parts = nodes.flatMap((node) => node.parts);
-    const whole = parts.length === 1 ? parts : [await first.mergeParts(parts)];
+    const whole = parts.length === 1 ? parts : [await choose().mergeParts(parts)];
     return {
       value: onlyValue(whole),
       perNode: nodes.map((node) => ({ nodeId: node.link.nodeId, value: onlyValue(node.parts) })),

@@ -1,5 +1,6 @@
 import { invalidArgument } from '../base/check.js';
 import { PaipaiError, toError } from '../base/errors.js';
+import { type TopicTable, topicsExport, topicsOf } from './messaging/topics.js';
 
 /** What a handler learns about the shard it is given. */
 export interface ShardContext {
@@ -30,6 +31,12 @@ export interface Handler {
 }
 
 export type HandlerTable = ReadonlyMap<string, Handler>;
+
+/** What a node runs by name: handlers of shards, and of messages. */
+export interface HandlerModule {
+  readonly handlers: HandlerTable;
+  readonly topics: TopicTable;
+}
 
 /** Longest name of a handler, in bytes of UTF-8. */
 export const handlerNameBytesMax = 255;
@@ -62,38 +69,45 @@ function handlerOf(name: string, exported: unknown): Handler | undefined {
 
 /**
  * The handlers of a module beside the built-in ones. A handler is a named export: a function, with an optional `merge` as its
- * property, or an object `{ process, merge }`; other exports are left alone.
+ * property, or an object `{ process, merge }`; `onMessage` is an object with a function for each topic; other exports are left alone.
  * @throws PaipaiError PAIPAI_ERR_HANDLER_MODULE when the module cannot be loaded, exports no handler, or one under a built-in name.
  */
 export async function loadHandlers(
   moduleUrl: string | undefined,
   builtIn: HandlerTable,
-): Promise<HandlerTable> {
-  const table = new Map(builtIn);
-  if (moduleUrl === undefined) return table;
+): Promise<HandlerModule> {
+  const handlers = new Map(builtIn);
+  if (moduleUrl === undefined) return { handlers, topics: new Map() };
   let exports: Record<string, unknown>;
   try {
     exports = await import(moduleUrl);
   } catch (thrown) {
     throw moduleError(moduleUrl, toError(thrown).message, thrown);
   }
-  for (const [name, exported] of Object.entries(exports)) {
-    let handler: Handler | undefined;
+  const checked = <T>(check: () => T): T => {
     try {
-      handler = handlerOf(name, exported);
+      return check();
     } catch (thrown) {
       throw moduleError(moduleUrl, toError(thrown).message, thrown);
     }
+  };
+  const topics = checked(() => topicsOf(exports[topicsExport]));
+  for (const [name, exported] of Object.entries(exports)) {
+    if (name === topicsExport) continue;
+    const handler = checked(() => handlerOf(name, exported));
     if (handler === undefined) continue;
     if (builtIn.has(name))
       throw moduleError(moduleUrl, `'${name}' is the name of a built-in handler`);
     if (Buffer.byteLength(name) > handlerNameBytesMax) {
       throw moduleError(moduleUrl, `a handler's name is longer than ${handlerNameBytesMax} bytes`);
     }
-    table.set(name, handler);
+    handlers.set(name, handler);
   }
-  if (table.size === builtIn.size) {
-    throw moduleError(moduleUrl, 'no export is a function or an object with a process function');
+  if (handlers.size === builtIn.size && topics.size === 0) {
+    throw moduleError(
+      moduleUrl,
+      `no export is a function or an object with a process function, and none is ${topicsExport}`,
+    );
   }
-  return table;
+  return { handlers, topics };
 }

@@ -14,6 +14,17 @@ export const mergeMethod = 'data.merge';
 export const argsBytesMax: number = 40 * 1024;
 /** Shards that one request names. */
 export const shardsPerRequestMax = 4_096;
+/** Shards that a node may be told to work on at once. */
+export const concurrencyMax = 1_024;
+const jobIdBytesMax = 64;
+
+/** What a node works on at once for one call, which is several requests. */
+export interface JobLimit {
+  /** Unique among the calls of a client. */
+  readonly jobId: string;
+  /** Shards at once: 1 to `concurrencyMax`. */
+  readonly concurrency: number;
+}
 
 export interface ProcessRequest {
   readonly dataId: string;
@@ -26,6 +37,8 @@ export interface ProcessRequest {
   readonly shards: readonly number[];
   /** Gives the shards back as soon as they are processed. */
   readonly drop: boolean;
+  /** Undefined: as many as the node has workers. */
+  readonly limit: JobLimit | undefined;
   /** Infinity is none. */
   readonly deadlineMs: number;
 }
@@ -60,9 +73,10 @@ function readShards(fields: MessageFields): number[] {
 }
 
 export function encodeProcessRequest(request: ProcessRequest): Uint8Array {
-  const { args, shards, deadlineMs, ...rest } = request;
+  const { args, shards, deadlineMs, limit, ...rest } = request;
   return encodeValue({
     ...rest,
+    ...limit,
     ...deadlineField(deadlineMs),
     shards: uint32Bytes([...shards].sort((a, b) => a - b)),
     ...(args === undefined ? {} : { args }),
@@ -80,6 +94,12 @@ export function decodeProcessRequest(bytes: Uint8Array): ProcessRequest {
     args: fields.has('args') ? fields.bytes('args', argsBytesMax) : undefined,
     shards: readShards(fields),
     drop: fields.boolean('drop'),
+    limit: fields.has('concurrency')
+      ? {
+          jobId: fields.string('jobId', jobIdBytesMax),
+          concurrency: fields.integer('concurrency', 1, concurrencyMax),
+        }
+      : undefined,
     deadlineMs: readDeadline(fields),
   };
 }

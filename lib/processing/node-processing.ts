@@ -1,5 +1,5 @@
-import { isPaipaiError, PaipaiError, toError } from '../base/errors.js';
-import { isCopyFailure, nodeError } from '../cluster/transfer/node-error.js';
+import { isPaipaiError, PaipaiError } from '../base/errors.js';
+import { nodeError } from '../cluster/transfer/node-error.js';
 import type { NodeLink } from '../cluster/transfer/node-link.js';
 import type { Operation } from '../cluster/transfer/operation.js';
 import type { ShardCut } from '../data/shard.js';
@@ -8,12 +8,13 @@ import {
   decodeProcessTrailer,
   encodeMergeRequest,
   encodeProcessRequest,
+  type JobLimit,
   mergeMethod,
   processMethod,
 } from './messages.js';
 import { readParts, writePart } from './part-stream.js';
 
-/** One call of `process`: the same for every node. */
+/** What the nodes are asked in one call of `process`: the same for each. */
 export interface ProcessingJob {
   readonly operation: Operation;
   readonly dataId: string;
@@ -21,44 +22,27 @@ export interface ProcessingJob {
   readonly handler: string;
   /** Encoded; undefined when the caller passed none. */
   readonly args: Uint8Array | undefined;
-  /** Nodes give each shard back as soon as it is processed. */
+  /** Nodes give each shard back as soon as it is processed: for shards that lie on one node alone. */
   readonly drop: boolean;
-  readonly onProcessed: (cuts: readonly ShardCut[]) => void;
-  /** Who else holds the shard and is there, of those that have not failed with it; undefined when nobody does. */
-  readonly takerOf: (cut: ShardCut, failedIds: ReadonlySet<string>) => NodeProcessing | undefined;
-  /** Hears of a shard that the node was thought to hold whole, and does not. */
-  readonly onCopyFailure: (cut: ShardCut, nodeId: string) => void;
+  /** How many shards a node works on at once; undefined: as many as it has workers. */
+  readonly limit: JobLimit | undefined;
   /** Another one that is there and can merge for one that is not. */
   readonly standIn: (gone: NodeProcessing) => NodeProcessing | undefined;
 }
 
-interface Item {
-  readonly cut: ShardCut;
-  /** Nodes that could not process it. */
-  readonly failedIds: Set<string>;
-  settle(error?: Error): void;
-}
-
-/** One request works on at most this much, so that progress shows and an answer stays small. */
-const requestBytesMax = 32 * 1024 * 1024;
-const requestShardsMax = 1_024;
-/** While the node works on one request, the next is already there. */
-const requestsInFlightMax = 2;
 /** Merged parts that wait here before the node makes one of them. */
 const partsMax = 32;
 
-/** Has one node process shards that lie there, and gathers what came of them. */
+/** Has one node process shards that lie there, and gathers what came of them. Which ones, and when, is up to `Schedule`. */
 export class NodeProcessing {
   readonly link: NodeLink;
   readonly #job: ProcessingJob;
-  readonly #queue: Item[] = [];
   readonly #streams = new Set<PeerStream>();
-  #requestsInFlight = 0;
   readonly #parts: Uint8Array[] = [];
   merges = false;
   shards = 0;
   bytes = 0;
-  /** Milliseconds that handlers ran on the node, summed over its workers. */
+  /** Milliseconds that handlers ran on the node for what it has told, summed over its workers. */
   timeMs = 0;
 
   constructor(link: NodeLink, job: ProcessingJob) {
@@ -66,22 +50,38 @@ export class NodeProcessing {
     this.#job = job;
   }
 
+  get isThere(): boolean {
+    return this.link.peer.state === 'open';
+  }
+
   /** Value parts so far: of a handler that merges few, of another one for each request or more. */
   get parts(): readonly Uint8Array[] {
     return this.#parts;
   }
 
-  /** Settles when the node has processed the shards, at least one; the first failure ends the whole operation. */
-  process(cuts: readonly ShardCut[]): Promise<void> {
-    return new Promise((resolve, reject) => {
-      let leftCount = cuts.length;
-      const settle = (error?: Error): void => {
-        if (error !== undefined) reject(error);
-        else if (--leftCount === 0) resolve();
-      };
-      for (const cut of cuts) this.#queue.push({ cut, failedIds: new Set(), settle });
-      this.#pump();
+  /** One request; what came of the shards, 1 to 1,024, counts when `keep` is told of it. `signal` gives it up. */
+  request(cuts: readonly ShardCut[], signal: AbortSignal): Promise<Uint8Array[]> {
+    const { operation, dataId, version, handler, args, drop, limit } = this.#job;
+    const request = encodeProcessRequest({
+      dataId,
+      version,
+      nodeId: this.link.nodeId,
+      handler,
+      args,
+      shards: cuts.map(({ index }) => index),
+      drop,
+      limit,
+      deadlineMs: operation.remainingMs(),
     });
+    return this.#call(processMethod, request, [], signal);
+  }
+
+  /** Counts what a request has come to. */
+  async keep(cuts: readonly ShardCut[], parts: readonly Uint8Array[]): Promise<void> {
+    this.#parts.push(...parts);
+    this.shards += cuts.length;
+    for (const { bytes } of cuts) this.bytes += bytes;
+    if (this.#parts.length >= partsMax) await this.fold();
   }
 
   /** Makes one part of all, when the handler merges. */
@@ -99,7 +99,7 @@ export class NodeProcessing {
     const request = encodeMergeRequest({ handler, deadlineMs });
     let part: Uint8Array | undefined;
     try {
-      [part] = await this.#call(mergeMethod, request, parts);
+      [part] = await this.#call(mergeMethod, request, parts, operation.signal);
     } catch (thrown) {
       const other = isPaipaiError(thrown, 'PAIPAI_ERR_NODE_LOST') ? standIn(this) : undefined;
       if (other === undefined || operation.hasFailed) throw thrown;
@@ -117,89 +117,6 @@ export class NodeProcessing {
   /** Gives up what is under way. */
   stop(error: Error): void {
     for (const stream of this.#streams) stream.reset(error);
-    for (const item of this.#queue.splice(0)) item.settle(error);
-  }
-
-  #pump(): void {
-    while (this.#requestsInFlight < requestsInFlightMax && this.#queue.length > 0) {
-      const items = this.#queue.splice(0, this.#nextCount());
-      this.#requestsInFlight++;
-      void this.#request(items).finally(() => {
-        this.#requestsInFlight--;
-        this.#pump();
-      });
-    }
-  }
-
-  #nextCount(): number {
-    let bytes = 0;
-    let count = 0;
-    for (const { cut } of this.#queue) {
-      bytes += cut.bytes;
-      if (count > 0 && (bytes > requestBytesMax || count === requestShardsMax)) break;
-      count++;
-    }
-    return count;
-  }
-
-  async #request(items: readonly Item[]): Promise<void> {
-    const { operation, onProcessed } = this.#job;
-    try {
-      const parts = await this.#processItems(items);
-      if (parts === undefined) return;
-      this.#parts.push(...parts);
-      if (this.#parts.length >= partsMax) await this.fold();
-      const cuts = items.map(({ cut }) => cut);
-      this.shards += cuts.length;
-      for (const { bytes } of cuts) this.bytes += bytes;
-      onProcessed(cuts);
-      for (const item of items) item.settle();
-    } catch (thrown) {
-      const error = toError(thrown);
-      operation.fail(error);
-      for (const item of items) item.settle(error);
-    }
-  }
-
-  /** What came of them; undefined when others process them, since this node has them no more. Of a request that failed nothing counts. */
-  async #processItems(items: readonly Item[]): Promise<Uint8Array[] | undefined> {
-    const { operation, dataId, version, handler, args, drop, onCopyFailure } = this.#job;
-    try {
-      const request = encodeProcessRequest({
-        dataId,
-        version,
-        nodeId: this.link.nodeId,
-        handler,
-        args,
-        shards: items.map(({ cut }) => cut.index),
-        drop,
-        deadlineMs: operation.remainingMs(),
-      });
-      return await this.#call(processMethod, request, []);
-    } catch (thrown) {
-      if (operation.hasFailed || !isCopyFailure(thrown)) throw thrown;
-      const isLost = thrown.code === 'PAIPAI_ERR_NODE_LOST';
-      const named = isLost ? [] : items.filter(({ cut }) => cut.index === thrown.shardIndex);
-      const failed = named.length > 0 ? named : items;
-      if (!isLost) for (const { cut } of named) onCopyFailure(cut, this.link.nodeId);
-      if (!this.#handOver(failed)) throw thrown;
-      this.#queue.unshift(...items.filter((item) => !failed.includes(item)));
-      return undefined;
-    }
-  }
-
-  /** Gives the items to other holders of their shards: all of them, or none. */
-  #handOver(items: readonly Item[]): boolean {
-    const takers = new Map<Item, NodeProcessing>();
-    for (const item of items) {
-      item.failedIds.add(this.link.nodeId);
-      const taker = this.#job.takerOf(item.cut, item.failedIds);
-      if (taker === undefined) return false;
-      takers.set(item, taker);
-    }
-    for (const [item, taker] of takers) taker.#queue.push(item);
-    for (const taker of new Set(takers.values())) taker.#pump();
-    return true;
   }
 
   /** One stream: metadata and parts there, parts and a trailer back. */
@@ -207,14 +124,16 @@ export class NodeProcessing {
     method: string,
     metadata: Uint8Array,
     parts: readonly Uint8Array[],
+    signal: AbortSignal,
   ): Promise<Uint8Array[]> {
     const { operation } = this.#job;
     const { callWindow } = this.link;
-    if (!(await callWindow.acquire(0, operation.signal))) throw operation.signal.reason;
+    if (!(await callWindow.acquire(0, signal))) throw signal.reason;
     try {
       // Whoever failed meanwhile has reset the streams that there were.
       operation.throwIfFailed();
-      return await this.#exchange(method, metadata, parts);
+      if (signal.aborted) throw signal.reason;
+      return await this.#exchange(method, metadata, parts, signal);
     } catch (thrown) {
       throw nodeError(this.link, thrown);
     } finally {
@@ -226,12 +145,15 @@ export class NodeProcessing {
     method: string,
     metadata: Uint8Array,
     parts: readonly Uint8Array[],
+    signal: AbortSignal,
   ): Promise<Uint8Array[]> {
     const { operation } = this.#job;
     const stream = this.link.peer.openStream(method, metadata, {
       deadlineMs: operation.remainingMs(),
     });
+    const onGivenUp = (): void => stream.reset(signal.reason);
     this.#streams.add(stream);
+    signal.addEventListener('abort', onGivenUp, { once: true });
     try {
       const answer = readParts(stream);
       const sent = (async () => {
@@ -245,6 +167,7 @@ export class NodeProcessing {
       return answered;
     } finally {
       this.#streams.delete(stream);
+      signal.removeEventListener('abort', onGivenUp);
     }
   }
 }

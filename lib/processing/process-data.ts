@@ -1,56 +1,56 @@
-import type { Env } from '../base/env.js';
+import { Balancer, type BalancingStrategy } from '../cluster/balancing/balancer.js';
 import type { NodeLink } from '../cluster/transfer/node-link.js';
 import type { Progress, TransferReport } from '../cluster/transfer/report.js';
-import type { PlacedShard } from '../cluster/transfer/shard-map.js';
 import { type Returns, type Transfer, transferData } from '../cluster/transfer/transfer-data.js';
 import type { ShardCut } from '../data/shard.js';
+import { Crew } from './crew.js';
 import { gather } from './gather.js';
 import { NodeProcessing, type ProcessingJob } from './node-processing.js';
 import type { ProcessResult } from './report.js';
+import { type HeldCut, Schedule, type ScheduleOptions } from './schedule.js';
 
 /** Processing seen from the client: over shards that lie on the nodes, or over shards that pass through them. */
 
-export interface ProcessingCall {
-  readonly env: Env;
-  readonly job: Omit<ProcessingJob, 'drop' | 'onProcessed' | 'takerOf' | 'standIn'>;
+export interface ProcessingCall
+  extends Pick<
+    ScheduleOptions,
+    'env' | 'weightOf' | 'cpuLoadOf' | 'backups' | 'retries' | 'onCopyFailure'
+  > {
+  readonly job: Omit<ProcessingJob, 'drop' | 'limit' | 'standIn'>;
+  readonly strategy: BalancingStrategy;
+  /** How many shards a node works on at once; undefined: as many as it has workers. */
+  readonly concurrency: number | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
-/** Shards that lie on nodes, and which node is to process which. */
+/** Shards that lie on nodes. */
 export interface StoredShards {
   /** Nodes that may process some. */
   readonly links: readonly NodeLink[];
-  readonly perNode: ReadonlyMap<string, readonly PlacedShard[]>;
+  /** 1 or more, each with one of these nodes among its holders. */
+  readonly shards: readonly HeldCut[];
 }
 
 /**
- * Has each node process its own shards; with `drop` it gives them back as it goes. Shards of a node that goes away, or of a copy that came
- * to harm, are processed by others of `links` that hold them.
- * Fails with the first failure of a node or of the operation; nothing is under way then.
+ * Has each shard processed by one of `links` that holds it; nothing is dropped. Shards of a node that goes away, of a copy that came to harm,
+ * or whose handler failed where there are retries, are processed by others.
+ * Fails with the end of the operation, or with the failures of nodes: the first, and as its cause all that come in a moment; nothing is under
+ * way then.
  */
 export async function processStored(
   call: ProcessingCall,
-  { links, perNode }: StoredShards,
-  drop: boolean,
+  { links, shards }: StoredShards,
 ): Promise<ProcessResult> {
-  const all = [...perNode.values()].flat();
-  const totalBytes = all.reduce((sum, { bytes }) => sum + bytes, 0);
-  const holders = new Map(all.map((shard) => [shard.index, shard.holders]));
+  const totalBytes = shards.reduce((sum, { bytes }) => sum + bytes, 0);
   return processOn(
     call,
     links,
-    drop,
+    false,
     () => totalBytes,
-    async (nodes) => {
-      await Promise.all(
-        nodes.map((node) => {
-          const cuts = perNode.get(node.link.nodeId) ?? [];
-          return cuts.length === 0 ? undefined : node.process(cuts);
-        }),
-      );
+    async (schedule) => {
+      await schedule.process(shards);
       return undefined;
     },
-    ({ index }) => holders.get(index) ?? [],
   );
 }
 
@@ -78,28 +78,27 @@ export async function processPassing(
     transfer.links,
     true,
     () => source.sizeBytes,
-    async (nodes) => {
-      const byId = new Map(nodes.map((node) => [node.link.nodeId, node]));
-      return transferData({
+    (schedule) =>
+      transferData({
         ...transfer,
         confirm: 1,
         returns: noReturns,
-        onStored: (cut, nodeId) => byId.get(nodeId)?.process([cut]),
-      });
-    },
-    () => [], // Each passes through one node alone.
+        // Each passes through one node alone.
+        onStored: (cut, nodeId) => schedule.process([{ ...cut, holders: [nodeId] }]),
+      }),
   );
 }
 
 async function processOn(
-  { env, job, onProgress }: ProcessingCall,
+  call: ProcessingCall,
   links: readonly NodeLink[],
   drop: boolean,
   totalBytes: () => number | undefined,
-  work: (nodes: readonly NodeProcessing[]) => Promise<TransferReport | undefined>,
-  holdersOf: (cut: ShardCut) => readonly string[],
+  work: (schedule: Schedule) => Promise<TransferReport | undefined>,
 ): Promise<ProcessResult> {
+  const { env, job, strategy, concurrency, onProgress } = call;
   const { operation, dataId, handler } = job;
+  const crew = new Crew(env, operation);
   const startMs = env.clock.nowMs();
   let bytes = 0;
   let shards = 0;
@@ -108,30 +107,39 @@ async function processOn(
     shards += cuts.length;
     onProgress?.({ dataId, bytes, totalBytes: totalBytes(), shards });
   };
-  const isThere = ({ link }: NodeProcessing): boolean => link.peer.state === 'open';
-  const takerOf: ProcessingJob['takerOf'] = (cut, failedIds) => {
-    const ids = holdersOf(cut).filter((nodeId) => !failedIds.has(nodeId));
-    return nodes.find((node) => ids.includes(node.link.nodeId) && isThere(node));
-  };
+  const limit =
+    concurrency === undefined
+      ? undefined
+      : { jobId: Buffer.from(env.random.bytes(16)).toString('hex'), concurrency };
   const nodes: NodeProcessing[] = links.map(
     (link) =>
       new NodeProcessing(link, {
         ...job,
         drop,
-        onProcessed,
-        takerOf,
-        standIn: (gone) => nodes.find((node) => node !== gone && isThere(node)),
+        limit,
+        standIn: (gone) => nodes.find((node) => node !== gone && node.isThere),
       }),
   );
+  const schedule = new Schedule({
+    ...call,
+    operation,
+    crew,
+    dataId,
+    nodes,
+    balancer: new Balancer(strategy, env),
+    takesOver: strategy !== 'roundRobin',
+    onProcessed,
+  });
   const onFailure = (): void => {
-    for (const node of nodes) node.stop(operation.signal.reason);
+    schedule.stop(operation.signal.reason);
   };
   operation.signal.addEventListener('abort', onFailure, { once: true });
   try {
     operation.throwIfFailed();
-    const transfer = await work(nodes);
+    const transfer = await work(schedule);
+    await crew.idle();
     const busy = nodes.filter((node) => node.shards > 0);
-    const { value, perNode } = await gather(busy, handler);
+    const { value, perNode } = await gather(busy, handler, crew, () => schedule.mergerOf(busy));
     operation.throwIfFailed();
     const wallMs = env.clock.nowMs() - startMs;
     const reports = busy.map((node) => ({
@@ -147,6 +155,8 @@ async function processOn(
       bytes,
       shards,
       perNode: reports,
+      retries: schedule.retries,
+      backups: schedule.backups,
       sumMs,
       wallMs,
       speedUp: sumMs / wallMs,

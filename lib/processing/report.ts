@@ -7,7 +7,7 @@ export interface ProcessResult {
   /** The same of the shards on each node alone. */
   readonly perNode: readonly { readonly nodeId: string; readonly value: unknown }[];
   readonly report: ProcessReport;
-  /** Of what was sent for it: present when the data lay on no node before. */
+  /** Of what was sent for it: present when this net had not transferred the data before. */
   readonly transfer?: TransferReport;
 }
 
@@ -17,6 +17,10 @@ export interface ProcessReport {
   readonly bytes: number;
   readonly shards: number;
   readonly perNode: readonly NodeProcess[];
+  /** Shards that were begun again, since their node was lost, did not have them any more, or its handler failed. */
+  readonly retries: number;
+  /** Shards that were begun on a second node too, since the first one was late. */
+  readonly backups: number;
   /** H = Σ h_i. */
   readonly sumMs: number;
   readonly wallMs: number;
@@ -26,8 +30,9 @@ export interface ProcessReport {
 
 export interface NodeProcess {
   readonly nodeId: string;
+  /** Those whose values count. */
   readonly shards: number;
   readonly bytes: number;
-  /** h_i: the time handlers ran there, summed over its workers. */
+  /** h_i: the time handlers ran there for what counts, summed over its workers. */
   readonly timeMs: number;
 }

@@ -4,6 +4,7 @@ import { PaipaiError } from '../base/errors.js';
 import type { PeerStream } from '../session/types.js';
 import type { ShardLease, ShardStore } from '../store/store.js';
 import { planBatches } from './batches.js';
+import type { JobLimits } from './job-limits.js';
 import {
   decodeMergeRequest,
   decodeProcessRequest,
@@ -23,6 +24,8 @@ export interface ProcessingContext {
   readonly env: Env;
   readonly store: ShardStore;
   readonly pool: WorkerPool;
+  /** Of the client. */
+  readonly limits: JobLimits;
 }
 
 /** @throws PaipaiError PAIPAI_ERR_HANDLER_UNKNOWN, PAIPAI_ERR_HANDLER_MODULE. */
@@ -81,7 +84,7 @@ function tasksOf(
 
 /** Answers `data.process`. */
 export async function serveProcess(stream: PeerStream, context: ProcessingContext): Promise<void> {
-  const { env, store, pool } = context;
+  const { env, store, pool, limits } = context;
   const request = decodeProcessRequest(stream.metadata);
   const endMs = env.clock.nowMs() + request.deadlineMs;
   const { merges } = await findHandler(pool, request.handler);
@@ -92,21 +95,24 @@ export async function serveProcess(stream: PeerStream, context: ProcessingContex
   const onAbort = (): void => stop.abort();
   stream.signal.addEventListener('abort', onAbort, { once: true });
   if (stream.signal.aborted) onAbort();
+  const turns = limits.enter(request.limit);
   try {
-    const tasks = tasksOf(request, leases, pool.size);
+    const atOnce = Math.min(pool.size, request.limit?.concurrency ?? Infinity);
+    const tasks = tasksOf(request, leases, atOnce);
     const merging: Uint8Array[] = [];
     let timeMs = 0;
     const takeTasks = async (): Promise<void> => {
       for (let task = tasks.shift(); task !== undefined; task = tasks.shift()) {
+        const onReleased = await turns.take(stop.signal);
         const deadlineMs = endMs - env.clock.nowMs();
-        const result = await pool.run(task, { deadlineMs, signal: stop.signal });
+        const result = await pool.run(task, { deadlineMs, signal: stop.signal, onReleased });
         timeMs += result.timeMs;
         if (merges) merging.push(result.part);
         else await writePart(stream, result.part);
       }
     };
-    // Twice as many batches as workers: one runs, the next is already there.
-    const lines = Array.from({ length: pool.size * 2 }, takeTasks);
+    // Twice as many batches as run at once: one runs, the next is already there.
+    const lines = Array.from({ length: atOnce * 2 }, takeTasks);
     await Promise.all(lines).catch(async (error: unknown) => {
       stop.abort();
       await Promise.allSettled(lines);
@@ -123,6 +129,7 @@ export async function serveProcess(stream: PeerStream, context: ProcessingContex
     stream.end(encodeProcessTrailer({ timeMs, merges }));
   } finally {
     stream.signal.removeEventListener('abort', onAbort);
+    turns.leave();
     for (const lease of leases) lease.release();
   }
 }

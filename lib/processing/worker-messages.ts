@@ -34,6 +34,8 @@ interface JobTask {
   readonly space: SpaceHandle;
   /** About as much memory as its table of groups may take. */
   readonly tableBytesMax: number;
+  /** Of the hash of that table. */
+  readonly seed: number;
 }
 
 export interface MapTask extends JobTask {
@@ -49,7 +51,17 @@ export interface ReduceTask extends JobTask {
   readonly segments: readonly Segment[];
 }
 
-export type Task = RunTask | MergeTask | MapTask | ReduceTask;
+export interface MessageTask {
+  readonly kind: 'message';
+  /** The topic. */
+  readonly handler: string;
+  readonly from: string;
+  readonly nodeId: string;
+  /** Encoded. */
+  readonly value: Uint8Array;
+}
+
+export type Task = RunTask | MergeTask | MapTask | ReduceTask | MessageTask;
 
 export type ToWorker =
   | { readonly kind: 'task'; readonly id: number; readonly task: Task }
@@ -86,12 +98,19 @@ export interface ReduceTaskResult {
   readonly timeMs: number;
 }
 
+export interface MessageTaskResult {
+  /** Encoded. Its memory is all its own, and moves between threads. */
+  readonly answer: Uint8Array<ArrayBuffer>;
+}
+
 /** What a task of this kind comes to. */
 export type ResultOf<T extends Task> = T extends MapTask
   ? MapTaskResult
   : T extends ReduceTask
     ? ReduceTaskResult
-    : TaskResult;
+    : T extends MessageTask
+      ? MessageTaskResult
+      : TaskResult;
 
 /** A failure as it crosses a thread: an Error would arrive without its code. */
 export interface TaskFailure {

@@ -3,9 +3,10 @@ import type { Clock } from '../base/env.js';
 import { PaipaiError, toError } from '../base/errors.js';
 import { decodeValue, encodeValue } from '../wire/values.js';
 import { handlerFailed, isThenable } from './handler-failures.js';
-import type { Handler, HandlerTable } from './handlers.js';
+import type { Handler, HandlerModule, HandlerTable } from './handlers.js';
 import { runMapTask } from './map-reduce/map-task.js';
 import { runReduceTask } from './map-reduce/reduce-task.js';
+import { runMessageTask } from './messaging/message-task.js';
 import { encodePart, sortedEntries, type ValueEntry } from './value-parts.js';
 import type {
   FromWorker,
@@ -115,7 +116,7 @@ async function runPartTask(
 
 async function runTask(
   task: Task,
-  handlers: HandlerTable,
+  { handlers, topics }: HandlerModule,
   signal: AbortSignal,
   clock: Clock,
 ): Promise<ResultOf<Task>> {
@@ -124,6 +125,8 @@ async function runTask(
       return runMapTask(task, handlers, signal, clock);
     case 'reduce':
       return runReduceTask(task, handlers, signal, clock);
+    case 'message':
+      return runMessageTask(task, topics, signal);
     default:
       return runPartTask(task, handlers, signal, clock);
   }
@@ -142,18 +145,24 @@ function failureOf(thrown: unknown): TaskFailure {
   };
 }
 
+/** Memory of a result that moves to the other thread. */
+function transferOf(result: ResultOf<Task>): ArrayBuffer[] {
+  if ('part' in result) return [result.part.buffer];
+  return 'answer' in result ? [result.answer.buffer] : [];
+}
+
 /** Serves tasks that come over `port`, one at a time, until the thread is terminated. */
 export async function serveTasks(
   port: MessagePort,
-  load: () => Promise<HandlerTable>,
+  load: () => Promise<HandlerModule>,
   clock: Clock,
 ): Promise<void> {
   const say = (message: FromWorker, transfer: ArrayBuffer[] = []): void =>
     port.postMessage(message, transfer);
 
-  let handlers: HandlerTable;
+  let module: HandlerModule;
   try {
-    handlers = await load();
+    module = await load();
   } catch (thrown) {
     say({ kind: 'unready', message: toError(thrown).message });
     return;
@@ -169,14 +178,17 @@ export async function serveTasks(
     const abort = new AbortController();
     running = { id, abort };
     try {
-      const result = await runTask(task, handlers, abort.signal, clock);
+      const result = await runTask(task, module, abort.signal, clock);
       running = undefined;
-      say({ kind: 'done', id, result }, 'part' in result ? [result.part.buffer] : []);
+      say({ kind: 'done', id, result }, transferOf(result));
     } catch (thrown) {
       running = undefined;
       say({ kind: 'failed', id, failure: failureOf(thrown) });
     }
   });
-  const infos = [...handlers].map(([name, { merge }]) => ({ name, merges: merge !== undefined }));
+  const infos = [...module.handlers].map(([name, { merge }]) => ({
+    name,
+    merges: merge !== undefined,
+  }));
   say({ kind: 'ready', handlers: infos });
 }

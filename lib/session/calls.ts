@@ -4,13 +4,14 @@ import { PaipaiError } from '../base/errors.js';
 import { throwLater } from '../base/throw-later.js';
 import type { FrameView } from '../transport/frame-channel.js';
 import { decodeError } from '../wire/error-payload.js';
-import { FrameType } from '../wire/frame.js';
+import { FrameType, frameHeaderBytes } from '../wire/frame.js';
+import { padded, severalItemBytes } from '../wire/several.js';
 import { Expiring } from './deadlines.js';
 import { aborted, deadlinePassed, peerClosed, protocolError } from './failures.js';
 import { type Chained, IdTable } from './id-table.js';
 import { hasUsed, idAfter } from './ids.js';
 import type { Link } from './link.js';
-import { keepPayload, noBytes, ownPayload, viewPayload } from './payload.js';
+import { keepPayload, noBytes, ownPayload, viewOf, viewPayload } from './payload.js';
 import type { OnAnswer, RequestOptions } from './types.js';
 
 type Resolve = (answer: Uint8Array) => void;
@@ -216,6 +217,31 @@ export class Calls {
     }
     if (owned && !isKept) this.#link.channel.reuse?.(bytes);
     if (!this.#link.open) this.#link.onDone();
+  }
+
+  /** A whole frame of several, checked to be one, which counts as its payloads would alone. */
+  onResponses(frame: FrameView): void {
+    const link = this.#link;
+    const { end } = frame;
+    const view = viewOf(frame.bytes);
+    for (let at = frame.start; at < end; ) {
+      const start = at + severalItemBytes;
+      const bytes = view.getUint32(at + 4, true);
+      link.framesReceived++;
+      link.bytesReceived += frameHeaderBytes + bytes;
+      const call = this.#finish(view.getUint32(at, true));
+      frame.start = start;
+      frame.end = start + bytes;
+      at = start + padded(bytes);
+      if (call !== null) {
+        call.answer(frame);
+        this.#recycle(call);
+      }
+      if (link.open) continue;
+      link.onDone();
+      // Ended by what it brought.
+      if (link.phase !== 'closing') return;
+    }
   }
 
   onError(frame: FrameView): void {

@@ -5,6 +5,7 @@ import { acquireBatch, type Batch, releaseBatch } from './batch.js';
 import { protocolError, sessionClosed } from './failures.js';
 import type { Session } from './link.js';
 import type { FastHandler, IncomingName } from './names.js';
+import { viewOf } from './payload.js';
 import type { Serving } from './serving.js';
 import type { FastService } from './types.js';
 
@@ -12,24 +13,6 @@ import type { FastService } from './types.js';
 export function isForNames({ type, flags, streamId }: FrameView): boolean {
   if (type === FrameType.request) return flags === 0 && streamId !== 0;
   return type === FrameType.message && flags === 0 && streamId === 0;
-}
-
-/** The same of a whole frame of several. */
-export function areForNames({ type, flags, streamId }: FrameView): boolean {
-  return (
-    flags === 0 && streamId === 0 && (type === FrameType.requests || type === FrameType.messages)
-  );
-}
-
-let lastBytes: Uint8Array = new Uint8Array(0);
-let lastView: DataView = new DataView(lastBytes.buffer);
-
-/** For `bytes`, and for the same again without a look at their buffer, which costs as much as a message. */
-function viewOf(bytes: Uint8Array): DataView {
-  if (bytes === lastBytes) return lastView;
-  lastBytes = bytes;
-  lastView = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  return lastView;
 }
 
 /** Hands requests and messages of the names in `FastService` to their handlers, as many at once as came together. */
@@ -113,7 +96,10 @@ export class FastServing {
   ): Batch {
     const before = this.#batch;
     if (before !== null) {
-      if (handler === this.#handler && frame.bytes === before.bytes) return before;
+      // One function may serve several names.
+      const isSame =
+        handler === this.#handler && name.text === before.name && isRequests === this.#isRequests;
+      if (isSame && frame.bytes === before.bytes) return before;
       this.flush();
     }
     const batch = acquireBatch(this.#service.peerOf(this.#link), this.#serving);

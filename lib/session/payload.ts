@@ -38,3 +38,14 @@ export function ownPayload(bytes: Uint8Array): Uint8Array {
 export function viewPayload(frame: FrameView): Uint8Array {
   return frame.bytes.subarray(frame.start, frame.end);
 }
+
+let lastBytes: Uint8Array = new Uint8Array(0);
+let lastView: DataView = new DataView(lastBytes.buffer);
+
+/** For `bytes`, and for the same again without a look at their buffer, which costs as much as a message. */
+export function viewOf(bytes: Uint8Array): DataView {
+  if (bytes === lastBytes) return lastView;
+  lastBytes = bytes;
+  lastView = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  return lastView;
+}

@@ -14,7 +14,7 @@ import { FrameType, frameHeaderBytes, pingBytesMax } from '../wire/frame.js';
 import { Calls, cancelNumbers } from './calls.js';
 import { Alarm } from './deadlines.js';
 import { peerClosed, protocolError } from './failures.js';
-import { areForNames, FastServing, isForNames } from './fast-serving.js';
+import { FastServing, isForNames } from './fast-serving.js';
 import { Heartbeat } from './heartbeat.js';
 import { lingerMs } from './linger.js';
 import { Link, type SessionSetting } from './link.js';
@@ -280,18 +280,36 @@ export class SessionPeer extends Link implements Peer, FrameReceiver {
   }
 
   onSeveral(frame: FrameView): boolean {
-    const { fast } = this.settings.service;
-    if (this.#isOver() || fast === undefined || !areForNames(frame)) return this.#isOver();
+    if (this.#isOver()) return true;
+    // Other kinds, and what breaks a rule, go one by one the way of single frames.
+    if (frame.flags !== 0 || frame.streamId !== 0) return false;
     try {
-      const name = nameAt(this.#names, frame.name);
-      const handler = frame.type === FrameType.requests ? name.method : name.topic;
-      if (handler === null) return false;
-      this.#fast(fast).takeSeveral(frame, name, handler);
-      return true;
+      return this.#takeSeveral(frame);
     } catch (error) {
       this.#end(toError(error));
       return true;
     }
+  }
+
+  /** Whole frames take one loop each, in place of a walk through all of these classes for each payload. */
+  #takeSeveral(frame: FrameView): boolean {
+    if (frame.type === FrameType.responses) {
+      this.#madeFast?.flush();
+      if (!this.#isOver()) this.#calls().onResponses(frame);
+      return true;
+    }
+    const { fast } = this.settings.service;
+    const isRequests = frame.type === FrameType.requests;
+    const name = nameAt(this.#names, frame.name);
+    const handler = isRequests ? name.method : name.topic;
+    if (fast !== undefined && handler !== null) {
+      this.#fast(fast).takeSeveral(frame, name, handler);
+      return true;
+    }
+    if (!isRequests) return false;
+    this.#madeFast?.flush();
+    if (!this.#isOver()) this.#serving().onRequests(frame, name.text);
+    return true;
   }
 
   onSink(streamId: number, landedBytes: number, crc32c: number): void {

@@ -3,13 +3,14 @@ import { codeNumbers } from '../base/codes.js';
 import { deferred } from '../base/deferred.js';
 import { PaipaiError, toError } from '../base/errors.js';
 import type { FrameView } from '../transport/frame-channel.js';
-import { FrameType } from '../wire/frame.js';
+import { FrameType, frameHeaderBytes } from '../wire/frame.js';
+import { padded, severalItemBytes } from '../wire/several.js';
 import { Expiring } from './deadlines.js';
 import { deadlinePassed, peerClosed, protocolError, sessionClosed } from './failures.js';
 import { type Chained, IdTable } from './id-table.js';
 import { hasUsed } from './ids.js';
 import type { Link, Session } from './link.js';
-import { keepPayload, noBytes, ownPayload } from './payload.js';
+import { keepPayload, noBytes, ownPayload, viewOf } from './payload.js';
 import type { DeferredAnswer, IncomingRequest, Peer } from './types.js';
 
 /** A request of the peer. What is rarely asked for, its `signal`, is made when it is asked for. */
@@ -144,6 +145,25 @@ export class Serving {
     this.#serve(
       new ServedRequest(this.#link, this.#link, id, method, keepPayload(frame), deadlineMs),
     );
+  }
+
+  /** A whole frame of several, checked to be one, which counts as its payloads would alone. */
+  onRequests(frame: FrameView, method: string): void {
+    const link = this.#link;
+    const { end } = frame;
+    const view = viewOf(frame.bytes);
+    for (let at = frame.start; at < end; ) {
+      const bytes = view.getUint32(at + 4, true);
+      frame.streamId = view.getUint32(at, true);
+      frame.start = at + severalItemBytes;
+      frame.end = frame.start + bytes;
+      at = frame.start + padded(bytes);
+      link.framesReceived++;
+      link.bytesReceived += frameHeaderBytes + bytes;
+      this.onRequest(frame, method);
+      // Ended by what its handler did.
+      if (link.phase === 'over' || link.phase === 'closed') return;
+    }
   }
 
   onCancel(frame: FrameView): void {

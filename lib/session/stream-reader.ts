@@ -8,6 +8,7 @@ import type { Link } from './link.js';
 import { keepPayload, noBytes } from './payload.js';
 import { endArgument } from './stream-writer.js';
 import type { Received } from './types.js';
+import { WaitingChunks } from './waiting-chunks.js';
 
 /** Most that one CREDIT frame grants. */
 const grantBytesMax = 0x7fff_ffff;
@@ -39,7 +40,7 @@ export class StreamReader implements Grantee {
   #isIterated = false;
   #sink: Sink | null = null;
   #grantedToSink = 0;
-  readonly #chunks: Uint8Array[] = [];
+  readonly #chunks = new WaitingChunks();
   readonly #nexts: Deferred<IteratorResult<Uint8Array>>[] = [];
   #trailer: Uint8Array | null = null;
   #failure: Error | null = null;
@@ -171,12 +172,20 @@ export class StreamReader implements Grantee {
     this.#onEnded();
   }
 
+  /** Drops what has come whole and waits for its reader, who fails with `error`; without such a thing nothing. */
+  drop(error: Error): void {
+    if (this.#chunks.isEmpty) return;
+    this.#failure ??= error;
+    this.#chunks.clear();
+    this.#leave();
+  }
+
   /** What has come whole stays readable; a direction without its end fails. */
   fail(error: Error): void {
     this.#leave();
     if (this.#failure !== null || this.#trailer !== null) return;
     this.#failure = error;
-    this.#chunks.length = 0;
+    this.#chunks.clear();
     if (this.#sink !== null) {
       this.#link.channel.clearSink(this.#id);
       this.#sink.done.reject(error);
@@ -235,7 +244,7 @@ export class StreamReader implements Grantee {
         new PaipaiError('PAIPAI_ERR_ABORTED', 'the reader of the stream left before its end'),
       );
     } else {
-      this.#chunks.length = 0;
+      this.#chunks.clear();
       this.#leave();
     }
     return Promise.resolve({ done: true, value: undefined });

@@ -101,8 +101,8 @@ export class SessionStream extends Expiring implements PeerStream {
   }
 
   reset(error: Error): void {
-    if (this.#isOver) return;
     const failure = asPaipaiError(error, 'PAIPAI_ERR_STREAM_RESET');
+    if (this.#isOver) return this.#reader.drop(failure);
     this.#keeper.sendReset(this, failure);
     this.fail(failure);
   }

@@ -1,4 +1,9 @@
-import type { ChannelOptions, ChannelPath, EngineName } from '../transport/frame-channel.js';
+import type {
+  ChannelOptions,
+  ChannelPath,
+  EngineName,
+  FrameChannel,
+} from '../transport/frame-channel.js';
 
 /** What a session is to those above it. `peer.ts` implements it over any frame channel. */
 
@@ -200,7 +205,7 @@ export interface PeerStream {
   /** Chunks, safe to keep; credit returns as they are taken. */
   [Symbol.asyncIterator](): AsyncIterator<Uint8Array>;
 
-  /** Gives the stream up in both directions; the other side sees the error's code. */
+  /** Gives the stream up in both directions; the other side sees the error's code, unless both have ended. What was not read yet is dropped. */
   reset(error: Error): void;
 }
 
@@ -251,6 +256,8 @@ export interface PeerListener extends AsyncDisposable {
   /** `tcp://…` or `unix://…`, with the port that the system chose. */
   readonly address: string;
   readonly peers: ReadonlySet<Peer>;
+  /** Takes a channel in as if it had come to the address. */
+  accept(channel: FrameChannel): void;
   /** Stops accepting and closes every peer. */
   close(graceMs?: number): Promise<void>;
 }

@@ -7,6 +7,7 @@ import { ShardIndex } from './shard-index.js';
 import { recordBytes } from './shard-record.js';
 import { SlabMemory, type Slot } from './slab-memory.js';
 import type {
+  DataRange,
   ShardKey,
   ShardLease,
   ShardMeta,
@@ -180,8 +181,8 @@ export class DurableStore implements ShardStore {
     });
   }
 
-  contents(): StoredData[] {
-    return this.#index.contents();
+  contents(range?: DataRange): StoredData[] {
+    return this.#index.contents(range);
   }
 
   list(dataId: string, version?: bigint): StoredShard[] {

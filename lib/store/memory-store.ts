@@ -4,6 +4,7 @@ import { checkShardBytes, reservationOver, storeClosed } from './shard-checks.js
 import { ShardIndex } from './shard-index.js';
 import { SlabMemory, type Slot } from './slab-memory.js';
 import type {
+  DataRange,
   ShardKey,
   ShardLease,
   ShardMeta,
@@ -133,8 +134,8 @@ export class MemoryStore implements ShardStore {
     return dropped.length;
   }
 
-  contents(): StoredData[] {
-    return this.#index.contents();
+  contents(range?: DataRange): StoredData[] {
+    return this.#index.contents(range);
   }
 
   list(dataId: string, version?: bigint): StoredShard[] {

@@ -1,8 +1,24 @@
-import type { ShardKey, ShardRange, StoredData, StoredShard } from './store.js';
+import { comparePositions, type DataPosition } from './data-position.js';
+import type { DataRange, ShardKey, ShardRange, StoredData, StoredShard } from './store.js';
+
+/** The shards of one version that are there, by their index. */
+interface Version<Entry> extends DataPosition {
+  readonly shards: Map<number, Entry>;
+  /** Content of all of them. */
+  bytes: number;
+}
+
+interface Versions<Entry> {
+  readonly byNumber: Map<bigint, Version<Entry>>;
+  /** In their order; undefined since one has come or gone. */
+  sorted: readonly Version<Entry>[] | undefined;
+}
 
 /** What a store knows of its shards, by data, version and index. */
 export class ShardIndex<Entry extends StoredShard> {
-  readonly #data = new Map<string, Map<bigint, Map<number, Entry>>>();
+  readonly #data = new Map<string, Versions<Entry>>();
+  /** The versions of all data in their order; undefined since one has come or gone. */
+  #sorted: readonly Version<Entry>[] | undefined;
   #count = 0;
   #bytes = 0;
 
@@ -16,34 +32,32 @@ export class ShardIndex<Entry extends StoredShard> {
   }
 
   get({ dataId, version, index }: ShardKey): Entry | undefined {
-    return this.#data.get(dataId)?.get(version)?.get(index);
+    return this.#data.get(dataId)?.byNumber.get(version)?.shards.get(index);
   }
 
   /** Returns what stood in its place. */
   set(entry: Entry): Entry | undefined {
-    const { dataId, version, index } = entry.key;
-    const replaced = this.remove(entry.key);
-    const versions = this.#data.get(dataId) ?? new Map<bigint, Map<number, Entry>>();
-    const shards = versions.get(version) ?? new Map<number, Entry>();
-    this.#data.set(dataId, versions);
-    versions.set(version, shards);
-    shards.set(index, entry);
-    this.#count++;
-    this.#bytes += entry.bytes;
+    const { dataId, version: number, index } = entry.key;
+    const version = this.#version(dataId, number);
+    const replaced = version.shards.get(index);
+    version.shards.set(index, entry);
+    this.#grow(version, replaced === undefined ? 1 : 0, entry.bytes - (replaced?.bytes ?? 0));
     return replaced;
   }
 
   /** Returns what was removed. */
-  remove({ dataId, version, index }: ShardKey): Entry | undefined {
+  remove({ dataId, version: number, index }: ShardKey): Entry | undefined {
     const versions = this.#data.get(dataId);
-    const shards = versions?.get(version);
-    const entry = shards?.get(index);
-    if (versions === undefined || shards === undefined || entry === undefined) return undefined;
-    shards.delete(index);
-    if (shards.size === 0) versions.delete(version);
-    if (versions.size === 0) this.#data.delete(dataId);
-    this.#count--;
-    this.#bytes -= entry.bytes;
+    const version = versions?.byNumber.get(number);
+    const entry = version?.shards.get(index);
+    if (versions === undefined || version === undefined || entry === undefined) return undefined;
+    version.shards.delete(index);
+    this.#grow(version, -1, -entry.bytes);
+    if (version.shards.size === 0) {
+      versions.byNumber.delete(number);
+      if (versions.byNumber.size === 0) this.#data.delete(dataId);
+      this.#disturb(versions);
+    }
     return entry;
   }
 
@@ -53,10 +67,9 @@ export class ShardIndex<Entry extends StoredShard> {
       const entry = this.get({ dataId, version, index });
       return entry === undefined ? [] : [entry];
     }
-    return [...(this.#data.get(dataId) ?? [])]
-      .filter(([stored]) => version === undefined || stored === version)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .flatMap(([, shards]) =>
+    return this.#versionsOf(dataId)
+      .filter((stored) => version === undefined || stored.version === version)
+      .flatMap(({ shards }) =>
         [...shards.values()]
           .filter(({ key }) => index === undefined || key.index === index)
           .sort((a, b) => a.key.index - b.key.index),
@@ -67,18 +80,71 @@ export class ShardIndex<Entry extends StoredShard> {
     return this.within({ dataId, version }).map(({ key, meta, bytes }) => ({ key, meta, bytes }));
   }
 
-  contents(): StoredData[] {
-    return [...this.#data].flatMap(([dataId, versions]) =>
-      [...versions].map(([version, shards]) => ({
-        dataId,
+  contents({ dataId, behind, countMax = Infinity }: DataRange = {}): StoredData[] {
+    const versions = dataId === undefined ? this.#allVersions() : this.#versionsOf(dataId);
+    const first = behind === undefined ? 0 : firstBehind(versions, behind);
+    return versions
+      .slice(first, first + countMax)
+      .map(({ dataId: id, version, shards, bytes }) => ({
+        dataId: id,
         version,
         shards: shards.size,
-        bytes: [...shards.values()].reduce((sum, { bytes }) => sum + bytes, 0),
-      })),
-    );
+        bytes,
+      }));
   }
 
   dataIds(): string[] {
     return [...this.#data.keys()];
   }
+
+  #version(dataId: string, number: bigint): Version<Entry> {
+    let versions = this.#data.get(dataId);
+    if (versions === undefined) {
+      versions = { byNumber: new Map(), sorted: undefined };
+      this.#data.set(dataId, versions);
+    }
+    let version = versions.byNumber.get(number);
+    if (version === undefined) {
+      version = { dataId, version: number, shards: new Map(), bytes: 0 };
+      versions.byNumber.set(number, version);
+      this.#disturb(versions);
+    }
+    return version;
+  }
+
+  #grow(version: Version<Entry>, count: number, bytes: number): void {
+    version.bytes += bytes;
+    this.#count += count;
+    this.#bytes += bytes;
+  }
+
+  #disturb(versions: Versions<Entry>): void {
+    versions.sorted = undefined;
+    this.#sorted = undefined;
+  }
+
+  #versionsOf(dataId: string): readonly Version<Entry>[] {
+    const versions = this.#data.get(dataId);
+    if (versions === undefined) return [];
+    versions.sorted ??= [...versions.byNumber.values()].sort(comparePositions);
+    return versions.sorted;
+  }
+
+  #allVersions(): readonly Version<Entry>[] {
+    this.#sorted ??= [...this.#data.keys()].sort().flatMap((dataId) => this.#versionsOf(dataId));
+    return this.#sorted;
+  }
+}
+
+/** Where in `sorted` stands what comes behind the position. */
+function firstBehind(sorted: readonly DataPosition[], position: DataPosition): number {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    const at = sorted[middle];
+    if (at !== undefined && comparePositions(at, position) <= 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

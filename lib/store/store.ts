@@ -1,3 +1,5 @@
+import type { DataPosition } from './data-position.js';
+
 /**
  * Where a node keeps shards. Keys are data id, version and shard index.
  *
@@ -27,12 +29,17 @@ export interface StoredShard {
 }
 
 /** One version of data, as far as it lies in a store. */
-export interface StoredData {
-  readonly dataId: string;
-  readonly version: bigint;
+export interface StoredData extends DataPosition {
   readonly shards: number;
   /** Content of these shards. */
   readonly bytes: number;
+}
+
+/** Which versions: those of one data id or of all, from the first or behind a position on, and how many at most. */
+export interface DataRange {
+  readonly dataId?: string | undefined;
+  readonly behind?: DataPosition | undefined;
+  readonly countMax?: number | undefined;
 }
 
 /** Which shards: of one data id, all, those of one version, or one shard. */
@@ -100,8 +107,8 @@ export interface ShardStore {
    * Fails: PAIPAI_ERR_STORE_FAILED, PAIPAI_ERR_STORE_FULL (a disk without any room left may not even be able to forget), PAIPAI_ERR_CLOSED.
    */
   drop(range: ShardRange): number | Promise<number>;
-  /** Every version of all data that are here, in no particular order: after a restart, what a node still has. */
-  contents(): StoredData[];
+  /** Versions of data that are here, in the order of `comparePositions`; without a range all: after a restart, what a node still has. */
+  contents(range?: DataRange): StoredData[];
   /** Shards of the data in the order of their index; without a version those of every version, older first. */
   list(dataId: string, version?: bigint): StoredShard[];
   usage(): StoreUsage;

@@ -7,6 +7,8 @@ export type Address =
   | { readonly scheme: 'tcp'; readonly host: string; readonly port: number }
   | { readonly scheme: 'unix'; readonly path: string };
 
+export type TcpAddress = Extract<Address, { scheme: 'tcp' }>;
+
 /** `sun_path` of unix(7) holds 108 bytes with the closing zero. */
 const unixPathBytesMax = 107;
 

@@ -45,7 +45,8 @@ export interface FrameReceiver {
 export type OnBulkSent = (error: Error | null, crc32c: number) => void;
 
 export type EngineName = 'native' | 'js';
-export type ChannelPath = 'tcp' | 'unix' | 'shm' | 'memory';
+/** 'hub': in a stream of another session, which a node in between passes on. */
+export type ChannelPath = 'tcp' | 'unix' | 'shm' | 'memory' | 'hub';
 
 /**
  * How a channel moves from its socket to shared memory, before the first frame of its session: the side that listened opens a

@@ -1,5 +1,5 @@
-import type { Socket } from 'node:net';
-import { PaipaiError } from '../base/errors.js';
+import type { Duplex } from 'node:stream';
+import { isPaipaiError, PaipaiError } from '../base/errors.js';
 import { combineCrc32c } from '../wire/crc32c.js';
 import { FrameType, frameHeaderBytes } from '../wire/frame.js';
 import { FrameDecoder } from '../wire/frame-decoder.js';
@@ -7,11 +7,19 @@ import type { FrameChannel, FrameReceiver, FrameView, OnBulkSent } from './frame
 import { FrameGatherer, type GatherBuffers, type GatheredBatch } from './frame-gatherer.js';
 import { bulkChunkBytes, checkPayloadBytes, DrainMark, payloadOf } from './limits.js';
 
+/** A socket of `node:net`, or what is like one. */
+export interface ByteSocket extends Duplex {
+  ref(): unknown;
+  unref(): unknown;
+}
+
 export interface PortableChannelOptions {
-  readonly path: 'tcp' | 'unix';
+  readonly path: 'tcp' | 'unix' | 'hub';
   readonly remoteAddress: string;
   readonly frameBytesMax: number;
   readonly buffers: GatherBuffers;
+  /** As much of the bulk lane is with the socket at once. Default: one chunk. */
+  readonly bulkBytesMax?: number;
 }
 
 /** From here on gathered frames are written at once instead of at the end of the turn. */
@@ -31,18 +39,19 @@ interface Bulk {
 }
 
 /**
- * Frames over a socket of `node:net`, which was opened with `allowHalfOpen`. The frames of a turn leave in one write, those that come
- * before the system has taken it all in the next. Of the bulk lane one chunk at a time is with the socket, or as many short ones as make
- * one, and the next is cut when the system has taken it: that, or one frame of the lane that is not cut, is what an urgent frame waits for.
+ * Frames over a socket, which was opened with `allowHalfOpen`. The frames of a turn leave in one write, those that come before the system has
+ * taken it all in the next. Of the bulk lane one chunk at a time is with the socket (`bulkBytesMax`), or as many short ones as make one, and the
+ * next is cut when the system has taken it: that, or one frame of the lane that is not cut, is what an urgent frame waits for.
  */
 export class PortableChannel implements FrameChannel {
   readonly engine = 'js';
-  readonly path: 'tcp' | 'unix';
+  readonly path: 'tcp' | 'unix' | 'hub';
   readonly sharedMemory: null = null;
   readonly remoteAddress: string;
 
-  readonly #socket: Socket;
+  readonly #socket: ByteSocket;
   readonly #frameBytesMax: number;
+  readonly #bulkBytesMax: number;
   readonly #decoder: FrameDecoder;
   readonly #gatherer: FrameGatherer;
   readonly #drainMark = new DrainMark();
@@ -57,11 +66,12 @@ export class PortableChannel implements FrameChannel {
   /** Those whose last chunk is with the socket; null: it has nothing of the bulk lane. */
   #leaving: Bulk[] | null = null;
 
-  constructor(socket: Socket, options: PortableChannelOptions) {
+  constructor(socket: ByteSocket, options: PortableChannelOptions) {
     this.#socket = socket;
     this.path = options.path;
     this.remoteAddress = options.remoteAddress;
     this.#frameBytesMax = options.frameBytesMax;
+    this.#bulkBytesMax = options.bulkBytesMax ?? bulkChunkBytes;
     this.#gatherer = new FrameGatherer(options.buffers);
     this.#decoder = new FrameDecoder(
       {
@@ -227,11 +237,11 @@ export class PortableChannel implements FrameChannel {
     if (this.#leaving !== null || this.#bulks.length === 0) return null;
     const leaving: Bulk[] = [];
     this.#leaving = leaving;
-    let room = bulkChunkBytes;
+    let room = this.#bulkBytesMax;
     for (let bulk = this.#bulks[0]; bulk !== undefined; bulk = this.#bulks[0]) {
       const start = bulk.cutBytes;
       const end = Math.min(bulk.bytes.length, start + bulk.chunkBytesMax);
-      if (room < bulkChunkBytes && end - start > room) break;
+      if (room < this.#bulkBytesMax && end - start > room) break;
       const chunk = bulk.bytes.subarray(start, end);
       const sum = this.#gatherer.add(bulk.type, 0, bulk.name, bulk.streamId, 0, chunk);
       bulk.crc32c = combineCrc32c(bulk.crc32c, sum, chunk.length);
@@ -292,6 +302,7 @@ export class PortableChannel implements FrameChannel {
   }
 
   #onError(cause: Error): void {
+    if (isPaipaiError(cause)) this.#reason ??= cause;
     this.#reason ??= new PaipaiError(
       'PAIPAI_ERR_PEER_CLOSED',
       `the connection with ${this.remoteAddress} broke: ${cause.message}`,

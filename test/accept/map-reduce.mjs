@@ -20,7 +20,8 @@ async function countWords(...args) {
 
 /** A short run is mostly start; only the long one is judged by its speed. */
 async function wordCount(full) {
-  const { equal, aloneMs, wallMs, grownMiB, memoryMiB, report } = await countWords(sizeOf(full));
+  const { equal, aloneMs, wallMs, aloneCpuMs, cpuMs, grownMiB, memoryMiB, report } =
+    await countWords(sizeOf(full));
   const gain = aloneMs / wallMs;
   const grown = Math.max(...grownMiB);
   return {
@@ -29,7 +30,7 @@ async function wordCount(full) {
       (!full || gain >= gainLeast) &&
       report.localShare >= localShareLeast &&
       grown <= memoryMiB,
-    figure: `equal ${equal}; ${(aloneMs / 1e3).toFixed(1)} s in one thread, ${(wallMs / 1e3).toFixed(1)} s on two nodes, ${gain.toFixed(2)} times as fast (goal ${gainLeast}${full ? '' : ', not judged in the short form'}); ${report.localShare * 100} % read where it lies; nodes grew by up to ${grown.toFixed(0)} MiB (limit ${memoryMiB}); ${report.keys} words, ${(report.emittedBytes / 1e6).toFixed(1)} MB emitted`,
+    figure: `equal ${equal}; ${(aloneMs / 1e3).toFixed(1)} s in one thread, ${(wallMs / 1e3).toFixed(1)} s on two nodes, ${gain.toFixed(2)} times as fast (goal ${gainLeast}${full ? '' : ', not judged in the short form'}), CPU ${(aloneCpuMs / 1e3).toFixed(1)} s and ${(cpuMs / 1e3).toFixed(1)} s; ${report.localShare * 100} % read where it lies; nodes grew by up to ${grown.toFixed(0)} MiB (limit ${memoryMiB}); ${report.keys} words, ${(report.emittedBytes / 1e6).toFixed(1)} MB emitted`,
   };
 }
 

@@ -75,18 +75,21 @@ const runtimes = ['libasan.so', 'libubsan.so'].map((name) =>
 const common = `log_path=${join(reports, 'report')}:print_stacktrace=1`;
 // AddressSanitizer keeps what was freed for a while, and shadows what was not: how much memory a process takes is asked of the
 // release build alone.
-const left = ['memory', 'slow-reader', 'idle-connections'].map(
+const left = ['memory', 'hub-memory', 'slow-reader', 'idle-connections'].map(
   (name) => `test/fault/${name}.test.ts`,
 );
 console.log(
   `without ${left.join(', ')}: with the sanitizers' own memory their bounds mean nothing`,
 );
+// They start a process for each command, or run without the addon, and take a third of the time.
+const apart = ['test/sim/**', 'test/unit/cli/client-commands.test.ts', 'test/unit/cli/up.test.ts'];
+console.log(`without ${apart.join(', ')}: what they do with the addon others do too`);
 const { status } = spawnSync(
   process.execPath,
   [
     join(root, 'node_modules/vitest/vitest.mjs'),
     'run',
-    ...left.map((file) => `--exclude=${file}`),
+    ...[...left, ...apart].map((file) => `--exclude=${file}`),
     ...process.argv.slice(2),
   ],
   {

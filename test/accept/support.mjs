@@ -191,9 +191,19 @@ export async function runWatchingMemory(file, args, options) {
 
 /** The last line of a vitest run that counts tests, without colours. */
 export function testCount(output) {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: terminals' colours begin with one.
-  const lines = output.replace(/\u001b\[[\d;]*m/g, '').split('\n');
+  const lines = withoutColours(output).split('\n');
   return lines.findLast((line) => /^\s*Tests\s/.test(line))?.trim() ?? 'no tests were counted';
+}
+
+/** The names of the tests that failed, 10 at most. */
+function failedTests(output) {
+  const failed = withoutColours(output).matchAll(/^\s*FAIL\s+(.+)$/gm);
+  return [...new Set(Array.from(failed, ([, name]) => name))].slice(0, 10);
+}
+
+function withoutColours(output) {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: terminals' colours begin with one.
+  return output.replace(/\u001b\[[\d;]*m/g, '');
 }
 
 /** The C++ tests and the suite, both under AddressSanitizer and UndefinedBehaviorSanitizer. */
@@ -211,6 +221,9 @@ export async function sanitizers() {
   const core = /^\d+% tests passed.*$/m.exec(native)?.[0] ?? '';
   return {
     pass: suite.code === 0,
-    figure: `C++: ${core}; suite: ${summary}, ${testCount(suite.stdout)}`,
+    figure: [
+      `C++: ${core}; suite: ${summary}, ${testCount(suite.stdout)}`,
+      ...failedTests(suite.stdout + suite.stderr),
+    ].join('; '),
   };
 }

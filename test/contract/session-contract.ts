@@ -688,6 +688,27 @@ export function sessionContract(name: string, makeNetworks: () => ContractNetwor
       expect(text(await theirs.ended)).toBe('complete');
     });
 
+    test('what came whole and is given up makes room for others', async () => {
+      const opened: PeerStream[] = [];
+      const { near } = await connect({
+        service: { onRequest: ({ payload }) => payload, onStream: (one) => void opened.push(one) },
+        far: { inFlightBytesMax: mebi, streamWindowBytes: mebi },
+      });
+      const [first, second] = [near.openStream('pipe'), near.openStream('pipe')];
+      await near.request('echo');
+      const unread = opened[0]?.[Symbol.asyncIterator]();
+      await first.write(new Uint8Array(700 * kibi));
+      first.end();
+      await opened[0]?.ended;
+      opened[0]?.end();
+      const read = opened[1]?.[Symbol.asyncIterator]();
+      const writing = second.write(new Uint8Array(500 * kibi));
+      opened[0]?.reset(new PaipaiError('PAIPAI_ERR_ABORTED', 'nobody wants it'));
+      await writing;
+      expect(await codeOf(unread?.next() ?? Promise.resolve())).toBe('PAIPAI_ERR_ABORTED');
+      expect((await read?.next())?.value?.length).toBeGreaterThan(0);
+    });
+
     test('a reset ends both directions with its code', async () => {
       const { ours, theirs, pair } = await streams();
       const read = codeOf(collect(theirs));

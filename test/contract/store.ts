@@ -136,10 +136,26 @@ export function storeContract(name: string, kit: StoreKit): void {
       ]);
       expect(store.list('d', 0n)).toHaveLength(3);
       expect(store.list('missing')).toEqual([]);
-      const contents = store.contents().sort((a, b) => b.bytes - a.bytes || b.shards - a.shards);
-      expect(contents).toHaveLength(4);
-      expect(contents).toContainEqual({ dataId: 'd', version: 0n, shards: 3, bytes: 30 });
-      expect(contents).toContainEqual({ dataId: 'other', version: 0n, shards: 1, bytes: 30 });
+      const ofD = [
+        { dataId: 'd', version: 0n, shards: 3, bytes: 30 },
+        { dataId: 'd', version: 2n ** 63n, shards: 1, bytes: 20 },
+        { dataId: 'd', version: 2n ** 64n - 1n, shards: 1, bytes: 20 },
+      ];
+      const other = { dataId: 'other', version: 0n, shards: 1, bytes: 30 };
+      expect(store.contents()).toEqual([...ofD, other]);
+      expect(store.contents({ dataId: 'd' })).toEqual(ofD);
+      expect(store.contents({ dataId: 'missing' })).toEqual([]);
+      expect(store.contents({ countMax: 2 })).toEqual(ofD.slice(0, 2));
+      const behind = { dataId: 'd', version: 2n ** 63n };
+      expect(store.contents({ behind })).toEqual([...ofD.slice(2), other]);
+      expect(store.contents({ behind, dataId: 'd' })).toEqual(ofD.slice(2));
+      expect(store.contents({ behind: { dataId: 'e', version: 7n } })).toEqual([other]);
+      await put(store, keyOf(1), contentOf(15, 1));
+      expect(store.contents({ countMax: 1 })).toEqual([{ ...ofD[0], bytes: 35 }]);
+      await put(store, keyOf(0, 'a'), contentOf(1, 1));
+      expect(store.contents().map(({ dataId }) => dataId)).toEqual(['a', 'd', 'd', 'd', 'other']);
+      await store.drop({ dataId: 'a' });
+      expect(store.contents()).toEqual([{ ...ofD[0], bytes: 35 }, ...ofD.slice(1), other]);
       expect(await store.drop(keyOf(1))).toBe(1);
       expect(await store.drop(keyOf(1))).toBe(0);
       expect(await store.drop({ dataId: 'd', version: 0n })).toBe(2);

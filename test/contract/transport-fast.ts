@@ -68,6 +68,21 @@ export function fastContract(name: string, setting: Setting): void {
       expect(text(await ask(far, 'echo', bytes('and back')))).toBe('and back');
     });
 
+    test('one function serves several names, and is told which', async () => {
+      const name = (batch: RequestBatch): void => {
+        for (let i = 0; i < batch.length; i++) batch.reply(i, bytes(batch.name));
+      };
+      const { near } = await transportPair(setting, {
+        far: { fast: { methods: { get: name, put: name } } },
+      });
+      await ask(near, 'get', bytes('once, so that the name is known'));
+      await ask(near, 'put', bytes('and this one'));
+      const answers = await Promise.all(
+        ['get', 'put', 'get'].map((method) => ask(near, method, bytes('together'))),
+      );
+      expect(answers.map((answer) => text(answer))).toEqual(['get', 'put', 'get']);
+    });
+
     test.each([0, 1, 7, 8, 64, 1_024, 1_025, 16_384, 16_385, 1_048_576])(
       '%i bytes',
       async (count) => {

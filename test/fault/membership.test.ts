@@ -1,4 +1,9 @@
-import { afterEach, describe, expect, test } from 'vitest';
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
+import { Data, Net, Node } from '../../dist/index.js';
+import { noise } from '../main-job/nets.js';
+import { changedPackage } from '../support/changed-package.js';
 import { quietPort } from '../support/quiet-port.js';
 import { type RunningCli, runCli, startCli } from '../unit/cli/run-cli.js';
 
@@ -21,8 +26,16 @@ interface StartedNode extends RunningCli {
   hears(event: string, other: StartedNode): Promise<unknown>;
 }
 
-async function startNode(id: string, ...args: readonly string[]): Promise<StartedNode> {
-  const node = startCli(['node', '--json', '--events', '--id', id, ...local, ...args]);
+function startNode(id: string, ...args: readonly string[]): Promise<StartedNode> {
+  return startNodeWith({}, id, ...args);
+}
+
+async function startNodeWith(
+  variables: NodeJS.ProcessEnv,
+  id: string,
+  ...args: readonly string[]
+): Promise<StartedNode> {
+  const node = startCli(['node', '--json', '--events', '--id', id, ...local, ...args], variables);
   started.push(node);
   const [line] = await node.seen(/^.*\n/);
   const { address } = JSON.parse(line);
@@ -77,6 +90,70 @@ describe('three nodes that found each other by --join', { timeout }, () => {
     for (const node of [a, b]) expect(await stop(node)).not.toContain('"event":"fail"');
   });
 
+  test('suspect one that stands still for five seconds under load, and do not bury it', async () => {
+    const [a, b, c] = await startThree();
+    const d = await startNode('d', '--join', c.address);
+    await Promise.all([a, b, c].map((node) => node.hears('join', d)));
+    const net = new Net();
+    onTestFinished(() => net.close());
+    const nodes = [a, b, c, d].map(({ id, address }) => new Node(id, { address }));
+    for (const node of nodes) net.addNode(node);
+    await net.start();
+    let isOver = false;
+    let count = 0;
+    const content = noise(4_000_000);
+    const load = async (target?: Node): Promise<void> => {
+      while (!isOver) {
+        const data = new Data(`load ${count++}`, content);
+        net.addData(data);
+        await net.transfer(data, target);
+        await net.process(data, 'digest', { keep: false });
+      }
+    };
+    // Two lines of work go on all the time, the third waits for the node that stands still.
+    const loads = [load(nodes[0]), load(nodes[1]), load()];
+    c.child.kill('SIGSTOP');
+    await new Promise((resolve) => setTimeout(resolve, 5_000));
+    c.child.kill('SIGCONT');
+    await Promise.all([a, b, d].map((node) => node.hears('suspect', c)));
+    await Promise.all([a, b, d].map((node) => node.hears('alive', c)));
+    isOver = true;
+    await Promise.all(loads);
+    await net.close();
+    await Promise.all([stop(c), a.hears('leave', c), b.hears('leave', c), d.hears('leave', c)]);
+    for (const node of [a, b, d]) expect(await stop(node)).not.toContain('"event":"fail"');
+  });
+
+  test('go by no wall clock: it may be an hour wrong, or jump', async () => {
+    const clock = fileURLToPath(new URL('../support/wrong-clock.mjs', import.meta.url));
+    const wrong = { NODE_OPTIONS: `--import=${clock}`, WRONG_CLOCK_MS: '3600000' };
+    const a = await startNode('a');
+    const b = await startNodeWith(wrong, 'b', '--join', a.address);
+    const jumping = { ...wrong, WRONG_CLOCK_MS: '-3600000', WRONG_CLOCK_JUMPS: '500' };
+    const c = await startNodeWith(jumping, 'c', '--join', a.address);
+    await Promise.all([a.hears('join', b), a.hears('join', c), b.hears('join', c)]);
+    await Promise.all([b.hears('join', a), c.hears('join', a), c.hears('join', b)]);
+    const net = new Net();
+    onTestFinished(() => net.close());
+    for (const { id, address } of [a, b, c]) net.addNode(new Node(id, { address }));
+    await net.start();
+    // For long enough that the clock jumps, and that deadlines pass which were set by it.
+    const content = noise(1_000_000);
+    const startMs = performance.now();
+    for (let count = 0; performance.now() - startMs < 3_000; count++) {
+      const data = new Data(count, content, { shardBytes: 50_000, replicas: 3 });
+      net.addData(data);
+      await net.transfer(data, undefined, { deadlineMs: 20_000 });
+      const { value } = await net.process(data, 'digest', { deadlineMs: 20_000 });
+      expect(value).toMatchObject({ bytes: content.length });
+      expect(Buffer.compare(await net.read(data, { deadlineMs: 20_000 }), content)).toBe(0);
+    }
+    await net.close();
+    await Promise.all([stop(c), a.hears('leave', c), b.hears('leave', c)]);
+    await Promise.all([stop(b), a.hears('leave', b)]);
+    expect(await stop(a)).not.toContain('"event":"fail"');
+  });
+
   test('take one back that was killed and started again under its id', async () => {
     const [a, b, c] = await startThree();
     c.child.kill('SIGKILL');
@@ -114,6 +191,24 @@ describe('a node that cannot join', { timeout }, () => {
       err: expect.stringContaining('error PAIPAI_ERR_INVALID_ADDRESS: '),
     });
     expect(await refused('--weight', '-1')).toMatchObject({ end: 2 });
+  });
+
+  test('of another version ends with that, and the others go on', async () => {
+    const a = await startNode('a');
+    const newer = changedPackage({
+      file: 'session/handshake.js',
+      from: 'const versionMin = 1;\nconst versionMax = 1;',
+      to: 'const versionMin = 2;\nconst versionMax = 2;',
+    });
+    const { status, stderr } = spawnSync(
+      process.execPath,
+      [newer, 'node', ...local, '--join', a.address],
+      { encoding: 'utf8' },
+    );
+    expect(stderr).toContain('error PAIPAI_ERR_VERSION_MISMATCH: ');
+    expect(status).toBe(1);
+    const b = await startNode('b', '--join', a.address);
+    await Promise.all([a.hears('join', b), b.hears('join', a)]);
   });
 
   test('for want of a seed says so once, and joins when one is there', async () => {

@@ -1,7 +1,14 @@
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { Data, type DataOptions, Net, type NetOptions, Node } from '../../dist/index.js';
+import {
+  Data,
+  type DataOptions,
+  Net,
+  type NetOptions,
+  Node,
+  type PaipaiError,
+} from '../../dist/index.js';
 import { crc32c } from '../../dist/wire/crc32c.js';
 import { noise, startNet } from '../main-job/nets.js';
 import { makeFolder } from '../support/folders.js';
@@ -401,6 +408,14 @@ function filesBelow(folder: string): string[] {
     .filter((path) => statSync(path).size > 1_024);
 }
 
+/** Changes one bit of the content in a file of a shard. */
+function harm(path: string): void {
+  const bytes = readFileSync(path);
+  const at = bytes.length - 7;
+  bytes[at] = (bytes[at] ?? 0) ^ 4;
+  writeFileSync(path, bytes);
+}
+
 test('copies that come to harm on disk are noticed, and made good from the others', async () => {
   const folder = makeFolder();
   const storeOf = (index: number) => ({ store: { files: join(folder, String(index)) } });
@@ -412,12 +427,7 @@ test('copies that come to harm on disk are noticed, and made good from the other
     filesBelow(join(folder, '0')).map((path) => [path, readFileSync(path)] as const),
   );
   expect(stored.size).toBeGreaterThan(10);
-  for (const [path, bytes] of stored) {
-    const harmed = Buffer.from(bytes);
-    const at = bytes.length - 7;
-    harmed[at] = (harmed[at] ?? 0) ^ 4;
-    writeFileSync(path, harmed);
-  }
+  for (const path of stored.keys()) harm(path);
   await expectWhole(net, data);
   // Those of which this node was asked first.
   const mended = [...stored].filter(([path, bytes]) => readFileSync(path).equals(bytes));
@@ -428,4 +438,32 @@ test('copies that come to harm on disk are noticed, and made good from the other
   expect(missing).toBeGreaterThan(0);
   expect((await net.repair(data)).copies).toBe(missing);
   expect(missingIn(net, data)).toBe(0);
+});
+
+test('shards of which no copy is as it was: the error names them', async () => {
+  const folder = makeFolder();
+  const storeOf = (index: number) => ({ store: { files: join(folder, String(index)) } });
+  const { net } = await startNet(2, { runAs: 'inline' }, storeOf);
+  const data = replicated('d', 1);
+  net.addData(data);
+  await net.transfer(data);
+  for (const path of filesBelow(join(folder, '0'))) harm(path);
+  const harmed = net
+    .explain(data)
+    .shards.filter(({ nodeIds }) => nodeIds[0] === '1')
+    .map(({ index }) => index);
+  expect(harmed.length).toBeGreaterThan(10);
+  const error = await net.read(data).catch((thrown: unknown) => thrown);
+  expect(error).toMatchObject({
+    code: 'PAIPAI_ERR_SHARD_CHECKSUM',
+    dataId: 'd',
+    nodeId: '1',
+    shardIndexes: harmed,
+  });
+  expect((error as PaipaiError).cause).toBeInstanceOf(AggregateError);
+  const first = await net.readEach(data, () => {}).catch((thrown: unknown) => thrown);
+  expect(first).toMatchObject({ code: 'PAIPAI_ERR_SHARD_CHECKSUM', dataId: 'd', nodeId: '1' });
+  expect((first as PaipaiError).shardIndexes).toHaveLength(1);
+  expect(harmed).toEqual(expect.arrayContaining([...((first as PaipaiError).shardIndexes ?? [])]));
+  await expect(net.process(data)).rejects.toMatchObject({ code: 'PAIPAI_ERR_SHARD_CHECKSUM' });
 });

@@ -1,12 +1,13 @@
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { DurableStore } from '../../dist/store/durable-store.js';
 import { openDurableStore } from '../../dist/store/open-store.js';
 import { makeFolder } from '../support/folders.js';
+import { whyNoMount } from '../support/mounts.js';
 
 /** Stores on disk whose process is killed, stopped or out of room. Real processes, a real disk. */
 
@@ -76,16 +77,6 @@ function generationOf(view: Uint8Array): number {
   return generation;
 }
 
-function hasProgram(name: string): boolean {
-  return spawnSync(name, ['--version'], { stdio: 'ignore' }).error === undefined;
-}
-
-/** A folder with a file system of its own needs root and a mount namespace. */
-const mountFailure = ((): string | undefined => {
-  const { status, stderr, error } = spawnSync('unshare', ['-m', 'true'], { encoding: 'utf8' });
-  return status === 0 ? undefined : (error?.message ?? stderr).trim();
-})();
-
 describe.each<Kind>(['lmdb', 'files'])('a store in %s', (kind) => {
   test('whose process is killed while it writes has all that was confirmed, whole', async () => {
     const folder = join(makeFolder(), 's');
@@ -132,29 +123,9 @@ describe.each<Kind>(['lmdb', 'files'])('a store in %s', (kind) => {
     await store.close();
   });
 
-  test('has synced before it confirms', async (context) => {
-    context.skip(!hasProgram('strace'), 'strace is not installed');
-    const folder = makeFolder();
-    const trace = join(folder, 'trace');
-    const calls = 'trace=write,fsync,fdatasync';
-    const command = [process.execPath, child, kind, join(folder, 's'), 'few', '10'];
-    execFileSync('strace', ['-f', '-qq', '-e', calls, '-s', '32', '-o', trace, ...command]);
-    const events = readFileSync(trace, 'utf8')
-      .split('\n')
-      .map((line) => /"confirmed|"open|\b(fsync|fdatasync)[(\s].*= 0/.exec(line)?.[0])
-      .filter((event) => event !== undefined);
-    const confirmations = events.flatMap((event, at) => (event === '"confirmed' ? [at] : []));
-    expect(confirmations).toHaveLength(10);
-    // LMDB syncs its file, and writes what makes the transaction count with O_DSYNC; files need their folder synced too.
-    const syncs = kind === 'lmdb' ? 1 : 2;
-    for (const at of confirmations) {
-      const before = events.slice(at - syncs, at);
-      expect(before.filter((event) => event.includes('sync'))).toHaveLength(syncs);
-    }
-  });
-
   test('on a full disk says so, and works on when there is room', (context) => {
-    context.skip(mountFailure !== undefined, `no file system of one's own: ${mountFailure}`);
+    const reason = whyNoMount();
+    context.skip(reason !== undefined, reason);
     const folder = makeFolder();
     const mounted = join(folder, 'm');
     mkdirSync(mounted);

@@ -1,7 +1,6 @@
 // Opens a store and works on it until it is killed: node storing-child.mjs KIND FOLDER TASK [NUMBER]
 //   write N   shards without end, their generations from N on; a line for each that is confirmed
 //   hold      nothing but being there
-//   few N     N shards, one after the other
 //   full      shards until there is no room, then room is made; a line of JSON on what happened
 import { rmSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -109,10 +108,3 @@ say('open');
 if (task === 'write') await write(store, Number(number));
 else if (task === 'hold') setInterval(() => {}, 1_000);
 else if (task === 'full') await full(store);
-else if (task === 'few') {
-  for (let index = 0; index < Number(number); index++) {
-    await put(store, index, contentOf(index));
-    say(`confirmed ${index}`);
-  }
-  await store.close();
-}

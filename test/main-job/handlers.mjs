@@ -72,6 +72,12 @@ export function throwsOnShard1(_shard, { shardIndex }) {
   return shardIndex;
 }
 
+/** On one in as many as the caller says. */
+export function throwsOnOneIn(_shard, { shardIndex, args }) {
+  if (shardIndex % args === args - 1) throw new RangeError(`no luck with shard ${shardIndex}`);
+  return shardIndex;
+}
+
 export async function rejects() {
   throw new TypeError('later, no luck');
 }
@@ -107,6 +113,11 @@ export const endlessMerge = {
 export function endlessOnShard0(_shard, { shardIndex }) {
   if (shardIndex === 0) for (;;);
   return shardIndex;
+}
+
+export function endlessButOnShard0(_shard, { shardIndex }) {
+  if (shardIndex === 0) throw new RangeError('no luck with this one');
+  for (;;);
 }
 
 /** Comes back when it is told to, and says so on the byte that the caller gave. */

@@ -232,6 +232,13 @@ describe('process', () => {
       code: 'PAIPAI_ERR_UNKNOWN_DATA',
     });
     expect((await second?.process(data, 'length'))?.value).toHaveLength(5);
+    // What is left is not taken for the whole.
+    const gone = { code: 'PAIPAI_ERR_NODE_LOST', shardIndexes: [0, 2, 4, 6, 8] };
+    await expect(net.read(data)).rejects.toMatchObject(gone);
+    await expect(net.process(data, 'length')).rejects.toMatchObject(gone);
+    expect(await net.find(data)).toBe(undefined);
+    await second?.process(data, 'length', { keep: false });
+    await expect(net.read(data)).rejects.toMatchObject({ code: 'PAIPAI_ERR_UNKNOWN_DATA' });
   });
 
   test('keep: false on one node leaves copies on another one', async () => {
@@ -250,15 +257,15 @@ describe('process', () => {
     // More shards than the requests under way at once name: the later ones still need theirs.
     const data = new Data('d', Readable.from([noise(6_000)]), { shardBytes: 1 });
     net.addData(data);
-    const [first, second, failing] = await Promise.allSettled([
+    const [first, second, dropping] = await Promise.allSettled([
       net.process(data, 'byteSum'),
       net.process(data, 'later'),
-      net.process(data, 'noSuchHandler', { keep: false }),
+      net.process(data, 'length', { keep: false }),
     ]);
     const summed = noise(6_000).reduce((sum, byte) => sum + byte, 0);
     expect(first).toMatchObject({ status: 'fulfilled', value: { value: summed } });
     expect(second).toMatchObject({ status: 'fulfilled', value: { value: [...noise(6_000)] } });
-    expect(failing).toMatchObject({ reason: { code: 'PAIPAI_ERR_HANDLER_UNKNOWN' } });
+    expect(dropping).toMatchObject({ status: 'fulfilled', value: { report: { shards: 6_000 } } });
     await expect(net.read(data)).rejects.toMatchObject({ code: 'PAIPAI_ERR_UNKNOWN_DATA' });
   });
 

@@ -1,7 +1,8 @@
 import { execFile, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { NodeProcess } from '../support/node-process.mjs';
 
 const run = promisify(execFile);
 const path = (name: string): string => fileURLToPath(new URL(`../../${name}`, import.meta.url));
@@ -11,6 +12,25 @@ describe('examples', { timeout: 30_000 }, () => {
     const { stdout } = await run(process.execPath, [path('examples/stream.mjs')]);
     expect(stdout).toMatch(/bytes: 67108864, shards: 64, checksum: '[0-9a-f]{8}'/);
     expect(stdout.match(/^node [abc]: /gm)).toHaveLength(3);
+  });
+
+  test('routes.mjs hears from one node, and from all', async () => {
+    const { stdout } = await run(process.execPath, [path('examples/routes.mjs')]);
+    expect(stdout).toBe(
+      `node b greets Ada\n${['a', 'b', 'c'].map((id) => `node ${id} greets everybody\n`).join('')}`,
+    );
+  });
+
+  test('routes.mjs hears from nodes behind a hub', async () => {
+    const own = ['--handlers', path('examples/handlers.mjs')];
+    const a = await NodeProcess.start(['--id', 'a', ...own]);
+    onTestFinished(() => a.kill());
+    const b = await NodeProcess.start(['--id', 'b', '--hub', a.address, ...own]);
+    onTestFinished(() => b.kill());
+    const { stdout } = await run(process.execPath, [path('examples/routes.mjs'), a.address]);
+    const [first, ...others] = stdout.trim().split('\n');
+    expect(first).toBe('node b greets Ada');
+    expect(others.sort()).toEqual(['node a greets everybody', 'node b greets everybody']);
   });
 
   test('remote.mjs counts on a node that was started by hand', async () => {

@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { Swim } from '../../dist/cluster/membership/swim.js';
-import { membershipBugs, withPlantedBug } from './planted-bugs.mjs';
+import { membershipBugs } from './planted-bugs.mjs';
 import { measureAgreement, measureQuiet, measureStalls, runChaos } from './scenarios.mjs';
+import { withShippedCode } from './shipped-code.mjs';
 
-/** The short form; `node test/sim/membership.mjs` has the long one, and runs a single seed again. */
+/** The short form; `node test/sim/run.mjs` has the long one, and runs a single seed again. */
 
 const chaosSeeds = Array.from({ length: 10 }, (_, index) => index + 1);
 const nodesOf = (seed: number): number => 3 + (seed % 7);
@@ -48,7 +49,8 @@ test('nobody who stands still for up to 5 s is buried', () => {
 
 describe('a planted bug is found', () => {
   test.each(membershipBugs)('$name', async (bug) => {
-    const foundBy = await withPlantedBug(bug, (Buggy) => {
+    const foundBy = await withShippedCode({ bug, withWorld: false }, async (load) => {
+      const { Swim: Buggy } = (await load('cluster/membership/swim.js')) as { Swim: typeof Swim };
       for (let seed = 1; seed <= 40; seed++) {
         const net = runChaos({ Swim: Buggy, seed, nodeCount: nodesOf(seed) });
         if (net.violations.length > 0) return seed;

@@ -1,15 +1,14 @@
-import type { Swim } from '../../dist/cluster/membership/swim.js';
-
-export interface PlantedBug {
-  readonly name: string;
+/** In the built file `file`, below dist, the only `from` becomes `to`. */
+interface Change {
   readonly file: string;
   readonly from: string;
   readonly to: string;
 }
 
-export const membershipBugs: readonly PlantedBug[];
+export interface PlantedBug extends Change {
+  readonly name: string;
+  readonly also?: readonly Change[];
+}
 
-export function withPlantedBug<T>(
-  bug: PlantedBug,
-  use: (swim: typeof Swim) => T | Promise<T>,
-): Promise<T>;
+export const membershipBugs: readonly PlantedBug[];
+export const clusterBugs: readonly PlantedBug[];

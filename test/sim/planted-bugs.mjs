@@ -1,78 +1,238 @@
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
-
 /**
- * Mistakes that somebody could make in the shipped code, each as a replacement in one built file. A simulation that does not find them
- * would not find others either.
+ * Mistakes that somebody could make in the shipped code, each as a replacement in one place of the built code: `file` is below dist, or a
+ * folder there, with a slash at its end. A simulation that does not find them would not find others either.
  */
 export const membershipBugs = [
   {
     name: 'the incarnation is not compared',
-    file: 'precedence.js',
+    file: 'cluster/membership/precedence.js',
     from: 'return a.incarnation - b.incarnation || a.instanceId - b.instanceId;',
     to: 'return a.instanceId - b.instanceId;',
   },
   {
     name: 'a suspicion never expires',
-    file: 'suspicion.js',
+    file: 'cluster/membership/suspicion.js',
     from: 'return this.#startMs + this.#lengthMs();',
     to: 'return Infinity;',
   },
   {
     name: 'an accusation is not denied',
-    file: 'swim.js',
+    file: 'cluster/membership/swim.js',
     from: 'this.#raise(rumour.incarnation);',
     to: '',
   },
   {
     name: 'a rumour is passed on for ever',
-    file: 'dissemination.js',
+    file: 'cluster/membership/dissemination.js',
     from: 'if (sends + 1 < limit)',
     to: 'if (limit > 0)',
   },
   {
     name: 'a node that was restarted does not go above its predecessor',
-    file: 'swim.js',
+    file: 'cluster/membership/swim.js',
     from: 'this.#raise(Math.max(claim.incarnation, this.#self.incarnation));',
     to: '',
   },
   {
     name: 'a ping is answered whoever it was meant for',
-    file: 'swim.js',
+    file: 'cluster/membership/swim.js',
     from: 'if (message.targetId !== this.#self.nodeId)',
     to: "if (message.targetId === '')",
   },
   {
     name: 'the buried are never looked up beyond a split',
-    file: 'swim.js',
+    file: 'cluster/membership/swim.js',
     from: 'this.#exchanges.push(dead);',
     to: ';',
   },
 ];
 
-const dist = fileURLToPath(new URL('../../dist/', import.meta.url));
-
-/** Loads the membership code with `bug` in it and gives `use` its Swim; the copy is gone afterwards. */
-export async function withPlantedBug(bug, use) {
-  const folder = mkdtempSync(join(tmpdir(), 'paipainet-planted-'));
-  try {
-    // The floors below come along, because the code imports them by its own place.
-    for (const part of ['base', 'wire', 'cluster/membership', 'cluster/placement']) {
-      cpSync(join(dist, part), join(folder, part), { recursive: true });
-    }
-    writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
-    const path = join(folder, 'cluster/membership', bug.file);
-    const source = readFileSync(path, 'utf8');
-    const pieces = source.split(bug.from);
-    if (pieces.length !== 2) {
-      throw new Error(`${bug.file} has ${pieces.length - 1} places for: ${bug.name}`);
-    }
-    writeFileSync(path, pieces.join(bug.to));
-    const { Swim } = await import(pathToFileURL(join(folder, 'cluster/membership/swim.js')).href);
-    return await use(Swim);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
+export const clusterBugs = [
+  {
+    name: 'a shard is confirmed before it is stored',
+    file: 'cluster/transfer/serve-shards.js',
+    from: 'await reservation.commit(',
+    to: 'void reservation.commit(',
+  },
+  {
+    name: 'the window of shards is off by one',
+    file: 'cluster/transfer/byte-window.js',
+    from: 'this.#count < this.#countMax',
+    to: 'this.#count <= this.#countMax',
+  },
+  {
+    name: 'the window of bytes is not looked at for those who wait',
+    file: 'cluster/transfer/byte-window.js',
+    from: 'next !== undefined && this.#fits(next.bytes)',
+    to: 'next !== undefined && this.#count < this.#countMax',
+  },
+  {
+    name: 'room is kept in the window of a link that is gone',
+    file: 'cluster/transfer/distribute.js',
+    from: 'while (!berth.hasRoom)',
+    to: 'while (false)',
+  },
+  {
+    name: 'room is not given back for a copy that failed',
+    file: 'cluster/transfer/distribute.js',
+    from: 'keeps more from being read.\n            berth.release();',
+    to: '',
+  },
+  {
+    name: 'the room of shards that have come in is not given back',
+    file: 'cluster/transfer/serve-shards.js',
+    from: 'incoming.release(shardBytes);',
+    to: '',
+  },
+  {
+    name: 'a replica is counted twice',
+    file: 'cluster/transfer/shard-map.js',
+    from: 'if (holders.includes(nodeId))',
+    to: 'if (false)',
+  },
+  {
+    name: 'a shard that is sent again is not checked for being a duplicate',
+    file: 'store/shard-index.js',
+    from: 'const replaced = this.remove(entry.key);',
+    to: 'const replaced = undefined;',
+  },
+  {
+    name: 'a node that comes back is believed to have what it had',
+    file: 'api/shard-keeper.js',
+    from: 'shards.retain(link.nodeId, ({ index, crc32c }) => sums.get(index) === crc32c);',
+    to: '',
+  },
+  {
+    name: 'a transfer that fails drops what was there before',
+    file: 'api/',
+    from: 'shards.count === 0 ? undefined',
+    to: 'true ? undefined',
+  },
+  {
+    name: 'a transfer does not look at its end what is still there',
+    file: 'api/',
+    from: 'await this.#settle(',
+    to: 'void (',
+  },
+  {
+    name: 'a drop does not find what is on its way to the disk',
+    file: 'store/durable-store.js',
+    from: '[...this.#index.within(task.range), ...coming.within(task.range)]',
+    to: 'this.#index.within(task.range)',
+  },
+  {
+    name: 'what was read from a disk is not checked',
+    file: 'store/durable-store.js',
+    from: ' && this.#crc32c(view) === meta.crc32c',
+    to: '',
+  },
+  {
+    name: 'a list of shards ends with its first page',
+    file: 'cluster/transfer/list-shards.js',
+    from: 'if (!more)',
+    to: 'if (true)',
+  },
+  {
+    name: 'a repair copies to nodes that have the shard',
+    file: './',
+    from: '.filter((nodeId) => !holders.includes(nodeId))',
+    to: '',
+  },
+  {
+    name: 'after an attempt to reach a node that failed there is no other',
+    file: 'api/transport/redial.js',
+    from: 'this.#next(toError(thrown));',
+    to: '',
+  },
+  {
+    name: 'a silent connection is not given up',
+    file: 'session/heartbeat.js',
+    from: 'return link.onSilent();',
+    to: '{}',
+  },
+  {
+    name: 'credit is returned twice',
+    file: 'session/credit.js',
+    from: 'this.#sharedBytes += before - this.#ofShared(grantee);',
+    to: 'this.#sharedBytes += 2 * (before - this.#ofShared(grantee));',
+  },
+  {
+    name: 'the credit of a stream that ended early is kept',
+    file: 'session/credit.js',
+    from: 'this.giveBack(grantee, grantee.outstandingBytes);',
+    to: '',
+  },
+  {
+    name: 'a sender does not count its credit down',
+    file: 'session/stream-writer.js',
+    from: 'this.#creditBytes -= end - start;',
+    to: '',
+  },
+  {
+    name: 'a task that is done again counts twice',
+    file: 'processing/schedule.js',
+    from: 'if (!item.isDone && item.underWay.length === 0)',
+    to: 'if (!item.again && (item.again = true)) this.#give(item);\n            if (!item.isDone && item.underWay.length === 0)',
+  },
+  {
+    name: 'the tasks of a node that died are not given to others',
+    file: 'processing/schedule.js',
+    from: 'this.#leave(lane, items, thrown);',
+    to: 'lane.isLost = true;\n            return;',
+  },
+  {
+    name: 'of a request that failed for one shard, the others are forgotten',
+    file: 'processing/schedule.js',
+    from: 'this.#giveAgain(items);',
+    to: 'this.#giveAgain(failed);',
+  },
+  {
+    name: 'a backup copy counts beside the first',
+    file: 'processing/schedule.js',
+    from: 'for (const other of [...item.underWay])',
+    to: 'for (const other of [])',
+  },
+  {
+    name: 'a shard whose handler failed is forgotten',
+    file: 'processing/schedule.js',
+    from: 'item.failures.push(error);',
+    to: 'item.failures.push(error);\n            item.isDone = true;',
+  },
+  {
+    name: 'a turn of a job is not given back',
+    file: 'processing/job-limits.js',
+    from: 'job.window.release(0);',
+    to: '',
+  },
+  {
+    name: 'merged parts are kept beside what they were merged into',
+    file: 'processing/node-processing.js',
+    from: 'this.mergeParts(this.#parts.splice(0))',
+    to: 'this.mergeParts(this.#parts.slice())',
+  },
+  {
+    name: 'the maps of a node that died are not done again',
+    file: 'processing/map-reduce/map-phase.js',
+    from: 'this.#plan(again.flatMap(({ shards }) => shards));',
+    to: '',
+  },
+  {
+    name: 'the output of two attempts at a map counts',
+    file: 'processing/map-reduce/node-job.js',
+    from: 'if (!counted.has(taskId))',
+    to: 'if (false)',
+    also: [
+      {
+        file: 'processing/map-reduce/node-job.js',
+        from: 'if (this.#outputs.size === counted.size)',
+        to: 'if (true)',
+      },
+    ],
+  },
+  {
+    name: 'a partition whose reducer died is not reduced again',
+    file: 'processing/map-reduce/reduce-phase.js',
+    from: 'this.#left.push(partition);',
+    to: '',
+  },
+];

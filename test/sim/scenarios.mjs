@@ -30,7 +30,8 @@ export function measureAgreement({ nodeCount, rounds, ...options }) {
 /** Nothing happens for `virtualMs` but the losses of the network. */
 export function measureQuiet({ nodeCount, virtualMs, ...options }) {
   const net = new SimulatedNet(options);
-  net.startMany(nodeCount);
+  // The news of 500 that joined at once takes 25 s to die down.
+  net.startMany(nodeCount, 40_000);
   const refutationsBefore = sumOf(net, ({ counts }) => counts.refutations);
   const before = net.traffic();
   net.time.run(net.time.nowMs + virtualMs);

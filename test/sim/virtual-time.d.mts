@@ -5,6 +5,7 @@ export class VirtualTime {
   at(dueMs: number, callback: () => void): void;
   after(delayMs: number, callback: () => void): void;
   run(untilMs: number, isDone?: () => boolean): boolean;
+  runNext(untilMs: number): boolean;
 }
 
 export class SeededRandom implements Random {

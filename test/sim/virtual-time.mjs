@@ -28,14 +28,21 @@ export class VirtualTime {
   run(untilMs, isDone = () => false) {
     for (;;) {
       if (isDone()) return true;
-      const first = this.#heap[0];
-      if (first === undefined || first.dueMs > untilMs) break;
-      this.#removeFirst();
-      this.nowMs = first.dueMs;
-      first.callback();
+      if (!this.runNext(untilMs)) return isDone();
     }
-    this.nowMs = untilMs;
-    return isDone();
+  }
+
+  /** Runs the next event up to `untilMs`; false: there was none, and it is that late now. */
+  runNext(untilMs) {
+    const first = this.#heap[0];
+    if (first === undefined || first.dueMs > untilMs) {
+      this.nowMs = untilMs;
+      return false;
+    }
+    this.#removeFirst();
+    this.nowMs = first.dueMs;
+    first.callback();
+    return true;
   }
 
   #removeFirst() {

@@ -6,44 +6,52 @@ import { fileURLToPath } from 'node:url';
 
 const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
+/** What takes the place of `paipainet`; it ends with the node. */
+export const paipainet = [process.execPath, main];
+
 export class NodeProcess {
   #child;
   #options;
+  #start;
+  /** Of the node, whatever the command is. */
+  pid;
   /** Where it listens; the same after a restart. */
   address = 'tcp://127.0.0.1:0';
 
-  /** @param options of `paipainet node`, besides `--listen` */
-  constructor(options = []) {
+  /**
+   * @param options of `paipainet node`, besides `--listen`
+   * @param start `command`, in place of `paipainet` above, and `env`, its environment
+   */
+  constructor(options = [], start = {}) {
     this.#options = options;
+    this.#start = start;
   }
 
   /** Settles when the node answers. */
-  static async start(options) {
-    const node = new NodeProcess(options);
+  static async start(options, start) {
+    const node = new NodeProcess(options, start);
     await node.start();
     return node;
   }
 
-  get pid() {
-    return this.#child.pid;
-  }
-
   async start() {
-    const args = [main, 'node', '--listen', this.address, '--json', ...this.#options];
-    this.#child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const { command = paipainet, env = process.env } = this.#start;
+    const [file, ...first] = command;
+    const args = [...first, 'node', '--listen', this.address, '--json', ...this.#options];
+    this.#child = spawn(file, args, { stdio: ['ignore', 'pipe', 'inherit'], env });
     const ended = once(this.#child, 'exit').then(([code, signal]) => {
       throw new Error(`the node ended with ${code ?? signal} before it listened`);
     });
     const [line] = await Promise.race([once(this.#child.stdout, 'data'), ended]);
     ended.catch(() => {}); // From now on whoever ends it knows.
-    this.address = JSON.parse(String(line)).address;
+    ({ address: this.address, pid: this.pid } = JSON.parse(String(line)));
   }
 
   /** Settles when the process is gone. */
   async kill(signal = 'SIGKILL') {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const gone = once(this.#child, 'exit');
-    this.#child.kill(signal);
+    process.kill(this.pid, signal);
     await gone;
   }
 }

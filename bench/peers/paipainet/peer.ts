@@ -1,13 +1,44 @@
 import { scripts } from '../../support/script-peer.js';
-import type { Peer } from '../../support/types.js';
+import { tableObstacle } from '../../support/table.js';
+import type { Peer, Role } from '../../support/types.js';
+
+const { command, isNode } = scripts(import.meta.url);
+
+/** The command of a program on so many embedded nodes. */
+function onNodes(count: number, runAs: 'process' | 'thread'): Peer['command'] {
+  return (program: string, role: Role) => {
+    const own = program === 'process' ? ['--nodes', `${count}`, '--run-as', runAs] : [];
+    return [...command(program, role), ...own];
+  };
+}
 
 /** This package, through its public words. */
 export const paipainet: Peer = {
   name: 'paipainet',
-  about: 'this package',
-  programs: ['exchange', 'stream', 'bulk', 'fairness', 'transfer'],
-  async prepare() {
-    return null;
+  about: 'this package; two nodes by processes where there are nodes',
+  programs: ['exchange', 'stream', 'bulk', 'fairness', 'transfer', 'process'],
+  async prepare(program) {
+    return program === 'process' ? tableObstacle() : null;
   },
-  ...scripts(import.meta.url),
+  command: onNodes(2, 'process'),
+  isNode,
 };
+
+function otherwise(name: string, count: number, runAs: 'process' | 'thread'): Peer {
+  return {
+    ...paipainet,
+    name,
+    about: 'the same with other nodes',
+    programs: ['process'],
+    command: onNodes(count, runAs),
+  };
+}
+
+/** This package with other nodes. */
+export const otherNodes: readonly Peer[] = [
+  otherwise('1-process', 1, 'process'),
+  otherwise('4-processes', 4, 'process'),
+  otherwise('1-thread', 1, 'thread'),
+  otherwise('2-threads', 2, 'thread'),
+  otherwise('4-threads', 4, 'thread'),
+];

@@ -1,4 +1,5 @@
 import {
+  checkBoolean,
   checkDuration,
   checkFunction,
   checkInteger,
@@ -280,11 +281,6 @@ function checkReconnect(reconnect: unknown): Backoff | null {
 function checkFraction(name: string, value: unknown): number {
   if (typeof value === 'number' && value >= 0 && value <= 1) return value;
   throw invalidArgument(name, 'a number from 0 to 1', value);
-}
-
-function checkBoolean(name: string, value: unknown): boolean {
-  if (typeof value === 'boolean') return value;
-  throw invalidArgument(name, 'true or false', value);
 }
 
 function checkFunctions(name: string, value: unknown): void {

@@ -94,7 +94,7 @@ export class Balancer {
   spread(nodes: readonly BalancedNode[]): TaskSpread {
     const nowMs = this.#clock.nowMs();
     return taskSpreadOf(
-      nodes.map((node) => ({ ...node, ...this.#bookOf(node.id).tasksAt(nowMs) })),
+      nodes.map(({ id, weight }) => ({ id, weight, ...this.#bookOf(id).tasksAt(nowMs) })),
     );
   }
 

@@ -32,15 +32,16 @@ const refusalCodes: ReadonlySet<PaipaiCode> = new Set<PaipaiCode>([
   'PAIPAI_ERR_METHOD_UNKNOWN',
   'PAIPAI_ERR_INVALID_STATE',
   'PAIPAI_ERR_PROTOCOL',
+  'PAIPAI_ERR_DUPLICATE_ID',
 ]);
 
 /**
  * Addresses of seeds in the form that members announce, each once.
  * @throws PaipaiError PAIPAI_ERR_INVALID_ARGUMENT for no list of 1 to 64 of them, PAIPAI_ERR_INVALID_ADDRESS for one that is not `tcp://…`
  */
-export function checkSeeds(seeds: unknown): string[] {
+export function checkSeeds(seeds: unknown, name = 'join'): string[] {
   if (!Array.isArray(seeds) || seeds.length === 0 || seeds.length > seedCountMax) {
-    throw invalidArgument('join', `a list of 1 to ${seedCountMax} addresses`, seeds);
+    throw invalidArgument(name, `a list of 1 to ${seedCountMax} addresses`, seeds);
   }
   const addresses = seeds.map((seed: unknown) => {
     const address = parseAddress(seed);
@@ -124,7 +125,7 @@ export class JoinRounds {
   }
 
   #conclude(failures: readonly PaipaiError[]): void {
-    const refusals = failures.filter(({ code }) => refusalCodes.has(code));
+    const refusals = failures.filter(isRefusal);
     for (const { address = '' } of refusals) this.#pending.delete(address);
     if (!this.#hasAnswer) this.#problem = jointFailure(failures);
     if (!this.#hasAnswer && this.#roundCount === 1 && refusals.length > 0) {
@@ -151,9 +152,14 @@ export function seedFailure(address: string, thrown: unknown): PaipaiError {
   });
 }
 
+/** Whether trying again is of no use. */
+export function isRefusal({ code }: PaipaiError): boolean {
+  return refusalCodes.has(code);
+}
+
 /** One failure as it is; of several the first that is a refusal, or the first, with all of them as its cause. */
 export function jointFailure(failures: readonly PaipaiError[]): PaipaiError | null {
-  const first = failures.find(({ code }) => refusalCodes.has(code)) ?? failures[0];
+  const first = failures.find(isRefusal) ?? failures[0];
   if (first === undefined || failures.length === 1) return first ?? null;
   const { code, message, address } = first;
   return new PaipaiError(code, `${message} (and ${failures.length - 1} more)`, {

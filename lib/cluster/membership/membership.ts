@@ -9,7 +9,16 @@ import { secretBytesOf } from '../../session/settings.js';
 import type { SessionOptions } from '../../session/types.js';
 import type { DatagramEnv, DatagramSocket } from './datagram-network.js';
 import { JoinRounds } from './join-rounds.js';
-import { encodeMemberList, isLivingMember, memberOf, type NetMember } from './member-list.js';
+import {
+  decodeRevision,
+  encodeMemberList,
+  encodeMemberView,
+  isLivingMember,
+  memberOf,
+  type NetMember,
+  noLoad,
+  watchMsMax,
+} from './member-list.js';
 import { encodeMetadata, type NodeLoadFigures } from './metadata.js';
 import { defaultParameters, type SwimParameters } from './parameters.js';
 import { isLiving } from './precedence.js';
@@ -60,7 +69,6 @@ export interface MembershipEvents {
 }
 
 const noBytes = new Uint8Array(0);
-const noLoad: NodeLoadFigures = { inFlight: 0, latencyMs: 0, cpu: 0, storedBytes: 0 };
 
 /** Exchanges are rare, and one that takes longer than this has met a node that is about to be suspected. */
 const connectMsMax = 3_000;
@@ -69,6 +77,9 @@ const exchangeMsMax = 5_000;
 const exchangesMax = 4;
 /** Above the time that the goodbye itself takes. */
 const goneSpareMs = 500;
+/** Watches that wait for news, each of a client; one more is told at once that there is none. */
+const watchesMax = 1_024;
+const viewMsMax = 1_000;
 
 const log = debuglog('paipainet');
 
@@ -95,6 +106,16 @@ export class Membership {
   #isMember = false;
   #failure: PaipaiError | null = null;
   #exchangeCount = 0;
+  #revision = 1;
+  #view: { revision: number; bytes: Uint8Array; untilMs: number } = {
+    revision: 0,
+    bytes: noBytes,
+    untilMs: 0,
+  };
+  /** By id, what the nodes have said last that is no load. */
+  readonly #facts = new Map<string, string>();
+  /** What ends the wait of each watch. */
+  readonly #watches = new Set<() => void>();
   #timer: Timer | null = null;
   #timerAtMs = Infinity;
   #wakeAtMs = Infinity;
@@ -185,8 +206,13 @@ export class Membership {
     return this.#swim.fullState();
   }
 
-  /** Serves `member.list`. @throws PaipaiError PAIPAI_ERR_CLOSED; PAIPAI_ERR_INVALID_STATE before this node has joined. */
+  /** Serves `member.list`. Fails as `joinedMembers`. */
   answerList(): Uint8Array {
+    return encodeMemberList(this.joinedMembers());
+  }
+
+  /** `members`, for others. @throws PaipaiError PAIPAI_ERR_CLOSED; PAIPAI_ERR_INVALID_STATE before this node has joined. */
+  joinedMembers(): NetMember[] {
     this.#checkOpen();
     if (!this.#isMember) {
       throw new PaipaiError(
@@ -194,13 +220,36 @@ export class Membership {
         `node ${this.#settings.nodeId} has not joined the net yet`,
       );
     }
-    return encodeMemberList(this.members());
+    return this.members();
+  }
+
+  /** Tells the net how much this node has to do; as often as `LoadMeter` does, since everybody hears of it. */
+  tellLoad(load: NodeLoadFigures): void {
+    if (this.#state !== 'starting' && this.#state !== 'running') return;
+    const { transportAddress, weight } = this.#settings;
+    const metadata = encodeMetadata({ transportAddress, weight, load });
+    this.#turn((nowMs) => this.#swim.updateMetadata(metadata, nowMs));
+  }
+
+  /**
+   * Serves `member.watch`. `signal` fires when nobody waits for the answer any more.
+   * Fails: PAIPAI_ERR_PROTOCOL, and as `joinedMembers`.
+   */
+  async answerWatch(payload: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
+    const known = decodeRevision(payload);
+    this.#checkOpen();
+    const mayWait = this.#isMember && this.#watches.size < watchesMax;
+    if (known === this.#revision && mayWait) await this.#change(signal);
+    return known === this.#revision && this.#state === 'running'
+      ? encodeMemberView({ revision: known, members: undefined })
+      : this.#encodedView();
   }
 
   /** Says goodbye, if there is somebody to hear it, which takes `leaveMs`; then ends everything. Never fails; idempotent. */
   async close(): Promise<void> {
     if (this.#state === 'leaving' || this.#state === 'closed') return this.#gone.promise;
     this.#state = 'leaving';
+    this.#tellWatches();
     this.#rounds.stop();
     this.#abort.abort(new PaipaiError('PAIPAI_ERR_CLOSED', 'the node is being closed'));
     if (this.#swim.isMember && this.#swim.members().some(({ state }) => isLiving(state))) {
@@ -224,6 +273,37 @@ export class Membership {
     throw new PaipaiError('PAIPAI_ERR_CLOSED', `node ${this.#settings.nodeId} is leaving the net`);
   }
 
+  /** Of the moment, but for load figures, which may be a second old: those who wait for news all get it in one turn. */
+  #encodedView(): Uint8Array {
+    const members = this.joinedMembers();
+    const nowMs = this.#env.clock.nowMs();
+    const { revision, bytes, untilMs } = this.#view;
+    if (revision === this.#revision && nowMs < untilMs) return bytes;
+    const encoded = encodeMemberView({ revision: this.#revision, members });
+    this.#view = { revision: this.#revision, bytes: encoded, untilMs: nowMs + viewMsMax };
+    return encoded;
+  }
+
+  /** Settles with the next change, or after `watchMsMax`, or when `signal` fires. */
+  #change(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const end = (): void => {
+        timer.cancel();
+        signal.removeEventListener('abort', end);
+        this.#watches.delete(end);
+        resolve();
+      };
+      const timer = this.#env.timers.after(watchMsMax, end);
+      this.#watches.add(end);
+      signal.addEventListener('abort', end, { once: true });
+      if (signal.aborted) end();
+    });
+  }
+
+  #tellWatches(): void {
+    for (const end of [...this.#watches]) end();
+  }
+
   #turn(tell: (nowMs: number) => Effects): void {
     if (this.#state === 'closed') return;
     const { sends, events, exchanges, wakeAtMs } = tell(this.#env.clock.nowMs());
@@ -239,7 +319,21 @@ export class Membership {
       this.#settled.resolve();
       this.#emit(() => this.events.emit('joined'));
     }
-    for (const event of events) this.#report(event);
+    const news = events.filter((event) => this.#isNews(event));
+    if (news.length > 0) this.#revision++;
+    for (const event of news) this.#report(event);
+    if (news.length > 0) this.#tellWatches();
+  }
+
+  /** Figures of load alone are none: whoever asks next is told the latest. */
+  #isNews(event: MembershipEvent): boolean {
+    if (event.kind === 'gone' || event.kind === 'duplicate') return true;
+    const { nodeId, address, weight } = memberOf(event.member);
+    const facts = `${weight} ${address}`;
+    const isSame = this.#facts.get(nodeId) === facts;
+    if (event.kind === 'fail' || event.kind === 'leave') this.#facts.delete(nodeId);
+    else this.#facts.set(nodeId, facts);
+    return event.kind !== 'update' || !isSame;
   }
 
   /** One that is set too early stays, and is set anew when it fires: most wake-ups are put off again and again. */

@@ -42,15 +42,34 @@ export function encodeMetadata({ transportAddress, weight, load }: NodeMetadata)
   if (!(load.cpu >= 0 && load.cpu <= 1)) throw invalidArgument('cpu', 'from 0 to 1', load.cpu);
   checkInteger('inFlight', load.inFlight, 0, 0xffff_ffff);
   checkInteger('storedBytes', load.storedBytes, 0, Number.MAX_SAFE_INTEGER);
-  return new ByteWriter()
-    .u8(layoutVersion)
-    .f64(weight)
-    .u32(load.inFlight)
-    .f64(load.latencyMs)
-    .f64(load.cpu)
-    .f64(load.storedBytes)
+  return writeLoad(new ByteWriter().u8(layoutVersion).f64(weight), load)
     .text(transportAddress)
     .finish();
+}
+
+/** `| inFlight u32 | latencyMs f64 | cpu f64 | storedBytes f64 |`. */
+export function writeLoad(
+  writer: ByteWriter,
+  { inFlight, latencyMs, cpu, storedBytes }: NodeLoadFigures,
+): ByteWriter {
+  return writer.u32(inFlight).f64(latencyMs).f64(cpu).f64(storedBytes);
+}
+
+/** Undefined when a figure is out of its range. */
+export function readLoad(reader: ByteReader): NodeLoadFigures | undefined {
+  const load = {
+    inFlight: reader.u32(),
+    latencyMs: reader.f64(),
+    cpu: reader.f64(),
+    storedBytes: reader.f64(),
+  };
+  const isSane =
+    isFromZero(load.latencyMs) &&
+    load.cpu >= 0 &&
+    load.cpu <= 1 &&
+    load.storedBytes >= 0 &&
+    Number.isSafeInteger(load.storedBytes);
+  return isSane ? load : undefined;
 }
 
 /** Undefined when the bytes are no metadata of this version, or out of their ranges: a peer may run another one. */
@@ -59,23 +78,10 @@ export function decodeMetadata(bytes: Uint8Array): NodeMetadata | undefined {
   try {
     if (reader.u8() !== layoutVersion) return undefined;
     const weight = reader.f64();
-    const load = {
-      inFlight: reader.u32(),
-      latencyMs: reader.f64(),
-      cpu: reader.f64(),
-      storedBytes: reader.f64(),
-    };
+    const load = readLoad(reader);
     const transportAddress = reader.text(0);
-    const isSane =
-      reader.isAtEnd &&
-      weight > 0 &&
-      weight < Infinity &&
-      isFromZero(load.latencyMs) &&
-      load.cpu >= 0 &&
-      load.cpu <= 1 &&
-      load.storedBytes >= 0 &&
-      Number.isSafeInteger(load.storedBytes);
-    return isSane ? { transportAddress, weight, load } : undefined;
+    const isSane = reader.isAtEnd && weight > 0 && weight < Infinity;
+    return isSane && load !== undefined ? { transportAddress, weight, load } : undefined;
   } catch (error) {
     if (error instanceof MalformedMessage) return undefined;
     throw error;

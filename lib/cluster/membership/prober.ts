@@ -72,7 +72,7 @@ export class Prober {
   #nextProbeMs = Infinity;
   #sequence: number;
   readonly #relays = new Map<number, Relay>();
-  /** Members whose port was found closed in passing: they are next. */
+  /** Those of which there is reason to think that they are gone: they are next. */
   readonly #urgent = new Set<string>();
 
   constructor(host: ProbeHost, random: Random) {
@@ -126,6 +126,11 @@ export class Prober {
       this.#probeNext();
     }
     this.#runRelays();
+  }
+
+  /** Probes a member before those whose turn it is. */
+  hurry(nodeId: string): void {
+    this.#urgent.add(nodeId);
   }
 
   onAck({ sequence }: ReceivedMessage): void {
@@ -184,7 +189,7 @@ export class Prober {
       return;
     }
     for (const { record } of this.#host.table.all()) {
-      if (record.address === address && isLiving(record.state)) this.#urgent.add(record.nodeId);
+      if (record.address === address && isLiving(record.state)) this.hurry(record.nodeId);
     }
   }
 

@@ -524,11 +524,15 @@ export class Swim {
 
   /**
    * Beyond a split each half has buried the other, and the dead outrank the living of the same incarnation. So a death that only a full state
-   * tells of is a suspicion here, which the member can deny; a short one, since somebody has waited before.
+   * tells of is a suspicion here, which the member can deny; a short one, since somebody has waited before. Mostly it is dead, and the rumour
+   * of that will not come any more: whether its port is closed is looked at next.
    */
   #hearOfDeath(record: MemberRecord): void {
     this.#hear({ ...record, state: 'suspect', fromId: '' });
-    this.#table.get(record.nodeId)?.suspicion?.hasten();
+    const suspicion = this.#table.get(record.nodeId)?.suspicion ?? null;
+    if (suspicion === null) return; // It has denied that already.
+    suspicion.hasten();
+    this.#prober.hurry(record.nodeId);
   }
 
   #isDoubtful({ nodeId, instanceId, state }: MemberRecord): boolean {
@@ -632,7 +636,8 @@ export class Swim {
   }
 }
 
-function randomInstanceId(random: Random): number {
+/** For whoever begins as a node: 0 to 2^48 - 1. */
+export function randomInstanceId(random: Random): number {
   const bytes = random.bytes(6);
   return bytes.reduce((id, byte) => id * 256 + byte, 0);
 }

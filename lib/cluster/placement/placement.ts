@@ -35,15 +35,17 @@ export function createPlacement(
   totalBytes?: number,
 ): Placement {
   checkNodes(nodes);
+  // Whoever knows the same nodes comes to the same result, in whichever order it has heard of them.
+  const inOrder = [...nodes].sort((a, b) => (a.id < b.id ? -1 : 1));
   switch (strategy) {
     case 'boundedRendezvous':
-      return new BoundedRendezvousPlacement(nodes, totalBytes);
+      return new BoundedRendezvousPlacement(inOrder, totalBytes);
     case 'rendezvous':
-      return new RendezvousPlacement(nodes);
+      return new RendezvousPlacement(inOrder);
     case 'roundRobin':
-      return new RoundRobinPlacement(nodes);
+      return new RoundRobinPlacement(inOrder);
     case 'weighted':
-      return new WeightedPlacement(nodes);
+      return new WeightedPlacement(inOrder);
     default:
       throw invalidArgument('placement', placementStrategies.join(', '), strategy);
   }

@@ -54,11 +54,10 @@ export async function distribute(
     operation.throwIfFailed();
     for await (const piece of pieces) {
       const { bytes } = piece;
-      const berths = distribution.place(piece).map(berthWith);
+      const berths = distribution.place(piece).map((sender) => new Berth(sender, bytes));
       // Without a turn of the queue when there is room, which is the rule.
       const isOver =
-        operation.hasFailed ||
-        (!tryRoom(bytes, berths) && !(await waitForRoom(bytes, berths, operation)));
+        operation.hasFailed || (!tryRoom(berths) && !(await waitForRoom(berths, operation)));
       if (isOver) {
         piece.release();
         break;
@@ -76,41 +75,62 @@ export async function distribute(
   operation.throwIfFailed();
 }
 
-/** A sender, and the window in which a copy on its way to it has room: that of the link which the sender had then. */
-interface Berth {
-  readonly sender: NodeSender;
-  readonly window: ByteWindow;
-}
+/** A sender, and room for a copy on its way there: in the window of the link that the sender has, which may be another by the time of its turn. */
+class Berth {
+  sender: NodeSender;
+  readonly #bytes: number;
+  /** Where there is room for the copy; undefined: nowhere. */
+  #window: ByteWindow | undefined;
 
-function berthWith(sender: NodeSender): Berth {
-  return { sender, window: sender.link.shardWindow };
+  constructor(sender: NodeSender, bytes: number) {
+    this.sender = sender;
+    this.#bytes = bytes;
+  }
+
+  /** With the link that the sender has now. */
+  get hasRoom(): boolean {
+    return this.#window === this.sender.link.shardWindow;
+  }
+
+  tryTake(): boolean {
+    const { shardWindow } = this.sender.link;
+    if (!shardWindow.tryAcquire(this.#bytes)) return false;
+    this.#window = shardWindow;
+    return true;
+  }
+
+  /** Settles when there is room with the link that the sender had at the call. False: the operation failed, and there is none. */
+  async take({ signal }: Operation): Promise<boolean> {
+    this.release();
+    const { shardWindow } = this.sender.link;
+    if (!(await shardWindow.acquire(this.#bytes, signal))) return false;
+    this.#window = shardWindow;
+    return true;
+  }
+
+  release(): void {
+    this.#window?.release(this.#bytes);
+    this.#window = undefined;
+  }
 }
 
 /** Takes room for a copy in each of `berths`, or none at all. */
-function tryRoom(bytes: number, berths: readonly Berth[]): boolean {
-  const full = berths.findIndex(({ window }) => !window.tryAcquire(bytes));
+function tryRoom(berths: readonly Berth[]): boolean {
+  const full = berths.findIndex((berth) => !berth.tryTake());
   if (full < 0) return true;
-  for (const { window } of berths.slice(0, full)) window.release(bytes);
+  for (const berth of berths.slice(0, full)) berth.release();
   return false;
 }
 
 /** The same as soon as there is some. False: the operation failed, and none was taken. */
-async function waitForRoom(
-  bytes: number,
-  berths: readonly Berth[],
-  operation: Operation,
-): Promise<boolean> {
+async function waitForRoom(berths: readonly Berth[], operation: Operation): Promise<boolean> {
   // Everybody waits in the same order, so that no two of them wait for what the other has.
   const inOrder = [...berths].sort((a, b) =>
     a.sender.link.nodeId < b.sender.link.nodeId ? -1 : 1,
   );
-  let taken = 0;
-  for (const { window } of inOrder) {
-    if (!(await window.acquire(bytes, operation.signal))) break;
-    taken++;
-  }
-  if (taken === inOrder.length && !operation.hasFailed) return true;
-  for (const { window } of inOrder.slice(0, taken)) window.release(bytes);
+  for (const berth of inOrder) if (!(await berth.take(operation))) break;
+  if (!operation.hasFailed) return true;
+  for (const berth of inOrder) berth.release();
   return false;
 }
 
@@ -122,9 +142,9 @@ async function sendPiece(
   const [only] = berths;
   if (berths.length === 1 && only !== undefined && !distribution.mayReturn(only.sender)) {
     try {
-      await sendCopy(piece, only.sender, distribution);
+      await sendCopy(piece, only, piece.release, distribution);
     } finally {
-      only.window.release(piece.bytes);
+      only.release();
     }
   } else {
     await sendCopies(piece, berths, distribution);
@@ -158,10 +178,7 @@ async function sendCopies(
   if (first !== undefined && berths.length - losses.length < confirm) throw first;
 }
 
-/**
- * Stores one copy with the sender of `berth`, where it has room, with whoever takes over from it, or with the same when it comes back; answers
- * why there is none in the end.
- */
+/** Stores one copy with the sender of `berth`, with whoever takes over from it, or with the same when it comes back; answers why there is none in the end. */
 async function sendCopySomewhere(
   piece: ShardPiece,
   berth: Berth,
@@ -170,12 +187,11 @@ async function sendCopySomewhere(
   distribution: Distribution,
 ): Promise<Error | undefined> {
   const { operation, replace, mayReturn, renew } = distribution;
-  const { bytes } = piece;
-  let { sender, window } = berth;
   for (;;) {
+    const { sender } = berth;
     try {
       operation.throwIfFailed();
-      await sendCopy({ ...piece, release: hold.share() }, sender, distribution);
+      await sendCopy(piece, berth, hold.share(), distribution);
       return undefined;
     } catch (thrown) {
       if (operation.hasFailed || !isPaipaiError(thrown, 'PAIPAI_ERR_NODE_LOST')) throw thrown;
@@ -183,25 +199,32 @@ async function sendCopySomewhere(
       const other = taken.size > 1 ? replace(taken) : undefined;
       if (other !== undefined) {
         taken.add(other);
-        sender = other;
+        berth.sender = other;
       } else if (!mayReturn(sender) || !(await renew(sender))) {
         return thrown;
       }
     } finally {
       // Not before: what waits for a node to come back keeps more from being read.
-      window.release(bytes);
+      berth.release();
     }
-    window = sender.link.shardWindow;
-    if (!(await window.acquire(bytes, operation.signal))) throw operation.signal.reason;
   }
 }
 
+/** Calls `release` when the copy needs the content no more, also when this fails. */
 async function sendCopy(
   piece: ShardPiece,
-  sender: NodeSender,
+  berth: Berth,
+  release: () => void,
   { operation, extent, shipment, onStored }: Distribution,
 ): Promise<void> {
+  const { sender } = berth;
+  while (!berth.hasRoom) if (!(await berth.take(operation))) break;
+  // It may have failed while there was room: who has stopped the streams then knows nothing of one that is opened now.
+  if (operation.hasFailed) {
+    release();
+    throw operation.signal.reason;
+  }
   const header = headerOf(shipment, sender.link.nodeId, piece, extent);
-  const crc32c = await sender.put(piece, header, operation.remainingMs());
+  const crc32c = await sender.put({ ...piece, release }, header, operation.remainingMs());
   await onStored(piece, sender, crc32c);
 }

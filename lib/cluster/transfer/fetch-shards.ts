@@ -1,5 +1,6 @@
 import { PaipaiError } from '../../base/errors.js';
 import type { PeerStream } from '../../session/types.js';
+import { unreadShards } from './lost-shards.js';
 import { encodeGetRequest, getMethod } from './messages.js';
 import { isCopyFailure, nodeError } from './node-error.js';
 import type { NodeLink } from './node-link.js';
@@ -21,7 +22,8 @@ const shardsInFlightMax = 16;
 /**
  * Brings the shards (all of the data, by index) back and puts them together, each checked against the checksum that it was sent with, and
  * taken from the next holder where one has it no more, or not as it was.
- * Fails: PAIPAI_ERR_SHARD_CHECKSUM, _SHARD_INCOMPLETE, _NODE_LOST, and the operation's own end.
+ * Fails: PAIPAI_ERR_SHARD_CHECKSUM, _SHARD_INCOMPLETE, _NODE_LOST, _STORE_FAILED, _UNKNOWN_DATA, with `shardIndexes` of all that nobody could
+ * give; and the operation's own end.
  */
 export async function fetchShards(
   fetch: Fetch,
@@ -30,14 +32,70 @@ export async function fetchShards(
   const last = shards.at(-1);
   const whole = new Uint8Array(last === undefined ? 0 : last.offset + last.bytes);
   const fetcher = new ShardFetcher(fetch);
+  const failures = new Map<number, PaipaiError>();
   try {
     await fetcher.fetchAll(shards, async (shard) => {
-      await fetcher.fetch(shard, whole.subarray(shard.offset, shard.offset + shard.bytes));
+      const target = whole.subarray(shard.offset, shard.offset + shard.bytes);
+      const failure = await fetcher.tryFetch(shard, target);
+      if (failure !== undefined) failures.set(shard.index, failure);
     });
   } finally {
     fetcher.close();
   }
+  if (failures.size > 0) throw unreadShards(fetch.dataId, failures);
   return whole;
+}
+
+/** Content that is there, or under way, and whose turn has not come. One shard may have more. */
+const aheadBytesMax = 64 * 1024 * 1024;
+
+/**
+ * The same, shard by shard, for data larger than memory: `take` gets each in its turn, and the next one when it has settled.
+ * Fails as `fetchShards` does, but at the first shard that nobody could give, and with what `take` fails with; either ends the operation.
+ */
+export async function fetchInOrder(
+  fetch: Fetch,
+  shards: readonly PlacedShard[],
+  take: (content: Uint8Array, offset: number) => void | Promise<void>,
+): Promise<void> {
+  const { operation, dataId } = fetch;
+  const fetcher = new ShardFetcher(fetch);
+  const ahead: { readonly shard: PlacedShard; readonly content: Promise<Uint8Array> }[] = [];
+  let aheadBytes = 0;
+  const bring = async (shard: PlacedShard): Promise<Uint8Array> => {
+    const target = new Uint8Array(shard.bytes);
+    const failure = await fetcher.tryFetch(shard, target);
+    if (failure === undefined) return target;
+    throw unreadShards(dataId, new Map([[shard.index, failure]]));
+  };
+  const begin = (shard: PlacedShard): void => {
+    const content = bring(shard);
+    content.catch((thrown: unknown) => operation.fail(thrown));
+    ahead.push({ shard, content });
+    aheadBytes += shard.bytes;
+  };
+  const hasRoomFor = ({ bytes }: PlacedShard): boolean =>
+    ahead.length === 0 || (ahead.length < shardsInFlightMax && aheadBytes + bytes <= aheadBytesMax);
+  let begun = 0;
+  try {
+    for (;;) {
+      for (let next = shards[begun]; next !== undefined && hasRoomFor(next); next = shards[begun]) {
+        begun++;
+        begin(next);
+      }
+      const first = ahead.shift();
+      if (first === undefined) return;
+      const content = await operation.race(first.content);
+      await operation.race(Promise.resolve(take(content, first.shard.offset)));
+      aheadBytes -= first.shard.bytes;
+    }
+  } catch (thrown) {
+    operation.fail(thrown);
+    throw thrown;
+  } finally {
+    await Promise.allSettled(ahead.map(({ content }) => content));
+    fetcher.close();
+  }
 }
 
 /** Brings single shards, several at a time, as part of one operation. */
@@ -70,8 +128,25 @@ export class ShardFetcher {
     operation.throwIfFailed();
   }
 
-  /** Brings the shard into `target`, which has its size, from the first of its holders that has it whole. */
-  async fetch(shard: PlacedShard, target: Uint8Array): Promise<void> {
+  /**
+   * Brings the shard into `target`, which has its size, from the first of its holders that has it whole. Resolves with what is wrong with all
+   * copies of it, which leaves the operation as it is.
+   */
+  async tryFetch(shard: PlacedShard, target: Uint8Array): Promise<PaipaiError | undefined> {
+    try {
+      await this.#bring(shard, target);
+      return undefined;
+    } catch (thrown) {
+      if (this.#fetch.operation.hasFailed || !isCopyFailure(thrown)) throw thrown;
+      return thrown;
+    }
+  }
+
+  close(): void {
+    this.#fetch.operation.signal.removeEventListener('abort', this.#onFailure);
+  }
+
+  async #bring(shard: PlacedShard, target: Uint8Array): Promise<void> {
     const { operation, linksFor, onDamaged } = this.#fetch;
     const damaged: string[] = [];
     let failure: PaipaiError | undefined;
@@ -88,10 +163,6 @@ export class ShardFetcher {
       return;
     }
     throw failure ?? new RangeError(`shard ${shard.index} has no holder`);
-  }
-
-  close(): void {
-    this.#fetch.operation.signal.removeEventListener('abort', this.#onFailure);
   }
 
   async #fetchFrom(link: NodeLink, shard: PlacedShard, target: Uint8Array): Promise<void> {

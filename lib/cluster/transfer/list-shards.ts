@@ -51,7 +51,7 @@ export function wholeOf(
     for (const shard of shards) {
       const known = found.get(shard.index);
       if (known === undefined) found.set(shard.index, { shard, holders: [nodeId] });
-      else if (isSame(known.shard, shard)) known.holders.push(nodeId);
+      else if (isSameShard(known.shard, shard)) known.holders.push(nodeId);
       else return undefined;
     }
   }
@@ -65,6 +65,6 @@ export function wholeOf(
   return whole.length === 0 ? undefined : whole;
 }
 
-function isSame(a: ListedShard, b: ListedShard): boolean {
+export function isSameShard(a: ListedShard, b: ListedShard): boolean {
   return a.offset === b.offset && a.bytes === b.bytes && a.crc32c === b.crc32c && a.last === b.last;
 }

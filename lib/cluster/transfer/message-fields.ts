@@ -60,6 +60,14 @@ export class MessageFields {
     return value;
   }
 
+  weight(name: string): number {
+    const value = this.#fields.get(name);
+    if (typeof value !== 'number' || !(value > 0 && value < Infinity)) {
+      throw this.#malformed(`needs ${name}, a number above 0`);
+    }
+    return value;
+  }
+
   boolean(name: string): boolean {
     const value = this.#fields.get(name);
     if (typeof value !== 'boolean') throw this.#malformed(`needs ${name}, true or false`);

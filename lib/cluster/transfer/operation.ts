@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events';
+import { deferred } from '../../base/deferred.js';
 import type { Env, Timer } from '../../base/env.js';
 import { PaipaiError, toError } from '../../base/errors.js';
 
@@ -19,6 +20,7 @@ export class Operation {
   readonly #callerSignal: AbortSignal | undefined;
   readonly #onCallerAbort: () => void;
   readonly #timer: Timer | undefined;
+  readonly #closed = deferred<void>();
   #error: Error | undefined;
 
   /** @param what opens the messages: "transfer of data 7" */
@@ -49,6 +51,11 @@ export class Operation {
   /** Fires at the end of the operation that is not its success. */
   get signal(): AbortSignal {
     return this.#stop.signal;
+  }
+
+  /** Settles with `close`; it never rejects. */
+  get closed(): Promise<void> {
+    return this.#closed.promise;
   }
 
   get hasFailed(): boolean {
@@ -85,5 +92,6 @@ export class Operation {
   close(): void {
     this.#timer?.cancel();
     this.#callerSignal?.removeEventListener('abort', this.#onCallerAbort);
+    this.#closed.resolve();
   }
 }

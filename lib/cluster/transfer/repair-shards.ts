@@ -1,9 +1,8 @@
 import type { Env } from '../../base/env.js';
-import { isPaipaiError } from '../../base/errors.js';
-import type { ShardCut } from '../../data/shard.js';
+import { isPaipaiError, type PaipaiError } from '../../base/errors.js';
 import { ByteWindow } from './byte-window.js';
 import { type Fetch, ShardFetcher } from './fetch-shards.js';
-import { isCopyFailure } from './node-error.js';
+import { unreadShards } from './lost-shards.js';
 import type { RepairReport } from './report.js';
 import { type Copying, ShardCopier } from './shard-copier.js';
 import type { PlacedShard } from './shard-map.js';
@@ -15,8 +14,8 @@ export interface Repair {
   readonly copying: Copying;
   /** Copies that each shard should have. */
   readonly replicas: number;
-  /** Ids of `count` distinct nodes of these: where copies of the shard belong. */
-  readonly place: (cut: ShardCut, count: number) => readonly string[];
+  /** Which of these nodes get a copy of a shard that lies on `holders`, 1 or more of them. */
+  readonly targetsOf: (shard: PlacedShard, holders: readonly string[]) => readonly string[];
   /** Hears of each copy made. */
   readonly onStored: (shard: PlacedShard, nodeId: string) => void;
 }
@@ -26,22 +25,25 @@ const passingBytesMax = 64 * 1024 * 1024;
 const passingShardsMax = 64;
 
 /**
- * Copies shards (all of the data, by index) of which too few lie on nodes that are there to others of these, until each has
- * `replicasX
+ * Copies shards from nodes that are there to others of these. A node that goes away, or is full, gets no more copies.
+ * Fails, when all else is copied: as `fetchShards` does for shards that came to harm on all nodes, or with PAIPAI_ERR_STORE_FULL; else as
+ * `ShardCopier.copy`.
  */
 export async function repairShards(
   repair: Repair,
   shards: readonly PlacedShard[],
 ): Promise<RepairReport> {
-  const { env, fetch, copying, replicas, onStored } = repair;
+  const { env, fetch, copying, replicas, targetsOf, onStored } = repair;
   const { operation, dataId } = fetch;
   const startMs = env.clock.nowMs();
   const copier = new ShardCopier(copying);
   const fetcher = new ShardFetcher(fetch);
   const passing = new ByteWindow(passingBytesMax, passingShardsMax);
   const present = new Set(copying.links.map(({ nodeId }) => nodeId));
+  const full = new Set<string>();
+  let fullness: PaipaiError | undefined;
   let shardsShort = 0;
-  let damage: Error | undefined;
+  const damages = new Map<number, PaipaiError>();
 
   const copyTo = async (
     shard: PlacedShard,
@@ -51,33 +53,30 @@ export async function repairShards(
     try {
       await copier.copy(shard, content, nodeId);
     } catch (thrown) {
-      if (isPaipaiError(thrown, 'PAIPAI_ERR_NODE_LOST') && !operation.hasFailed) return 0;
-      throw thrown;
+      if (operation.hasFailed || !isPaipaiError(thrown)) throw thrown;
+      if (thrown.code === 'PAIPAI_ERR_NODE_LOST') return 0;
+      if (thrown.code !== 'PAIPAI_ERR_STORE_FULL') throw thrown;
+      full.add(nodeId);
+      fullness ??= thrown;
+      return 0;
     }
     onStored(shard, nodeId);
     return 1;
   };
-  /** False when no node has it as it was any more; the others are mended all the same. */
-  const fetchOne = async (shard: PlacedShard, content: Uint8Array): Promise<boolean> => {
-    try {
-      await fetcher.fetch(shard, content);
-      return true;
-    } catch (thrown) {
-      if (operation.hasFailed || !isCopyFailure(thrown)) throw thrown;
-      if (thrown.code !== 'PAIPAI_ERR_NODE_LOST') damage ??= thrown;
-      return false;
-    }
-  };
   const mend = async (shard: PlacedShard): Promise<void> => {
     const holders = shard.holders.filter((nodeId) => present.has(nodeId));
-    const targets = holders.length === 0 ? [] : targetsOf(repair, shard, holders);
+    const wanted = holders.length === 0 ? [] : targetsOf(shard, holders);
+    const targets = wanted.filter((nodeId) => !full.has(nodeId));
     let count = holders.length;
     if (targets.length > 0) {
       const { bytes } = shard;
       if (!(await passing.acquire(bytes, operation.signal))) throw operation.signal.reason;
       try {
         const content = new Uint8Array(bytes);
-        if (!(await fetchOne(shard, content))) {
+        const damage = await fetcher.tryFetch(shard, content);
+        if (damage !== undefined) {
+          // The others are mended all the same.
+          if (damage.code !== 'PAIPAI_ERR_NODE_LOST') damages.set(shard.index, damage);
           shardsShort++;
           return;
         }
@@ -101,22 +100,8 @@ export async function repairShards(
     fetcher.close();
     copier.close();
   }
-  if (damage !== undefined) throw damage;
+  if (damages.size > 0) throw unreadShards(dataId, damages);
+  if (fullness !== undefined) throw fullness;
   const { copies, bytes } = copier;
   return { dataId, copies, bytes, shardsShort, wallMs: env.clock.nowMs() - startMs };
-}
-
-/** Which nodes get a copy: first those on which the shard belongs. */
-function targetsOf(
-  { copying, replicas, place }: Repair,
-  shard: PlacedShard,
-  holders: readonly string[],
-): string[] {
-  const count = Math.min(replicas, copying.links.length);
-  if (holders.length >= count) return [];
-  const belongs = place(shard, count);
-  const others = copying.links.map(({ nodeId }) => nodeId).filter((id) => !belongs.includes(id));
-  return [...belongs, ...others]
-    .filter((nodeId) => !holders.includes(nodeId))
-    .slice(0, count - holders.length);
 }

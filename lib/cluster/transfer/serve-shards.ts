@@ -3,6 +3,7 @@ import type { PeerStream } from '../../session/types.js';
 import type { ShardStore } from '../../store/store.js';
 import type { ShardHeader } from '../../wire/shard-header.js';
 import type { ByteWindow } from './byte-window.js';
+import { dataPerListMax, decodeDataListRequest, encodeDataList } from './data-list.js';
 import {
   decodeChecksum,
   decodeDropRequest,
@@ -111,4 +112,12 @@ export function serveList(payload: Uint8Array, store: ShardStore): Uint8Array {
     last: meta.last,
   }));
   return encodeShardList({ shards, more: rest.length > shards.length });
+}
+
+/** Says of which data there are shards here. */
+export function serveDataList(payload: Uint8Array, store: ShardStore): Uint8Array {
+  const range = decodeDataListRequest(payload);
+  const found = store.contents({ ...range, countMax: dataPerListMax + 1 });
+  const data = found.slice(0, dataPerListMax);
+  return encodeDataList({ data, more: found.length > data.length });
 }

@@ -24,6 +24,10 @@ export class ShardMap {
     return true;
   }
 
+  isHeldBy(index: number, nodeId: string): boolean {
+    return this.#shards.get(index)?.holders.includes(nodeId) === true;
+  }
+
   /** The node does not hold the shard any more. */
   remove(index: number, nodeId: string): void {
     const shard = this.#shards.get(index);

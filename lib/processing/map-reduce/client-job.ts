@@ -4,7 +4,7 @@ import { nodeError } from '../../cluster/transfer/node-error.js';
 import type { NodeLink } from '../../cluster/transfer/node-link.js';
 import type { Operation } from '../../cluster/transfer/operation.js';
 import type { PlacedShard } from '../../cluster/transfer/shard-map.js';
-import { Crew, failureOf } from './crew.js';
+import { Crew, failureOf } from '../crew.js';
 import { JobNode } from './job-node.js';
 import {
   closeMethod,

@@ -3,6 +3,7 @@ import type { PaipaiError } from '../../base/errors.js';
 import { lostShards } from '../../cluster/transfer/lost-shards.js';
 import { isCopyFailure, nodeError } from '../../cluster/transfer/node-error.js';
 import type { PlacedShard } from '../../cluster/transfer/shard-map.js';
+import { Lateness } from '../lateness.js';
 import type { ClientJob } from './client-job.js';
 import { type JobNode, PhaseTime } from './job-node.js';
 import {
@@ -20,8 +21,6 @@ import {
 const taskBytesMax = 64 * 1024 * 1024;
 const taskBytesMin = 1024 * 1024;
 const tasksPerWorker = 4;
-/** A task is late when it takes twice as long as those before it did, and longer than this. */
-const lateMsMin = 250;
 
 interface Attempt {
   /** Unique in the job: it is what tells the outputs on the nodes apart. */
@@ -52,9 +51,7 @@ export class MapPhase {
   readonly #tasks = new Set<Task>();
   readonly #queues = new Map<JobNode, Task[]>();
   #lastId = 0;
-  /** Of tasks that ended, for a notion of late. */
-  #endedCount = 0;
-  #endedMs = 0;
+  readonly #lateness = new Lateness();
   /** When the first of the tasks under way will be late for a node that could take it over; Infinity when none will. */
   #lateInMs = Infinity;
   #lateTimer: Timer | undefined;
@@ -192,9 +189,8 @@ export class MapPhase {
 
   /** A task that another node is late with. */
   #late(node: JobNode): Task | undefined {
-    if (this.#endedCount === 0) return undefined;
     const { clock } = this.#job.env;
-    const lateMs = Math.max(lateMsMin, (2 * this.#endedMs) / this.#endedCount);
+    const lateMs = this.#lateness.lateMs();
     for (const task of this.#tasks) {
       const [attempt, second] = task.underWay;
       if (task.done !== undefined || attempt === undefined || second !== undefined) continue;
@@ -299,8 +295,7 @@ export class MapPhase {
     task.done = attempt;
     attempt.outputBytes = outputBytes;
     for (const other of task.underWay) if (other !== attempt) other.stop.abort();
-    this.#endedCount++;
-    this.#endedMs += this.#job.env.clock.nowMs() - startMs;
+    this.#lateness.add(this.#job.env.clock.nowMs() - startMs);
     node.map.add(task.bytes, timeMs);
     node.emittedBytes += outputBytes;
     this.#bytes += task.bytes;

@@ -25,7 +25,7 @@ export async function runMapTask(
   signal: AbortSignal,
   clock: Clock,
 ): Promise<MapTaskResult> {
-  const { handler, dataId, nodeId, shards, partitions, tableBytesMax } = task;
+  const { handler, dataId, nodeId, shards, partitions, tableBytesMax, seed } = task;
   const map = functionOf<MapFunction>(handlers, handler);
   const startMs = clock.nowMs();
   const args = task.args === undefined ? null : decodeValue(task.args);
@@ -35,17 +35,21 @@ export async function runMapTask(
   const flush = (): void => {
     if (!table.isEmpty) runs.push(writer.write(table.drain()));
   };
-  const table = new GroupTable(tableBytesMax, fold, flush);
+  const table = new GroupTable(tableBytesMax, seed, fold, flush);
   let isOver = false;
-  let failure: unknown;
+  /** The first; what was thrown may be anything, undefined too. */
+  let failure: { readonly thrown: unknown } | undefined;
   const emit = (key: string, value: unknown): void => {
     if (isOver) {
       throw new PaipaiError('PAIPAI_ERR_INVALID_STATE', 'emit was called when its map was over');
     }
+    // Also a map that catches it has failed, and the table may not be whole.
+    if (failure !== undefined) throw failure.thrown;
     try {
-      if (!table.tryAdd(key, value)) table.open(ownKey(key), value);
+      // Whatever the types say, a map may emit anything.
+      if (typeof key !== 'string' || !table.tryAdd(key, value)) table.open(ownKey(key), value);
     } catch (thrown) {
-      failure ??= thrown;
+      failure ??= { thrown };
       throw thrown;
     }
   };
@@ -63,9 +67,9 @@ export async function runMapTask(
         const result = map(bytes, { dataId, shardIndex: index, nodeId, args, signal, emit });
         if (isThenable(result)) await result;
       } catch (thrown) {
-        failure ??= thrown;
+        failure ??= { thrown };
       }
-      if (failure !== undefined) throw failureOn(handler, failure, index);
+      if (failure !== undefined) throw failureOn(handler, failure.thrown, index);
     }
     flush();
   } finally {

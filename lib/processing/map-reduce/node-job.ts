@@ -3,6 +3,7 @@ import { PaipaiError } from '../../base/errors.js';
 import type { ResultOf, Task } from '../worker-messages.js';
 import type { WorkerPool } from '../worker-pool.js';
 import type { OpenRequest } from './messages.js';
+import { partitionOf } from './partition.js';
 import { partOfRun, type Run } from './run-writer.js';
 import { type Segment, ShuffleSpace } from './shuffle-space.js';
 
@@ -19,6 +20,8 @@ export class NodeJob {
   readonly space: ShuffleSpace;
   /** For the table of each worker. */
   readonly tableBytesMax: number;
+  /** Of the hash of those tables: the id of a job is drawn by chance. */
+  readonly seed: number;
   readonly #pool: WorkerPool;
   readonly #stop = new AbortController();
   readonly #outputs = new Map<number, readonly Run[]>();
@@ -32,6 +35,7 @@ export class NodeJob {
     setMaxListeners(0, this.#stop.signal); // One for each task.
     const half = Math.floor(request.memoryBytes / 2);
     this.tableBytesMax = Math.min(tableBytesMost, Math.floor(half / pool.size));
+    this.seed = partitionOf(request.jobId, 2 ** 31);
     this.space = ShuffleSpace.open(half);
   }
 

@@ -33,7 +33,7 @@ export async function runReduceTask(
   signal: AbortSignal,
   clock: Clock,
 ): Promise<ReduceTaskResult> {
-  const { handler, dataId, nodeId, segments, tableBytesMax } = task;
+  const { handler, dataId, nodeId, segments, tableBytesMax, seed } = task;
   const startMs = clock.nowMs();
   const args = task.args === undefined ? null : decodeValue(task.args);
   const context: KeyContext = { dataId, nodeId, args, signal };
@@ -43,7 +43,7 @@ export async function runReduceTask(
 
   const runs: Segment[] = [];
   const writer = new EntryWriter();
-  const table = new GroupTable(tableBytesMax, fold, () => {
+  const table = new GroupTable(tableBytesMax, seed, fold, () => {
     runs.push(writeSorted(table.drain(), writer, space));
   });
   const entries = new EntryReader(new SegmentReader(space, segments, pieceBytesMax));
@@ -54,7 +54,7 @@ export async function runReduceTask(
 
   if (runs.length === 0) {
     const groups = table.drain();
-    for (const [key, place] of groups) {
+    for (const [place, key] of groups.keys.entries()) {
       const later = output.reduce(key, groups.valuesAt(place).values());
       if (later !== undefined) await later;
     }

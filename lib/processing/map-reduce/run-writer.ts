@@ -29,7 +29,7 @@ export class RunWriter {
   write(groups: Groups): Run {
     const writers = this.#writers;
     for (const writer of writers) writer.clear();
-    for (const [key, place] of groups) {
+    for (const [place, key] of groups.keys.entries()) {
       writers[partitionOf(key, writers.length)]?.entry(key, groups.valuesAt(place));
     }
     let end = 0;

@@ -137,7 +137,7 @@ export class MapReduceService {
     const { jobId, taskId, partitions, shards } = decodeMapRequest(payload);
     const job = this.#jobOf(peer, jobId);
     return job.use(async () => {
-      const { request, space, tableBytesMax } = job;
+      const { request, space, tableBytesMax, seed } = job;
       const { dataId, version, nodeId, map, combine, args } = request;
       const leases = await leaseShards(store, { dataId, version, shards });
       const { runs, timeMs } = await job.run(
@@ -152,6 +152,7 @@ export class MapReduceService {
           shards: leases.map(({ key, view }) => ({ index: key.index, bytes: view })),
           space: space.handle,
           tableBytesMax,
+          seed,
         },
         signal,
         () => releaseAll(leases),
@@ -163,7 +164,7 @@ export class MapReduceService {
   }
 
   async #reduce(stream: PeerStream, job: NodeJob, { partition }: PartitionRequest): Promise<void> {
-    const { request, space, tableBytesMax } = job;
+    const { request, space, tableBytesMax, seed } = job;
     const { dataId, nodeId, reduce, combine, args } = request;
     const received = new SegmentCollector(space);
     let results: readonly Segment[] = [];
@@ -181,6 +182,7 @@ export class MapReduceService {
           segments,
           space: space.handle,
           tableBytesMax,
+          seed,
         },
         stream.signal,
       );

@@ -270,6 +270,38 @@ describe('handlers', () => {
     expect((await net.process(data, 'length')).value).toEqual([10, 10, 10, 10]);
   });
 
+  test('that fail on several nodes: all of it is kept', async () => {
+    const { net } = await startNet(3, { runAs: 'inline' });
+    const data = new Data('d', 60, { shardBytes: 1 });
+    net.addData(data);
+    await net.transfer(data);
+    for (const options of [{}, { keep: false }]) {
+      const error = await net.process(data, 'rejects', options).catch((thrown: unknown) => thrown);
+      expect(error).toMatchObject({ code: 'PAIPAI_ERR_HANDLER_FAILED', handler: 'rejects' });
+      const { cause } = error as PaipaiError;
+      expect(cause).toBeInstanceOf(AggregateError);
+      const { errors } = cause as AggregateError;
+      expect(new Set(errors.map(({ nodeId }) => nodeId))).toEqual(new Set(['1', '2', '3']));
+      for (const one of errors) {
+        expect(one).toMatchObject({
+          code: 'PAIPAI_ERR_HANDLER_FAILED',
+          shardIndex: expect.any(Number),
+          message: expect.stringContaining('later, no luck'),
+        });
+      }
+    }
+  });
+
+  test('that fail while others of the same call never end are not waited for', async () => {
+    const { net } = await startNet(2, { runAs: 'inline' });
+    const data = new Data('d', 40, { shardBytes: 1 });
+    net.addData(data);
+    const startMs = performance.now();
+    expect(await codeOf(net.process(data, 'endlessButOnShard0'))).toBe('PAIPAI_ERR_HANDLER_FAILED');
+    expect(performance.now() - startMs).toBeLessThan(5_000);
+    expect((await net.process(data, 'length')).value).toHaveLength(40);
+  });
+
   test('without a module there is digest alone', async () => {
     const net = netOf(new Node(1, { runAs: 'inline' }));
     const data = new Data(1, 10);
@@ -346,6 +378,26 @@ describe('remote nodes', () => {
       expect(error).toMatchObject({ code, nodeId: '1', address: remote.address });
       await net.close();
     }
+  });
+
+  test('one of them under two ids, or two that call themselves alike', async () => {
+    const start = async (nodeId: string): Promise<string> => {
+      const node = await runNode({ listen: 'tcp://127.0.0.1:0', nodeId });
+      onTestFinished(() => node.close());
+      return node.address;
+    };
+    const address = await start('here');
+    for (const second of [address, await start('here')]) {
+      const net = netOf(new Node(1, { address }), new Node(2, { address: second }));
+      await expect(net.start()).rejects.toMatchObject({
+        code: 'PAIPAI_ERR_DUPLICATE_ID',
+        nodeId: '2',
+        address: second,
+        message: expect.stringContaining('here'),
+      });
+    }
+    const net = netOf(new Node(1, { address }), new Node(2, { address: await start('elsewhere') }));
+    await net.start();
   });
 
   test('nobody there: the system says why', async () => {

@@ -42,7 +42,7 @@ const nodeIds = (net: Net): string[] =>
 describe('a net that joins', () => {
   test('transfers to all living nodes by their weights, and processes there', async () => {
     const [a] = await startThree();
-    const net = netOf({ join: ['tcp://127.0.0.1:1', a.address] });
+    const net = netOf({ join: ['tcp://127.0.0.1:1', a.address], placement: 'weighted' });
     await net.start();
     expect(nodeIds(net)).toEqual(['a', 'b', 'c']);
     const content = noise(40_000);

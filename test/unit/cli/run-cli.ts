@@ -17,9 +17,23 @@ export interface RunningCli {
   seen(pattern: RegExp): Promise<RegExpExecArray>;
 }
 
+/** What Node runs for `paipainet …`. */
+export function cliArguments(args: readonly string[]): string[] {
+  return [main, ...args];
+}
+
 /** Starts `paipainet …` as a person does, with `variables` on top of our own environment. */
-export function startCli(args: readonly string[], variables: NodeJS.ProcessEnv = {}): RunningCli {
-  const child = spawn(process.execPath, [main, ...args], {
+export function startCli(args: readonly string[], variables?: NodeJS.ProcessEnv): RunningCli {
+  return startProgram(process.execPath, cliArguments(args), variables);
+}
+
+/** The same for another program, a shell for instance. */
+export function startProgram(
+  program: string,
+  args: readonly string[],
+  variables: NodeJS.ProcessEnv = {},
+): RunningCli {
+  const child = spawn(program, args, {
     env: { ...process.env, PAIPAINET_DEBUG: '', ...variables },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

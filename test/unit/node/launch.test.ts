@@ -1,6 +1,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -8,12 +9,14 @@ import { promisify } from 'node:util';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { PaipaiError } from '../../../dist/base/errors.js';
 import { Data, Net, Node } from '../../../dist/index.js';
+import { launchProcess } from '../../../dist/node/launch.js';
 import { createRealEnv } from '../../../dist/node/real-env.js';
 import { Roster } from '../../../dist/node/roster.js';
 import { startNode } from '../../../dist/node/runtime.js';
 import { selectEngine } from '../../../dist/node/select-network.js';
-import { isAlive } from '../../main-job/nets.js';
+import { isAlive, reached } from '../../main-job/nets.js';
 import { engines } from '../../support/native-networks.js';
+import { quietPort } from '../../support/quiet-port.js';
 import { RawPeer } from '../../support/raw-peer.js';
 
 /** Nodes that end, or fail to start, in ways that leave something behind. */
@@ -233,4 +236,31 @@ test('a module that is loaded ahead in the thread of a node has its connections 
   const args = ['--import', join(folder, 'ahead.mjs'), join(folder, 'main.mjs')];
   const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 20_000 });
   expect(stdout).toBe('done\n');
+});
+
+test('a node that shall join a net is not ready before it has', async () => {
+  const port = await quietPort();
+  const address = `tcp://127.0.0.1:${port}`;
+  // Somebody who hangs up is there at first, so that the node has asked in vain.
+  const nobody = createServer((socket) => socket.destroy()).listen(port, '127.0.0.1');
+  await once(nobody, 'listening');
+  const pids: number[] = [];
+  const launching = launchProcess(
+    createRealEnv(),
+    { nodeId: 'guest', listen: 'tcp://127.0.0.1:0', join: [address] },
+    { onSpawned: (pid) => pids.push(pid), onGone: () => pids.pop() },
+  );
+  await Promise.race([once(nobody, 'connection'), launching]);
+  expect(pids).toHaveLength(1);
+  nobody.close();
+  await once(nobody, 'close');
+  const seed = await startNode({ nodeId: 'seed', listen: address });
+  onTestFinished(() => seed.close());
+  const guest = await launching;
+  expect(pids).toEqual([guest.pid]);
+  // The guest may know before the seed does.
+  expect(await reached(10_000, () => seed.members().length === 2)).toBe(true);
+  expect(seed.members().map(({ nodeId }) => nodeId)).toEqual(['seed', 'guest']);
+  await guest.stop();
+  expect(pids).toEqual([]);
 });

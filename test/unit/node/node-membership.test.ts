@@ -60,9 +60,10 @@ describe('a node on TCP', () => {
   test('gets its datagrams elsewhere when somebody has its port', async () => {
     const other = createSocket('udp4');
     onTestFinished(() => void other.close());
-    other.bind(0, '127.0.0.1');
+    // Not one that the system hands out: the same of TCP may be taken.
+    const port = await quietPort();
+    other.bind(port, '127.0.0.1');
     await once(other, 'listening');
-    const { port } = other.address();
     const a = await start({ nodeId: 'a', listen: `tcp://127.0.0.1:${port}` });
     const b = await start({ nodeId: 'b', join: [a.address] });
     expect(await reached(10_000, () => a.members().length === 2)).toBe(true);

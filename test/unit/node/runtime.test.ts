@@ -131,6 +131,7 @@ describe('processing', () => {
     args: undefined,
     shards: [0],
     drop: false,
+    limit: undefined,
     deadlineMs: Infinity,
   };
 

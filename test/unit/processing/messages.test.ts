@@ -21,6 +21,7 @@ const request: ProcessRequest = {
   args: new Uint8Array([1, 2]),
   shards: [0, 7, 2 ** 32 - 1],
   drop: true,
+  limit: { jobId: 'j', concurrency: 1_024 },
   deadlineMs: 1.5,
 };
 
@@ -33,6 +34,7 @@ describe('a request to process', () => {
       args: undefined,
       shards: [],
       drop: false,
+      limit: undefined,
       deadlineMs: Infinity,
     };
     expect(decodeProcessRequest(encodeProcessRequest(least))).toEqual(least);
@@ -52,6 +54,14 @@ describe('a request to process', () => {
     ['falling shards', encodeValue({ ...request, shards: Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0) })],
     ['a negative version', encodeValue({ ...request, shards: new Uint8Array(4), version: -1n })],
     ['a word for drop', encodeValue({ ...request, shards: new Uint8Array(4), drop: 'no' })],
+    ...[0, 1.5, 1_025].map((concurrency): [string, Uint8Array] => [
+      `a concurrency of ${concurrency}`,
+      encodeValue({ ...request, shards: new Uint8Array(4), jobId: 'j', concurrency }),
+    ]),
+    [
+      'a limit of no job',
+      encodeValue({ ...request, shards: new Uint8Array(4), jobId: null, concurrency: 1 }),
+    ],
     [
       'a deadline that is no number',
       encodeValue({ ...request, shards: new Uint8Array(4), deadlineMs: NaN }),

@@ -7,18 +7,26 @@ import {
 } from '../../../../dist/cluster/membership/datagram-network.js';
 import {
   decodeMemberList,
+  decodeMemberView,
+  decodeRevision,
   encodeMemberList,
+  encodeMemberView,
+  encodeRevision,
   memberOf,
   type NetMember,
+  noLoad,
 } from '../../../../dist/cluster/membership/member-list.js';
 import { encodeMetadata } from '../../../../dist/cluster/membership/metadata.js';
 import { codeThrown } from '../../../support/session-pair.js';
 
+const load = { inFlight: 3, latencyMs: 0.5, cpu: 1, storedBytes: 2 ** 40 };
+const a = { nodeId: 'a', state: 'alive', address: 'tcp://10.0.0.1:7100' } as const;
+const long = { nodeId: 'ä'.repeat(127), state: 'suspect', address: '' } as const;
 const members: readonly NetMember[] = [
-  { nodeId: 'a', state: 'alive', address: 'tcp://10.0.0.1:7100', weight: 1, instanceId: 0 },
-  { nodeId: 'ä'.repeat(127), state: 'suspect', address: '', weight: 0.5, instanceId: 2 ** 48 - 1 },
-  { nodeId: 'b', state: 'dead', address: 'tcp://[::1]:1', weight: 3, instanceId: 7 },
-  { nodeId: 'c', state: 'left', address: 'tcp://host:1', weight: 1e9, instanceId: 8 },
+  { ...a, weight: 1, instanceId: 0, load },
+  { ...long, weight: 0.5, instanceId: 2 ** 48 - 1, load: noLoad },
+  { nodeId: 'b', state: 'dead', address: 'tcp://[::1]:1', weight: 3, instanceId: 7, load: noLoad },
+  { nodeId: 'c', state: 'left', address: 'tcp://host:1', weight: 1e9, instanceId: 8, load: noLoad },
 ];
 
 describe('a list of members', () => {
@@ -49,14 +57,26 @@ describe('a list of members', () => {
   });
 
   test('that announces more members than it has bytes is refused, as is one of another version', () => {
-    const long = encodeMemberList(members);
-    long.set([255, 255, 0, 0], 1);
-    expect(codeThrown(() => decodeMemberList(long))).toBe('PAIPAI_ERR_PROTOCOL');
+    const many = encodeMemberList(members);
+    many.set([255, 255, 0, 0], 1);
+    expect(codeThrown(() => decodeMemberList(many))).toBe('PAIPAI_ERR_PROTOCOL');
     const later = encodeMemberList(members);
     later[0] = 2;
     expect(codeThrown(() => decodeMemberList(later))).toBe('PAIPAI_ERR_VERSION_MISMATCH');
     expect(codeThrown(() => decodeMemberList(new Uint8Array(0)))).toBe('PAIPAI_ERR_PROTOCOL');
   });
+});
+
+test('a view comes back as it went, and so does the revision that is asked for', () => {
+  const view = { revision: 2 ** 40, members };
+  expect(decodeMemberView(encodeMemberView(view))).toEqual(view);
+  const known = { revision: 3, members: undefined };
+  expect(decodeMemberView(encodeMemberView(known))).toEqual(known);
+  expect(decodeRevision(encodeRevision(2 ** 40))).toBe(2 ** 40);
+  for (const bytes of [0, 5, 7]) {
+    expect(codeThrown(() => decodeRevision(new Uint8Array(bytes)))).toBe('PAIPAI_ERR_PROTOCOL');
+  }
+  expect(codeThrown(() => decodeMemberView(new Uint8Array(3)))).toBe('PAIPAI_ERR_PROTOCOL');
 });
 
 test('a member whose metadata cannot be read, or name no TCP address, is one without an address', () => {
@@ -67,7 +87,6 @@ test('a member whose metadata cannot be read, or name no TCP address, is one wit
     state: 'alive',
     address: '10.0.0.1:7100',
   } as const;
-  const load = { inFlight: 0, latencyMs: 0, cpu: 0, storedBytes: 0 };
   const said = (transportAddress: string) =>
     memberOf({ ...record, metadata: encodeMetadata({ transportAddress, weight: 2, load }) });
   expect(said('tcp://10.0.0.1:7100')).toMatchObject({ address: 'tcp://10.0.0.1:7100', weight: 2 });
@@ -76,6 +95,7 @@ test('a member whose metadata cannot be read, or name no TCP address, is one wit
   expect(memberOf({ ...record, metadata: new Uint8Array(3) })).toMatchObject({
     address: '',
     weight: 1,
+    load: noLoad,
   });
 });
 

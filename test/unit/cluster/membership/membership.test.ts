@@ -2,6 +2,10 @@ import { createSocket } from 'node:dgram';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { DatagramKey } from '../../../../dist/cluster/membership/datagram-key.js';
 import { parseEndpoint } from '../../../../dist/cluster/membership/datagram-network.js';
+import {
+  decodeMemberView,
+  encodeRevision,
+} from '../../../../dist/cluster/membership/member-list.js';
 import { reached } from '../../../main-job/nets.js';
 import {
   hears,
@@ -37,6 +41,44 @@ describe('members', () => {
       ['a', a.address],
       ['b', b.address],
     ]);
+  });
+
+  test('hear what one has to do, which is no news for those who watch', async () => {
+    const [a, b] = await startMembers(3, patient);
+    const loadOfA = () => b.membership.members().find(({ nodeId }) => nodeId === 'a')?.load;
+    const { signal } = new AbortController();
+    const ask = async (revision: number) =>
+      decodeMemberView(await b.membership.answerWatch(encodeRevision(revision), signal));
+    const { revision } = await ask(0);
+    const watching = ask(revision);
+    const load = { inFlight: 5, latencyMs: 12.5, cpu: 0.75, storedBytes: 1_000_000 };
+    a.membership.tellLoad(load);
+    expect(await reached(10_000, () => loadOfA()?.inFlight === 5)).toBe(true);
+    expect(loadOfA()).toEqual(load);
+    expect(b.heard).not.toContain('update a');
+    // The first thing that happens is what ends the wait.
+    await a.membership.close();
+    const { revision: next, members } = await watching;
+    expect(next).toBe(revision + 1);
+    expect(members?.find(({ nodeId }) => nodeId === 'a')).toMatchObject({ state: 'left', load });
+  });
+
+  test('end a watch whose caller is gone, and all of them when they leave', async () => {
+    const a = await startMember('a', patient);
+    const stop = new AbortController();
+    const { revision } = decodeMemberView(
+      await a.membership.answerWatch(encodeRevision(0), stop.signal),
+    );
+    const gone = a.membership.answerWatch(encodeRevision(revision), stop.signal);
+    stop.abort();
+    expect(decodeMemberView(await gone).revision).toBe(revision);
+    const waiting = a.membership.answerWatch(
+      encodeRevision(revision),
+      new AbortController().signal,
+    );
+    const code = codeOf(waiting);
+    await a.membership.close();
+    expect(await code).toBe('PAIPAI_ERR_CLOSED');
   });
 
   test('hear that one has said goodbye, and do not suspect it', async () => {

@@ -457,6 +457,17 @@ describe('the full state', () => {
     expect(bench.stateOf('x')).toBe('dead');
   });
 
+  test('whom it calls dead is probed next', () => {
+    const others = Array.from({ length: 20 }, (_, at) => `n${at}`);
+    const bench = Bench.member([...others, 'x']);
+    const other = Bench.member(['x']);
+    other.hear([alive('x', { state: 'dead' })]);
+    bench.take(bench.swim.mergeFullState(other.swim.fullState(), bench.nowMs));
+    bench.forget();
+    bench.advance(500);
+    expect(bench.sent('ping').map(({ targetId }) => targetId)).toContain('x');
+  });
+
   test('is asked for when tables differ after the rumours have died down, and not too often', () => {
     const bench = Bench.member(['a', 'b']);
     live(bench, 8_000);

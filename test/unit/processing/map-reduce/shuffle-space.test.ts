@@ -102,7 +102,7 @@ describe('runs', () => {
     for (const heldBytesMax of [0, 1_000_000]) {
       const space = openSpace(heldBytesMax);
       const writer = new RunWriter(space, 4);
-      const table = new GroupTable(1e9, undefined, () => {});
+      const table = new GroupTable(1e9, 7, undefined, () => {});
       const expected = new Map<string, unknown[]>();
       for (let at = 0; at < 500; at++) {
         const key = `key${at}`;

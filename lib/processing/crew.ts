@@ -1,7 +1,7 @@
-import { type Deferred, deferred } from '../../base/deferred.js';
-import type { Env, Timer } from '../../base/env.js';
-import { isPaipaiError, PaipaiError, toError } from '../../base/errors.js';
-import type { Operation } from '../../cluster/transfer/operation.js';
+import { type Deferred, deferred } from '../base/deferred.js';
+import type { Env, Timer } from '../base/env.js';
+import { isPaipaiError, PaipaiError, toError } from '../base/errors.js';
+import type { Operation } from '../cluster/transfer/operation.js';
 
 /** After the first failure others may still come to theirs: a wrong function mostly fails on all nodes, and each error says where. */
 const graceMs = 100;
