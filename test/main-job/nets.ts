@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { Net, type NetOptions, Node, type NodeOptions } from '../../dist/index.js';
+import { bound } from '../support/bounds.js';
 
 /** What the tests of whole nets share. */
 
@@ -48,9 +49,9 @@ export function isAlive(pid: number): boolean {
   }
 }
 
-/** Looks again until `isReached`, for at most `boundMs`. */
-export async function reached(boundMs: number, isReached: () => boolean): Promise<boolean> {
-  const endMs = performance.now() + boundMs;
+/** Looks again until `isReached`, for as long as `bound` gives to what takes `promisedMs` at most. */
+export async function reached(promisedMs: number, isReached: () => boolean): Promise<boolean> {
+  const endMs = performance.now() + bound(promisedMs);
   while (!isReached()) {
     if (performance.now() > endMs) return false;
     await new Promise((resolve) => setTimeout(resolve, 10));
