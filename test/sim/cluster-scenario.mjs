@@ -345,6 +345,7 @@ class ClusterRun {
 
   async #mapReduce(net, cargo) {
     const combine = this.world.random.next() < 0.5 ? { combine: 'sum' } : {};
+    if (!this.isPeaceful && this.world.random.next() < 0.3) this.#silenceSoon();
     const result = await this.#operate(`MapReduce of ${cargo.id}`, cargo, () =>
       net.mapReduce(cargo.data, { map: 'emitBytes', reduce: 'sum', partitions: 3, ...combine }),
     );
@@ -536,6 +537,20 @@ class ClusterRun {
     cargo.rotten.add(index);
     content[Math.floor(world.random.next() * content.length)] ^= 1;
     this.note(`shard ${index} of ${cargo.id} on ${name} has another bit`);
+  }
+
+  /** A node does its part and cannot tell of it in time, so that somebody else does it too. */
+  #silenceSoon() {
+    const { world } = this;
+    const { random } = world;
+    const name = random.pick(this.names);
+    world.time.after(random.exponential(50), () => {
+      const process = world.processes.get(name);
+      this.counts.disturbances++;
+      this.note(`silence of ${name}`);
+      world.setSilent(name, true);
+      world.time.after(random.exponential(2_000), () => this.#endSilence(process));
+    });
   }
 
   #endSilence(process) {

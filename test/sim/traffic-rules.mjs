@@ -103,6 +103,7 @@ export class TrafficRules {
     if (stream === undefined) return;
     const way = stream.ways.get(other);
     if (way.hasEnded) return;
+    this.#checkWhole(book, side, other, stream, byteCount);
     way.granted += byteCount;
     let outstanding = 0;
     for (const { ways } of book.streams.values()) {
@@ -114,6 +115,15 @@ export class TrafficRules {
         `${side.owner.name} has granted ${outstanding} bytes that may be under way to it, of ${inFlightBytesMax}`,
       );
     }
+  }
+
+  /** A shard that has the connection to itself is granted at once: there is room, unless that of others before it was not given back. */
+  #checkWhole(book, side, other, { header, ways }, byteCount) {
+    if (header === undefined || book.streams.size > 1 || ways.get(other).granted > 0) return;
+    if (byteCount === header.shardBytes) return;
+    this.#world.violate(
+      `${side.owner.name} grants ${byteCount} bytes to a shard of ${header.shardBytes} that has the connection to itself`,
+    );
   }
 
   #end(connection, book, side, other, streamId) {
