@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { loadCode, runClusterChaos } from './cluster-scenario.mjs';
-import { clusterBugs } from './planted-bugs.mjs';
-import { withShippedCode } from './shipped-code.mjs';
+import { clusterBugs, membershipBugs } from './planted-bugs.mjs';
+import { checkPlaces, withShippedCode } from './shipped-code.mjs';
 
 /** The short form; `npm run accept -- cluster` has more seeds, and `npm run test:sim -- --only cluster --seed N` runs a single one again. */
 
@@ -36,6 +36,10 @@ test('one seed, one run', { timeout }, async () => {
     expect(await notesOf(3)).toEqual(first);
     expect(await notesOf(4)).not.toEqual(first);
   });
+});
+
+test.each([...membershipBugs, ...clusterBugs])('there is a place to plant: $name', (bug) => {
+  expect(() => checkPlaces(bug)).not.toThrow();
 });
 
 /** One for each part; `npm run accept -- cluster --full` looks for all of them. */

@@ -93,7 +93,7 @@ export const clusterBugs = [
   {
     name: 'a shard that is sent again is not checked for being a duplicate',
     file: 'store/shard-index.js',
-    from: 'const replaced = this.remove(entry.key);',
+    from: 'const replaced = version.shards.get(index);',
     to: 'const replaced = undefined;',
   },
   {
@@ -105,8 +105,8 @@ export const clusterBugs = [
   {
     name: 'a transfer that fails drops what was there before',
     file: 'api/',
-    from: 'shards.count === 0 ? undefined',
-    to: 'true ? undefined',
+    from: 'return same !== undefined && isSameShard(shard, same);',
+    to: 'return false;',
   },
   {
     name: 'a transfer does not look at its end what is still there',
@@ -183,8 +183,8 @@ export const clusterBugs = [
   {
     name: 'of a request that failed for one shard, the others are forgotten',
     file: 'processing/schedule.js',
-    from: 'this.#giveAgain(items);',
-    to: 'this.#giveAgain(failed);',
+    from: 'this.retries += failed.length;\n        }\n        this.#giveAgain(items);',
+    to: 'this.retries += failed.length;\n        }\n        this.#giveAgain(failed);',
   },
   {
     name: 'a backup copy counts beside the first',

@@ -7,3 +7,5 @@ export function withShippedCode<T>(
   options: { readonly bug?: PlantedBug; readonly withWorld?: boolean },
   use: (load: Load) => Promise<T>,
 ): Promise<T>;
+
+export function checkPlaces(bug: PlantedBug): void;

@@ -96,15 +96,8 @@ const lowered = [
 export async function withShippedCode({ bug, withWorld = true } = {}, use) {
   const folder = mkdtempSync(join(tmpdir(), 'paipainet-simulated-'));
   const edit = (where, from, to) => {
-    const places = filesIn(folder, where).filter((path) =>
-      readFileSync(path, 'utf8').includes(from),
-    );
-    const [path] = places;
-    const pieces = path === undefined ? [] : readFileSync(path, 'utf8').split(from);
-    if (places.length !== 1 || pieces.length !== 2) {
-      throw new Error(`${where} has not one place alone for: ${from}`);
-    }
-    writeFileSync(path, pieces.join(to));
+    const { path, before, behind } = placeOf(folder, where, from);
+    writeFileSync(path, before + to + behind);
   };
   try {
     cpSync(dist, folder, {
@@ -125,6 +118,26 @@ export async function withShippedCode({ bug, withWorld = true } = {}, use) {
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** @throws Error when the built code has no place for the bug, or several. */
+export function checkPlaces({ file, from, also = [] }) {
+  for (const place of [{ file, from }, ...also]) placeOf(dist, place.file, place.from);
+}
+
+/** The only place for a change, with the text around it. */
+function placeOf(root, where, from) {
+  const places = filesIn(root, where).flatMap((path) => {
+    const pieces = readFileSync(path, 'utf8').split(from);
+    return pieces.slice(1).map((_, at) => ({
+      path,
+      before: pieces.slice(0, at + 1).join(from),
+      behind: pieces.slice(at + 1).join(from),
+    }));
+  });
+  const [place] = places;
+  if (places.length === 1) return place;
+  throw new Error(`${where} has ${places.length} places, not one, for: ${from}`);
 }
 
 /** Paths of the file, or of all built files below a folder, which ends in a slash. */
