@@ -115,7 +115,8 @@ export class Batch implements MessageBatch, RequestBatch {
   }
 
   reply(index: number, bytes: Uint8Array = noBytes): void {
-    this.#answers.reply(this.#settle(index), bytes);
+    this.#answers.reply(this.#unsettledId(index), bytes);
+    this.#settle(index);
   }
 
   replyRange(index: number, start: number, end: number): void {
@@ -126,15 +127,18 @@ export class Batch implements MessageBatch, RequestBatch {
         `${start}, ${end}`,
       );
     }
-    this.#answers.replyRange(this.#settle(index), this.bytes, start, end);
+    this.#answers.replyRange(this.#unsettledId(index), this.bytes, start, end);
+    this.#settle(index);
   }
 
   fail(index: number, error: Error): void {
-    this.#answers.fail(this.#settle(index), error);
+    this.#answers.fail(this.#unsettledId(index), error);
+    this.#settle(index);
   }
 
   defer(index: number): DeferredAnswer {
-    const id = this.#settle(index);
+    const id = this.#unsettledId(index);
+    this.#settle(index);
     const deadlineMs = this.#deadlines[index] as number;
     return this.#answers.defer(id, this.name, deadlineMs === 0 ? Infinity : deadlineMs);
   }
@@ -222,17 +226,22 @@ export class Batch implements MessageBatch, RequestBatch {
     this.#answers = nobody;
   }
 
-  #settle(index: number): number {
-    if (!(index < this.length)) this.#outside(index);
+  #unsettledId(index: number): number {
+    const id = this.#ids[index];
+    if (!(index < this.length) || id === undefined) return this.#outside(index);
     if (this.#isSettled[index] !== 0) {
       throw new PaipaiError(
         'PAIPAI_ERR_INVALID_STATE',
         `request ${index} of the batch is answered`,
       );
     }
+    return id;
+  }
+
+  /** Behind the answer: one that could not be sent was none. */
+  #settle(index: number): void {
     this.#isSettled[index] = 1;
     this.#unsettled--;
-    return this.#ids[index] as number;
   }
 
   #outside(index: number): never {

@@ -387,6 +387,8 @@ export function fastContract(name: string, setting: Setting): void {
                 batch.reply(0, bytes('once'));
                 codes.push(codeThrown(() => batch.reply(0)));
                 codes.push(codeThrown(() => batch.reply(batch.length)));
+                expect(() => batch.reply(-1)).toThrow('none of index -1');
+                expect(() => batch.reply(0.5)).toThrow('none of index 0.5');
                 codes.push(codeThrown(() => batch.start(-1)));
                 codes.push(codeThrown(() => batch.end(Number.NaN)));
               },
@@ -397,6 +399,35 @@ export function fastContract(name: string, setting: Setting): void {
       expect(text(await ask(near, 'misuse', bytes('')))).toBe('once');
       codes.push(codeThrown(() => kept?.reply(0)));
       expect(codes).toEqual(Array(5).fill('PAIPAI_ERR_INVALID_STATE'));
+    });
+
+    test('an answer that cannot be sent fails its request', async () => {
+      const thrown: (string | undefined)[] = [];
+      const { near } = await transportPair(setting, {
+        far: {
+          frameBytesMax: 64 * 1024,
+          fast: {
+            methods: {
+              words: (batch) => batch.reply(0, 'no bytes' as never),
+              much: (batch) => batch.reply(0, new Uint8Array(64 * 1024 + 1)),
+              second: (batch) => {
+                thrown.push(codeThrown(() => batch.reply(0, 'no bytes' as never)));
+                batch.reply(0, bytes('bytes'));
+              },
+            },
+          },
+        },
+      });
+      // Without an answer they would wait for ever.
+      const never = { deadlineMs: Infinity };
+      expect(await codeOf(near.request('words', undefined, never))).toBe(
+        'PAIPAI_ERR_INVALID_ARGUMENT',
+      );
+      expect(await codeOf(near.request('much', undefined, never))).toBe(
+        'PAIPAI_ERR_FRAME_TOO_LARGE',
+      );
+      expect(text(await near.request('second', undefined, never))).toBe('bytes');
+      expect(thrown).toEqual(['PAIPAI_ERR_INVALID_ARGUMENT']);
     });
 
     test('every callback is called once when the connection ends', async () => {
