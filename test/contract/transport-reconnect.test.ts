@@ -164,6 +164,15 @@ for (const [near, far] of enginePairs) {
         expect(await codeOf(peer.request('echo'))).toBe('PAIPAI_ERR_CLOSED');
       });
 
+      test('a payload is the caller’s again at once, also where the request has to wait', async () => {
+        const { peer, start } = await lostPeer();
+        const payload = bytes('as it was');
+        const answer = peer.request('echo', payload);
+        payload.fill(0);
+        await start();
+        expect(text(await answer)).toBe('as it was');
+      });
+
       test('failFast of the peer is that of requests without their own', async () => {
         const { peer, start } = await lostPeer({ failFast: true });
         expect(await codeOf(peer.request('echo'))).toBe('PAIPAI_ERR_PEER_CLOSED');

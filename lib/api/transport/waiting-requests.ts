@@ -70,7 +70,7 @@ export class WaitingRequests {
     return this.#waiting.size;
   }
 
-  /** Fails with PAIPAI_ERR_OVERLOADED when there is no room, _DEADLINE, _ABORTED. */
+  /** Copies the payload. Fails with PAIPAI_ERR_OVERLOADED when there is no room, _DEADLINE, _ABORTED. */
   add(request: HeldRequest): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
       const { method, signal, deadlineMs } = request;
@@ -89,7 +89,9 @@ export class WaitingRequests {
         this.#take(waiting);
         waiting.reject(error);
       };
-      const waiting = new WaitingRequest(request, dueMs, resolve, reject, giveUp);
+      // The caller's bytes are its own again when this returns.
+      const held = { ...request, payload: new Uint8Array(request.payload) };
+      const waiting = new WaitingRequest(held, dueMs, resolve, reject, giveUp);
       this.#byteCount += byteCount;
       this.#waiting.add(waiting);
       if (deadlineMs !== Infinity) this.#deadlines.set(waiting, deadlineMs);
