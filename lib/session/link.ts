@@ -45,6 +45,8 @@ export class Link {
   protected readonly setting: SessionSetting;
   #names: OutgoingNames | null = null;
   #bulkBytes = 0;
+  /** The frame that `checkRoom` has refused last; 0: none since `takesRefused` said yes. */
+  #refusedBytes = 0;
 
   constructor(channel: FrameChannel, setting: SessionSetting) {
     this.channel = channel;
@@ -199,19 +201,41 @@ export class Link {
 
   /**
    * Refuses a request or a message that would make the queue longer than `queuedBytesMax`; an empty queue takes any frame.
-   * @throws PaipaiError PAIPAI_ERR_BACK_PRESSURE
+   * `longestBytes` is the longest payload, where `payloadBytes` are of several.
+   * @throws PaipaiError PAIPAI_ERR_BACK_PRESSURE, _FRAME_TOO_LARGE of what will never have room
    */
-  checkRoom(kind: 'request' | 'message', name: string, payloadBytes: number): void {
-    const { queuedBytesMax } = this.settings;
+  checkRoom(
+    kind: 'request' | 'message',
+    name: string,
+    payloadBytes: number,
+    longestBytes: number = payloadBytes,
+  ): void {
+    const { queuedBytesMax, frameBytesMax } = this.settings;
     if (queuedBytesMax === Infinity) return;
     const waiting = this.waitingBytes;
-    if (waiting <= 0 || waiting + frameHeaderBytes + payloadBytes <= queuedBytesMax) return;
+    const frameBytes = frameHeaderBytes + payloadBytes;
+    if (waiting <= 0 || waiting + frameBytes <= queuedBytesMax) return;
+    checkPayloadBytes(longestBytes, frameBytesMax);
+    this.#refusedBytes = frameBytes;
     const address = this.channel.remoteAddress;
     throw new PaipaiError(
       'PAIPAI_ERR_BACK_PRESSURE',
       `${kind} '${name}': ${waiting} bytes wait already for ${address}, of at most ${queuedBytesMax}; wait for drained()`,
       { address },
     );
+  }
+
+  /** Whether what `checkRoom` has refused last would be taken now, or nothing was. */
+  takesRefused(): boolean {
+    if (this.#refusedBytes === 0) return true;
+    const waiting = this.waitingBytes;
+    if (waiting > 0 && waiting + this.#refusedBytes > this.settings.queuedBytesMax) return false;
+    this.#refusedBytes = 0;
+    return true;
+  }
+
+  forgetRefused(): void {
+    this.#refusedBytes = 0;
   }
 
   /**

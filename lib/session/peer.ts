@@ -34,6 +34,8 @@ import type {
 } from './types.js';
 
 const graceMsDefault = 1_000;
+/** How long `drained` gives a queue that is below its marks, and has no room for what it refused. */
+const refusedPauseMs = 2;
 /** In one call of `sendMany`. */
 const sendManyBytesMax = 1024 * 1024;
 
@@ -194,7 +196,8 @@ export class SessionPeer extends Link implements Peer, FrameReceiver {
     }
     checkPayloadBytes(payloadBytes, this.settings.frameBytesMax);
     const count = bytes.length / payloadBytes;
-    this.checkRoom('message', topic, bytes.length + (count - 1) * frameHeaderBytes);
+    const withHeaders = bytes.length + (count - 1) * frameHeaderBytes;
+    this.checkRoom('message', topic, withHeaders, payloadBytes);
     if (count > 0) this.sendMessages(this.nameIndex('topic', topic), bytes, payloadBytes);
     return this.#isBelowHighMark();
   }
@@ -207,14 +210,32 @@ export class SessionPeer extends Link implements Peer, FrameReceiver {
 
   async drained(): Promise<void> {
     const { queuedBytes } = this.channel;
-    if (this.#isOver()) throw peerClosed(this.remoteAddress, 'drained', this.#ending().reason);
+    this.#checkNotOver();
     // Between the marks the channel calls only if it was above the high one before.
-    if (queuedBytes <= queueBytesLow) return;
-    if (queuedBytes <= queueBytesHigh && this.#drainWaiters === null) return;
+    const isBelow = queuedBytes <= queueBytesLow || this.#drainWaiters === null;
+    if (isBelow && queuedBytes <= queueBytesHigh) return this.#leaveRoom();
     return new Promise((resolve, reject) => {
       this.#drainWaiters ??= [];
       this.#drainWaiters.push({ resolve, reject });
     });
+  }
+
+  #checkNotOver(): void {
+    if (this.#isOver()) throw peerClosed(this.remoteAddress, 'drained', this.#ending().reason);
+  }
+
+  /**
+   * Something may have been refused below the marks of the channel, which tells nothing there. Whoever tries it again and again in one turn of
+   * the event loop would keep what waits from ever leaving.
+   */
+  async #leaveRoom(): Promise<void> {
+    if (this.takesRefused()) return;
+    await new Promise(setImmediate);
+    if (!this.#isOver() && !this.takesRefused()) {
+      await new Promise<void>((resolve) => this.deadlines.set(new Alarm(resolve), refusedPauseMs));
+      this.forgetRefused();
+    }
+    this.#checkNotOver();
   }
 
   openStream(method: string, metadata?: Uint8Array, options?: RequestOptions): PeerStream {

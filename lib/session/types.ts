@@ -150,7 +150,10 @@ export interface Peer extends AsyncDisposable {
    * none; the bytes are copied in the call.
    */
   sendMany(topic: string, payloads: Uint8Array, payloadBytes: number): boolean;
-  /** Settles when the queue is below the low mark; at once when it is. */
+  /**
+   * Settles when the queue is below the low mark. At once when it is, unless something was refused for want of room: then the event loop
+   * goes round first, so that what waits can leave while somebody tries again and again.
+   */
   drained(): Promise<void>;
   /**
    * Opens a byte stream, both ways, with `metadata` of at most 64 KiB. It has no deadline unless `options` give one.

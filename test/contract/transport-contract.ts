@@ -626,6 +626,55 @@ export function transportContract(name: string, setting: Setting): void {
       expect(peer.send('after', undefined, { lane })).toBe(true);
     });
 
+    test.each([
+      ['a short queue', 64 * kibi, 1_000, 300],
+      ['a frame as long as the queue', mebi, mebi - 100, 3],
+    ])(
+      'who tries again behind drained() gets it all through: %s',
+      async (_, queuedBytesMax, payloadBytes, count) => {
+        let cameBytes = 0;
+        const { near } = await pair({
+          near: { queuedBytesMax },
+          far: {
+            topics: {
+              flood(payload) {
+                cameBytes += payload.length;
+              },
+            },
+            methods: { came: () => bytes(`${cameBytes}`) },
+          },
+        });
+        const payload = pattern(payloadBytes);
+        near.send('flood', bytes('before'));
+        let refused = 0;
+        for (let sent = 0; sent < count; ) {
+          try {
+            near.send('flood', payload);
+            sent++;
+          } catch (error) {
+            expect(error).toMatchObject({ code: 'PAIPAI_ERR_BACK_PRESSURE' });
+            // Where nothing ever leaves, nothing else would end it.
+            expect(++refused).toBeLessThan(100_000);
+            await near.drained();
+          }
+        }
+        while (near.stats().queuedBytes > 0) await new Promise(setImmediate);
+        expect(text(await near.request('came'))).toBe(`${count * payloadBytes + 6}`);
+      },
+    );
+
+    test('what never fits is said to be too long, whatever waits', async () => {
+      const { near } = await pair({ near: { frameBytesMax: mebi, queuedBytesMax: mebi } });
+      const payload = pattern(mebi + 1);
+      near.send('flood', bytes('before'));
+      for (const lane of lanes) {
+        expect(codeThrown(() => near.send('flood', payload, { lane }))).toBe(
+          'PAIPAI_ERR_FRAME_TOO_LARGE',
+        );
+      }
+      expect(await codeOf(near.request('x', payload))).toBe('PAIPAI_ERR_FRAME_TOO_LARGE');
+    });
+
     test.each(['skip', 'drop'] as const)('does not hold up a broadcast: %s', async (slowPeers) => {
       const listener = await listening(setting, { ...far, slowPeers });
       const [raw, slow] = await rawPeer(listener);

@@ -277,7 +277,7 @@ export interface Peer<Payload = Uint8Array>
   send(topic: string, payload?: Payload, options?: SendOptions): boolean;
   /** Throws PAIPAI_ERR_OVERLOADED above `streamsMax`, _CLOSED, and _PEER_CLOSED while there is no connection. */
   openStream(method: string, metadata?: Uint8Array, options?: StreamOptions): PeerStream;
-  /** Settles when less than 256 KiB waits. Fails with PAIPAI_ERR_PEER_CLOSED when the connection ends. */
+  /** Settles when less than 256 KiB waits, and never in the turn in which something was refused for want of room. Fails with PAIPAI_ERR_PEER_CLOSED when the connection ends. */
   drained(): Promise<void>;
   stats(): PeerStats;
   /** Refuses new work, lets what is under way finish for `graceMs` (default 1,000), says goodbye, ends. */
