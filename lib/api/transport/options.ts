@@ -285,7 +285,10 @@ function checkFraction(name: string, value: unknown): number {
 
 function checkFunctions(name: string, value: unknown): void {
   if (value === undefined) return;
-  checkObject(name, value, 'an object of functions');
+  const expected = 'an object of functions';
+  checkObject(name, value, expected);
+  // These have none among their properties, or none with a name.
+  if (value instanceof Map || Array.isArray(value)) throw invalidArgument(name, expected, value);
   for (const [key, member] of Object.entries(value))
     checkFunction(`${name}.${key}`, member ?? null);
 }

@@ -93,6 +93,8 @@ const badForBoth: [string, unknown][] = [
   ['methods', null],
   ['methods', { echo: 'echo' }],
   ['methods', { echo: undefined }],
+  ['methods', new Map([['echo', () => {}]])],
+  ['methods', [() => {}]],
   ['topics', { news: 1 }],
   ['noDelay', 1],
   ['keepAlive', true],
