@@ -12,6 +12,9 @@ import { StreamReader } from './stream-reader.js';
 import { StreamWriter } from './stream-writer.js';
 import type { Peer, PeerStream, Received } from './types.js';
 
+/** The addon tells in 32 bits what has landed. */
+const targetBytesMax = 2 ** 32 - 1;
+
 /** What a stream needs of those that keep it. */
 export interface StreamKeeper {
   /** Both directions have ended, or the stream has failed: it is out of use. */
@@ -93,7 +96,11 @@ export class SessionStream extends Expiring implements PeerStream {
     if (onProgress !== undefined && typeof onProgress !== 'function') {
       throw invalidArgument('onProgress', 'a function', onProgress);
     }
-    return this.#reader.receiveInto(checkBytes('target', target), onProgress);
+    const bytes = checkBytes('target', target);
+    if (bytes.length > targetBytesMax) {
+      throw invalidArgument('target', `at most ${targetBytesMax} bytes`, bytes.length);
+    }
+    return this.#reader.receiveInto(bytes, onProgress);
   }
 
   [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {

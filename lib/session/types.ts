@@ -201,7 +201,7 @@ export interface PeerStream {
   readonly ended: Promise<Uint8Array>;
 
   /**
-   * Grants credit for `target.byteLength` and lets the bytes land there without a copy on the way. Settles at the other side's end,
+   * Grants credit for `target.byteLength`, below 4 GiB, and lets the bytes land there without a copy on the way. Settles at the other side's end,
    * with fewer bytes when it sent fewer. Call it instead of iterating, in the turn in which the stream was handed over.
    */
   receiveInto(target: Uint8Array, onProgress?: (landedBytes: number) => void): Promise<Received>;

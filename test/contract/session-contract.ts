@@ -525,6 +525,16 @@ export function sessionContract(name: string, makeNetworks: () => ContractNetwor
       expect(await back).toMatchObject({ bytes: 0, crc32c: 0 });
     });
 
+    test('into no more memory than can be counted', async () => {
+      const { ours } = await streams();
+      class Long extends Uint8Array {
+        override get length(): number {
+          return 2 ** 32;
+        }
+      }
+      expect(await codeOf(ours.receiveInto(new Long(8)))).toBe('PAIPAI_ERR_INVALID_ARGUMENT');
+    });
+
     test('both directions at once, each with its own end', async () => {
       const { ours, theirs } = await streams();
       const [there, back] = [pattern(3 * mebi, 1), pattern(2 * mebi, 2)];
