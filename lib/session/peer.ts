@@ -261,9 +261,13 @@ export class SessionPeer extends Link implements Peer, FrameReceiver {
     if (this.open) {
       this.phase = 'closing';
       ending.graceMs = graceMs;
-      this.onDone();
-      if (!this.#isOver() && graceMs === 0) this.#end(null);
-      else if (!this.#isOver()) this.deadlines.set(ending.alarm, graceMs);
+      if (graceMs === 0) {
+        this.#end(null);
+      } else {
+        this.deadlines.set(ending.alarm, graceMs);
+        // Not at once: a handler may have called, whose own request is counted, or answered, when it has returned.
+        queueMicrotask(() => this.onDone());
+      }
     }
     await ending.closed.promise;
   }

@@ -3,6 +3,7 @@ import type {
   DeferredAnswer,
   FastHandlers,
   Lease,
+  ListenOptions,
   MessageBatch,
   Peer,
   RequestBatch,
@@ -461,6 +462,35 @@ export function fastContract(name: string, setting: Setting): void {
       });
       expect(text(await ask(near, 'echo', bytes('b')))).toBe('b');
       expect(await thrown).toMatchObject({ message: 'mine' });
+    });
+
+    test('a peer that is closed by its handler gives the answer first', async () => {
+      const closings: Promise<void>[] = [];
+      const far: ListenOptions = {
+        methods: {
+          atOnce(payload, { peer }) {
+            closings.push(peer.close());
+            return payload;
+          },
+          async later(payload, { peer }) {
+            closings.push(peer.close());
+            return payload;
+          },
+        },
+        fast: {
+          methods: {
+            batch(batch) {
+              closings.push((batch.peer as Peer).close());
+              batch.replyRange(0, batch.start(0), batch.end(0));
+            },
+          },
+        },
+      };
+      for (const method of ['atOnce', 'later', 'batch']) {
+        const { near } = await transportPair(setting, { far });
+        expect(text(await near.request(method, bytes('still')))).toBe('still');
+      }
+      await Promise.all(closings);
     });
 
     test('a peer that is destroyed by its handler', async () => {
