@@ -5,7 +5,7 @@ import { TLSSocket } from 'node:tls';
 import { debuglog } from 'node:util';
 import { type NativeCore, nativeCoreOf } from '../native/handles.js';
 import { loadNative } from '../native/load.js';
-import { RawHandle, RawTcpHandle } from './handle.js';
+import { nobody, RawHandle, RawTcpHandle } from './handle.js';
 import {
   type NodeHandle,
   ownerSymbol,
@@ -27,7 +27,8 @@ let core: NativeCore | null | undefined;
 function coreOrNone(): NativeCore | null {
   if (core === undefined) {
     core = null;
-    const native = loadNative();
+    // Else all that the addon tells of would belong to the context of who connects first.
+    const native = nobody.runInAsyncScope(loadNative);
     try {
       if (native.ok) core = nativeCoreOf(native.binding);
     } catch (thrown) {

@@ -81,7 +81,7 @@ interface Waiting {
 }
 
 /** The context of no caller. */
-const nobody = new AsyncResource('paipainet');
+export const nobody: AsyncResource = new AsyncResource('paipainet');
 
 /** As of a handle that Node makes for a connection: its cause is who runs now, whose context it has not. */
 function resourceOfNobody(type: string): AsyncResource {
@@ -529,28 +529,26 @@ export class RawHandle implements RawEvents {
     value: Value,
     resource: AsyncResource = this.#resource,
   ): void {
-    try {
-      resource.runInAsyncScope(action, this, value);
-    } catch (thrown) {
-      surface(thrown);
-    }
+    resource.runInAsyncScope(this.#guarded, this, action, value);
     for (;;) {
       try {
         runTicks();
         return;
       } catch (thrown) {
-        // Node forgets in which tick that was when it is uncaught, so that must happen here, within the next round.
-        surface(thrown);
+        // Node forgets in which tick that was when it is uncaught, so that must happen here, before the next one.
+        this.core.throwUncaught(thrown);
       }
     }
   }
-}
 
-/** An uncaught exception, as from any callback of Node's. */
-function surface(thrown: unknown): void {
-  queueMicrotask(() => {
-    throw thrown;
-  });
+  /** What is thrown is uncaught in the context that it was thrown in, and before what was left for later. */
+  #guarded<Value>(action: (value: Value) => void, value: Value): void {
+    try {
+      action.call(this, value);
+    } catch (thrown) {
+      this.core.throwUncaught(thrown);
+    }
+  }
 }
 
 Object.defineProperty(RawHandle.prototype, ownerSymbol, {

@@ -96,6 +96,7 @@ export interface NativeBinding {
   /** -1 when it is closed. */
   rawDescriptor(raw: number): number;
   rawQueuedBytes(raw: number): number;
+  rawThrow(thrown: unknown): void;
   /** Of the batch that is being delivered, or gathered for the next delivery. */
   eventCount(): number;
 

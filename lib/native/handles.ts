@@ -508,6 +508,14 @@ export class NativeCore {
     return this.#binding.rawQueuedBytes(raw);
   }
 
+  /**
+   * Makes `thrown` an uncaught exception within this call, in the async context of the caller: who listens for those has heard of it when it
+   * returns, and where nobody does the process ends.
+   */
+  throwUncaught(thrown: unknown): void {
+    this.#binding.rawThrow(thrown);
+  }
+
   /** Where the outbox has room for `bytes` behind what waits in it. */
   #stage(bytes: number): number {
     if (this.#outboxBytes.length - this.#control[0]! < bytes) this.#binding.flush();

@@ -157,6 +157,13 @@ Napi::Value RawQueuedBytes(const Napi::CallbackInfo& info) {
   return NumberOf(info.Env(), static_cast<double>(bytes));
 }
 
+// rawThrow(thrown): uncaught here and now, in the async context of who runs; returns when somebody
+// listens for 'uncaughtException', and else the process ends
+Napi::Value RawThrow(const Napi::CallbackInfo& info) {
+  napi_fatal_exception(info.Env(), info[0]);
+  return Undefined(info);
+}
+
 }  // namespace
 
 void ExportRaw(Napi::Env env, Napi::Object exports) {
@@ -179,6 +186,7 @@ void ExportRaw(Napi::Env env, Napi::Object exports) {
   ExportFunction(env, exports, "rawDescriptor", RawDescriptor);
   ExportFunction(env, exports, "eventCount", EventCount);
   ExportFunction(env, exports, "rawQueuedBytes", RawQueuedBytes);
+  ExportFunction(env, exports, "rawThrow", RawThrow);
 }
 
 }  // namespace paipai

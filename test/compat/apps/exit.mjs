@@ -10,6 +10,10 @@ const server = net.createServer((socket) => {
   socket.on('error', () => {});
   socket.on('data', () => {
     if (how === 'in a handler') process.exit(3);
+    if (how.startsWith('thrown')) {
+      process.nextTick(() => console.log('a tick that was left'));
+      void Promise.resolve().then(() => console.log('a promise that was left'));
+    }
     if (how === 'thrown in a handler') throw new Error('thrown by data');
     if (how === 'rejected in a handler') void Promise.reject(new Error('rejected by data'));
     if (how === 'thrown in a tick') {

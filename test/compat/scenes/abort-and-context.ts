@@ -287,6 +287,39 @@ export const scenes: Scenes = {
     await ended(server);
   },
 
+  'the context of what is uncaught': async (net, recorder) => {
+    const storage = new AsyncLocalStorage<string>();
+    const hear = ({ message }: Error): void =>
+      recorder.note('uncaught', message, storage.getStore());
+    process.on('uncaughtException', hear);
+    const fail = (message: string): void => {
+      throw new Error(message);
+    };
+    const server = net.createServer((socket) => socket.pipe(socket));
+    const port = await storage.run('listens', () => listening(server));
+    const client = storage.run('connects', () => net.connect(port, '127.0.0.1'));
+    client.on('data', (data) => {
+      if (`${data}` === 'entered') storage.enterWith('entered');
+      if (`${data}` === 'tick') storage.run('later', () => process.nextTick(fail, 'tick'));
+      else if (`${data}` === 'microtask') queueMicrotask(() => fail('microtask'));
+      else fail(`${data}`);
+    });
+    const closing = closed(client);
+    client.on('close', () => fail('close'));
+    await once(client, 'connect');
+    for (const text of ['first', 'entered', 'next', 'tick', 'microtask']) {
+      storage.run(text, () => client.write(text, () => fail(`callback of ${text}`)));
+      await settle(recorder);
+    }
+    storage.run('ends', () => client.end(() => fail('callback of the end')));
+    await settle(recorder);
+    storage.run('destroys', () => client.destroy());
+    await closing;
+    await ended(server);
+    await settle(recorder);
+    process.off('uncaughtException', hear);
+  },
+
   'contexts of writes that wait': between(async (client, accepted, recorder) => {
     const storage = new AsyncLocalStorage<number>();
     accepted.pause();

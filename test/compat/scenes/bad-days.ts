@@ -84,6 +84,29 @@ export const scenes: Scenes = {
     client.end('still here');
   }),
 
+  'what a handler leaves for later when it throws': between(async (client, accepted, recorder) => {
+    const hear = ({ message }: Error): void => recorder.note('order', 'uncaught', message);
+    process.on('uncaughtException', hear);
+    for (const event of ['data', 'end']) {
+      client.on(event, () => {
+        process.nextTick(() => {
+          recorder.note('order', event, 'a tick');
+          throw new Error(`thrown by a tick of ${event}`);
+        });
+        process.nextTick(() => recorder.note('order', event, 'another'));
+        void Promise.resolve().then(() => recorder.note('order', event, 'a promise'));
+        throw new Error(`thrown by ${event}`);
+      });
+    }
+    accepted.write('x');
+    await settle(recorder);
+    accepted.end();
+    await settle(recorder);
+    // Where a handler of the end has thrown, nothing follows it.
+    client.destroy();
+    process.off('uncaughtException', hear);
+  }),
+
   'a thrown error beside others': async (net, recorder) => {
     const { server, client, accepted } = await pair(net, recorder);
     const { port } = server.address() as AddressInfo;
