@@ -118,8 +118,30 @@ export function errnoException(errno: number, syscall: string): NodeJS.ErrnoExce
 }
 
 const { _tickCallback } = process as unknown as { _tickCallback(): void }; // Not in the types.
+const tickWarning = 'DEP0134';
+
+/** With `--pending-deprecation` Node warns of the first call, which no user can do anything about. */
+function runFirstTicks(): void {
+  callTicks = _tickCallback;
+  const { emitWarning } = process;
+  const giveBack = (): void => {
+    if (process.emitWarning === quiet) process.emitWarning = emitWarning;
+  };
+  const quiet = (...args: unknown[]): void => {
+    giveBack();
+    if (args[2] !== tickWarning) Reflect.apply(emitWarning, process, args);
+  };
+  process.emitWarning = quiet;
+  try {
+    _tickCallback();
+  } finally {
+    giveBack();
+  }
+}
+
+let callTicks = runFirstTicks;
 
 /** What `process.nextTick` and promises have waiting runs now, as behind each event of Node's own. */
 export function runTicks(): void {
-  _tickCallback();
+  callTicks();
 }

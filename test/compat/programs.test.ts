@@ -66,6 +66,7 @@ test.each([
   [],
   ['--no-network-family-autoselection'],
   ['--network-family-autoselection-attempt-timeout=123'],
+  ['--pending-deprecation', '--throw-deprecation'],
 ])('flags of Node: %s', async (...nodeArgs) => {
   const { exitCode } = await expectSameProgram('flags.mjs', {
     nodeArgs: nodeArgs.filter((each) => each !== undefined),
