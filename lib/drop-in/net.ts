@@ -27,6 +27,8 @@ function constructorOver<Type extends typeof net.Socket | typeof net.Server>(
   for (const [name, value] of Object.entries({ constructor: Constructor, ...members })) {
     Object.defineProperty(Constructor.prototype, name, {
       value,
+      // As Node's own members are: some copy what they find in an object.
+      enumerable: name !== 'constructor',
       writable: true,
       configurable: true,
     });

@@ -22,6 +22,15 @@ type Legacy = any;
 const legacy = (object: Socket | Server | NetModule): Legacy => object;
 
 export const scenes: Scenes = {
+  'members are found one by one': async (net, recorder) => {
+    // By what copies or replaces all that an object has.
+    for (const { name, prototype } of [net.Socket, net.Server]) {
+      const members: string[] = [];
+      for (const member in prototype) members.push(member);
+      recorder.note(name, members.sort());
+    }
+  },
+
   'the handle comes and goes': withServer(async (net, recorder, { port }) => {
     const client = recorder.socket('client', new net.Socket());
     const note = (name: string): void =>
