@@ -12,6 +12,7 @@ import { reset } from './generated/reset.js';
 import { server } from './generated/server.js';
 import { socketOptions } from './generated/socket-options.js';
 import { timeOuts } from './generated/time-outs.js';
+import { turns } from './generated/turns.js';
 import { unixPaths } from './generated/unix.js';
 import { runsTimes, seeded } from './runs.js';
 import { expectNoDifference } from './ways.js';
@@ -47,6 +48,7 @@ const kinds: Record<string, Generated<any>> = {
   aborted,
   contexts,
   legacy,
+  turns,
 };
 
 test.each(Object.entries(kinds))(
