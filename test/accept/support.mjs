@@ -61,7 +61,8 @@ export function run(
 export async function mustRun(file, args, options) {
   const { code, stdout, stderr } = await run(file, args, options);
   if (code === 0) return stdout;
-  const said = `${stdout}\n${stderr}`.trim().split('\n').slice(-15).join('\n      ');
+  const output = `${stdout}\n${stderr}`;
+  const said = [...failedTests(output), ...output.trim().split('\n').slice(-15)].join('\n      ');
   throw new Error(`${[file, ...args].join(' ')} ended with ${code}:\n      ${said}`);
 }
 

@@ -55,14 +55,19 @@ export class Recorder {
   /**
    * Follows a socket from now on; a second one of that name is numbered.
    * @param options.reads false: without listening for data, which makes it flow
+   * @param options.counts false: how many bytes come is chance
    */
-  socket<Type extends net.Socket>(as: string, socket: Type, { reads = true } = {}): Type {
+  socket<Type extends net.Socket>(
+    as: string,
+    socket: Type,
+    { reads = true, counts = true } = {},
+  ): Type {
     const count = (this.#counts.get(as) ?? 0) + 1;
     this.#counts.set(as, count);
     const name = count === 1 ? as : `${as} (${count})`;
     let data = '';
     const flush = (): void => {
-      if (data !== '') this.note(name, 'data', shortened(data));
+      if (data !== '') this.note(name, 'data', ...(counts ? [shortened(data)] : []));
       data = '';
     };
     this.#flushes.push(flush);
@@ -84,7 +89,8 @@ export class Recorder {
     }
     socket.on('close', (hadError) => {
       flush();
-      note('close', hadError, `read ${socket.bytesRead}`, `written ${socket.bytesWritten}`);
+      const read = counts ? socket.bytesRead : socket.bytesRead > 0;
+      note('close', hadError, `read ${read}`, `written ${socket.bytesWritten}`);
     });
     return socket;
   }

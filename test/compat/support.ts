@@ -62,6 +62,8 @@ interface PairOptions {
   readonly isUnix?: boolean;
   /** False: their data wait. */
   readonly reads?: boolean;
+  /** False: how much the kernel takes is chance. */
+  readonly counts?: boolean;
 }
 
 export interface Pair {
@@ -79,11 +81,14 @@ export async function pair(
     client: clientOptions = {},
     isUnix,
     reads = true,
+    counts = true,
   }: PairOptions = {},
 ): Promise<Pair> {
   const server = net.createServer(serverOptions);
   const accepting = new Promise<Socket>((resolve) =>
-    server.once('connection', (socket) => resolve(recorder.socket('accepted', socket, { reads }))),
+    server.once('connection', (socket) =>
+      resolve(recorder.socket('accepted', socket, { reads, counts })),
+    ),
   );
   const folder = isUnix === true ? newFolder() : undefined;
   const target =
@@ -96,7 +101,7 @@ export async function pair(
     server.once('close', () => rmSync(folder, { recursive: true }));
   }
   const client = net.connect({ ...target, ...clientOptions } as NetConnectOpts);
-  recorder.socket('client', client, { reads });
+  recorder.socket('client', client, { reads, counts });
   const accepted = await accepting;
   if (client.connecting) await once(client, 'connect');
   return { server, client, accepted };

@@ -157,7 +157,7 @@ export const scenes: Scenes = {
   },
 
   'a reader that stops for good': async (net, recorder) => {
-    const { server, client, accepted } = await pair(net, recorder, { reads: false });
+    const { server, client, accepted } = await pair(net, recorder, { reads: false, counts: false });
     accepted.pause();
     let isFull = false;
     for (let i = 0; i < 64 && !isFull; i++) {

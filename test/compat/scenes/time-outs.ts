@@ -83,8 +83,11 @@ export const scenes: Scenes = {
   }),
 
   'as an option': withServer(async (net, recorder, { port }) => {
-    const client = recorder.socket('client', net.connect({ port, host: '127.0.0.1', timeout: 10 }));
+    const client = net.connect({ port, host: '127.0.0.1', timeout: 10 });
     recorder.note('client', client.timeout);
+    // On a busy machine it may take longer than that to connect.
+    await once(client, 'connect');
+    recorder.socket('client', client);
     await once(client, 'timeout');
     client.destroy();
     await closed(client);
