@@ -1,5 +1,5 @@
 export { Data, type DataInput, type DataOptions } from './api/data.js';
-export { Net } from './api/net.js';
+export { Net, type NetCoordinator } from './api/net.js';
 export { Node } from './api/node.js';
 export type { NodeChanges } from './api/node-changes.js';
 export type {
@@ -46,6 +46,14 @@ export type {
   RepairReport,
   TransferReport,
 } from './cluster/transfer/report.js';
+export type {
+  CallOptions,
+  Change,
+  CompareAndSetResult,
+  KeyState,
+  Watch,
+  WatchOptions,
+} from './coordination/coordinator.js';
 export type { Digest } from './processing/digest.js';
 export type {
   Handler,

@@ -9,7 +9,7 @@ import { MemberFollower } from '../node/follow-members.js';
 import { nodeHeartbeat } from '../node/heartbeat.js';
 import { Roster, type RosterEntry } from '../node/roster.js';
 import { type Engine, selectEngine } from '../node/select-network.js';
-import type { SessionOptions } from '../session/types.js';
+import type { Peer, SessionOptions } from '../session/types.js';
 import type { NetworkEnv } from '../transport/frame-channel.js';
 import { joinNet, leaveNet, Node, type NodeHost, renewFacts } from './node.js';
 import { NodeReturns } from './node-returns.js';
@@ -46,6 +46,8 @@ interface Known {
   hasLeft: boolean;
   /** Which of those that bore its id one after the other; undefined until the net has said so. */
   instanceId: number | undefined;
+  /** It serves the coordinator of the net, as the net says, or itself. */
+  coordinates: boolean;
   redial: Redial | undefined;
   load: NodeLoadFigures | undefined;
 }
@@ -67,6 +69,8 @@ export class NetNodes {
   #roster: Roster | undefined;
   #hub: HubLine | undefined;
   #follower: MemberFollower | undefined;
+  /** Of those that the net says to coordinate it when it was last asked, by id. */
+  #claims: ReadonlyMap<string, NetMember> = new Map();
   #isStopped = false;
 
   constructor(options: NetNodesOptions) {
@@ -116,11 +120,18 @@ export class NetNodes {
         joinNet(known.node, host);
         this.#byId.set(known.node.id, known);
       }
-      const entries = Array.from(
-        this.#byId.values(),
-        ({ node }): RosterEntry =>
+      const nodes = Array.from(this.#byId.values(), ({ node }) => node);
+      // Nobody else reaches embedded nodes, so one of them coordinates only where there are no others.
+      const isEmbedded = join === undefined && nodes.every(({ address }) => address === undefined);
+      const entries = nodes.map(
+        (node, at): RosterEntry =>
           node.address === undefined
-            ? { nodeId: node.id, runAs: node.runAs ?? runAs, store: node.store }
+            ? {
+                nodeId: node.id,
+                runAs: node.runAs ?? runAs,
+                store: node.store,
+                coordinator: isEmbedded && at === 0,
+              }
             : { nodeId: node.id, address: node.address },
       );
       this.#roster = await Roster.start(entries, {
@@ -138,6 +149,9 @@ export class NetNodes {
       await hub?.close();
       for (const { node } of found) this.#byId.delete(node.id);
       throw thrown;
+    }
+    for (const known of this.#byId.values()) {
+      known.coordinates = this.#roster.coordinates(known.node.id);
     }
     if (join !== undefined) this.#follow(join);
     return this.#roster;
@@ -194,6 +208,29 @@ export class NetNodes {
     throw new PaipaiError('PAIPAI_ERR_NODE_LOST', 'no node is there but those that leave');
   }
 
+  /**
+   * The session with the node that coordinates the net.
+   * @throws PaipaiError PAIPAI_ERR_COORDINATOR_DOWN, with `nodeId`; _COORDINATOR_AMBIGUOUS; PAIPAI_ERR_INVALID_STATE when no node is known to
+   * coordinate the net.
+   */
+  coordinator(): Peer {
+    const own = [...this.#byId.values()].filter(({ coordinates }) => coordinates);
+    const claims = new Map(own.map((known) => [known.node.id, !known.hasFailed && !known.hasLeft]));
+    for (const [nodeId, member] of this.#claims) {
+      if (!this.#byId.has(nodeId)) claims.set(nodeId, isLivingMember(member));
+    }
+    const living = [...claims.keys()].filter((nodeId) => claims.get(nodeId));
+    const [nodeId = [...claims.keys()][0], other] = living;
+    if (nodeId === undefined) throw noCoordinator();
+    if (other !== undefined) throw twoCoordinators(nodeId, other);
+    if (this.#roster?.isLiving(nodeId) === true) return this.#roster.link(nodeId).peer;
+    throw new PaipaiError(
+      'PAIPAI_ERR_COORDINATOR_DOWN',
+      `node ${nodeId}, which coordinates the net, cannot be reached`,
+      { nodeId },
+    );
+  }
+
   /** Busy part of its CPUs, 0 to 1, of a node of a net that was joined which has said so. */
   cpuLoadOf(nodeId: string): number | undefined {
     return this.#byId.get(nodeId)?.load?.cpu;
@@ -205,7 +242,7 @@ export class NetNodes {
 
   statuses(): NodeStatus[] {
     const staying = [...this.#byId.values()].filter(({ hasLeft }) => !hasLeft);
-    return staying.map(({ node, isSuspect, hasFailed, load }) => {
+    return staying.map(({ node, isSuspect, hasFailed, coordinates, load }) => {
       const { id, address, weight, pid } = node;
       const isThere = this.#roster?.isLiving(id) === true;
       return {
@@ -214,6 +251,7 @@ export class NetNodes {
         weight,
         ...(address === undefined ? {} : { address }),
         ...(pid === undefined ? {} : { pid }),
+        ...(coordinates ? { coordinates } : {}),
         ...(load === undefined ? {} : { load }),
       };
     });
@@ -255,6 +293,7 @@ export class NetNodes {
     // Through a hub a node is known by its id, and what was said of its address counts for nothing.
     const isHub = this.#hub !== undefined;
     const members = await this.#ask(seeds);
+    this.#noteClaims(members);
     const others = members
       .filter((member) => member.state === 'alive' && this.#isReachable(member))
       .filter((member) =>
@@ -304,11 +343,17 @@ export class NetNodes {
 
   #onMembers(members: readonly NetMember[]): void {
     if (this.#isStopped) return;
+    this.#noteClaims(members);
     // Who went makes room, for one that was started anew at the same address, before anybody comes.
     for (const member of members) if (member.state !== 'alive') this.#onSilent(member);
     for (const member of members) if (member.state === 'alive') this.#onAlive(member);
     const alive = new Set(members.filter(isLivingMember).map(({ nodeId }) => nodeId));
     for (const nodeId of this.#arriving.keys()) if (!alive.has(nodeId)) this.#dropArriving(nodeId);
+  }
+
+  #noteClaims(members: readonly NetMember[]): void {
+    const claiming = members.filter(({ coordinates }) => coordinates);
+    this.#claims = new Map(claiming.map((member) => [member.nodeId, member]));
   }
 
   #onSilent({ nodeId, state }: NetMember): void {
@@ -340,7 +385,8 @@ export class NetNodes {
     }
   }
 
-  #onKnown(known: Known, { nodeId, address, weight, load, instanceId }: NetMember): void {
+  #onKnown(known: Known, member: NetMember): void {
+    const { nodeId, address, weight, load, instanceId, coordinates } = member;
     const { node, isFound, isSuspect, hasFailed, hasLeft } = known;
     const isThere = this.#roster?.isLiving(nodeId) === true;
     known.isSuspect = false;
@@ -348,6 +394,7 @@ export class NetNodes {
     known.hasLeft = false;
     known.load = load;
     known.instanceId = instanceId;
+    known.coordinates = coordinates;
     if (isFound && address !== '') {
       known.address = address;
       renewFacts(node, { address, weight });
@@ -466,6 +513,7 @@ export class NetNodes {
       link.peer.destroy();
       throw new PaipaiError('PAIPAI_ERR_NODE_LOST', `node ${nodeId} went away again`, { nodeId });
     }
+    known.coordinates = roster.coordinates(nodeId);
     if (!isArriving) return;
     this.#arriving.delete(nodeId);
     joinNet(node, this.#options.host);
@@ -481,6 +529,21 @@ export class NetNodes {
   }
 }
 
+function noCoordinator(): PaipaiError {
+  return new PaipaiError(
+    'PAIPAI_ERR_INVALID_STATE',
+    'no node is known to coordinate this net: start one with --coordinator',
+  );
+}
+
+function twoCoordinators(one: string, other: string): PaipaiError {
+  return new PaipaiError(
+    'PAIPAI_ERR_COORDINATOR_AMBIGUOUS',
+    `nodes ${one} and ${other} both claim to coordinate the net, and each has a table of its own: start one of them without --coordinator`,
+    { nodeId: other },
+  );
+}
+
 function notReached(): PaipaiError {
   return new PaipaiError('PAIPAI_ERR_NODE_LOST', 'not reached yet');
 }
@@ -494,6 +557,7 @@ function knownOf(node: Node, isFound: boolean): Known {
     hasFailed: false,
     hasLeft: false,
     instanceId: undefined,
+    coordinates: false,
     redial: undefined,
     load: undefined,
   };

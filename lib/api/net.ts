@@ -9,6 +9,8 @@ import { dropMethod, encodeDropRequest } from '../cluster/transfer/messages.js';
 import { nodeError } from '../cluster/transfer/node-error.js';
 import { Operation } from '../cluster/transfer/operation.js';
 import type { Progress, RepairReport, TransferReport } from '../cluster/transfer/report.js';
+import type { Coordinator } from '../coordination/coordinator.js';
+import { RemoteCoordinator } from '../coordination/remote/remote-coordinator.js';
 import { planCuts } from '../data/splitter.js';
 import { createRealEnv } from '../node/real-env.js';
 import type { Roster } from '../node/roster.js';
@@ -79,6 +81,9 @@ interface Running extends StartedNet {
   readonly rebalancer: Rebalancer;
 }
 
+/** What a net gives of its coordinator; the net closes it. */
+export type NetCoordinator = Pick<Coordinator, 'get' | 'compareAndSet' | 'watch'>;
+
 /**
  * A net of nodes, seen from its client: data are cut into shards, transferred to the nodes, processed where they lie, and the
  * results gathered. Whatever is called before `start` fails with PAIPAI_ERR_NOT_STARTED, after `close` with PAIPAI_ERR_CLOSED.
@@ -91,6 +96,7 @@ export class Net extends EventEmitter<NetEvents> {
   readonly #holdings = new Map<string, Holding>();
   readonly #operations = new Set<Operation>();
   readonly #balance: MessageBalance;
+  readonly #coordinator: RemoteCoordinator;
   readonly #upkeep: Upkeep | undefined;
   #state: State = { kind: 'new' };
   #starting: Promise<void> | undefined;
@@ -122,6 +128,10 @@ export class Net extends EventEmitter<NetEvents> {
       },
     });
     this.#balance = new MessageBalance(this.#env, this.#nodes);
+    this.#coordinator = new RemoteCoordinator(() => {
+      this.#checkStarted();
+      return this.#nodes.coordinator();
+    });
     const { rebalance } = this.#settings;
     this.#upkeep =
       rebalance === undefined
@@ -264,6 +274,16 @@ export class Net extends EventEmitter<NetEvents> {
       for (const { shards } of holdings) shards.retain(node.id, () => false);
       return report;
     });
+  }
+
+  /**
+   * The table that the net agrees on: `get`, `compareAndSet`, `watch`. Of a net of embedded nodes the first one serves it, else the node that
+   * was started with `--coordinator`; it outlives that node when its store does.
+   * Fails: as `Coordinator`, and PAIPAI_ERR_COORDINATOR_DOWN, _COORDINATOR_AMBIGUOUS; _INVALID_STATE in a net without one; PAIPAI_ERR_PEER_CLOSED when the
+   * node goes away in the middle, and then a change may have been made.
+   */
+  get coordinator(): NetCoordinator {
+    return this.#coordinator;
   }
 
   /** A node of the net, one that was found by `join` for instance. @throws PaipaiError PAIPAI_ERR_UNKNOWN_NODE. */
@@ -680,6 +700,7 @@ export class Net extends EventEmitter<NetEvents> {
 
   async #close(): Promise<void> {
     this.#upkeep?.stop();
+    await this.#coordinator.close();
     if (this.#state.kind === 'starting') this.#nodes.cutStart();
     await this.#starting?.catch(() => {}); // Whoever started it hears why it failed.
     const state = this.#state;

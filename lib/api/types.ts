@@ -87,6 +87,8 @@ export interface NodeStatus {
   readonly address?: string;
   readonly weight: number;
   readonly pid?: number;
+  /** Only of a node that serves the coordinator of the net. */
+  readonly coordinates?: true;
   /** Of a node of a net that was joined: what it had to do when the net last heard of a change, which may be long ago. */
   readonly load?: NodeLoadFigures;
 }

@@ -60,6 +60,8 @@ export const codeNumbers = {
   PAIPAI_ERR_STORE_IN_USE: 91,
   PAIPAI_ERR_STORE_FORMAT: 92,
   PAIPAI_ERR_HISTORY_GONE: 100,
+  PAIPAI_ERR_COORDINATOR_DOWN: 101,
+  PAIPAI_ERR_COORDINATOR_AMBIGUOUS: 102,
 } as const;
 
 export type PaipaiCode = keyof typeof codeNumbers;

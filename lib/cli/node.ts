@@ -29,6 +29,8 @@ the others by joining one of them; new Net({ join: ['tcp://127.0.0.1:7100'] }) t
   --name NAME          name of the net; both sides must agree
   --store STORE        lmdb:FOLDER or files:FOLDER: shards outlive the node; default: memory
   --store-limit BYTES  most that shards take on disk; default: what the disk holds
+  --coordinator        serve the table that the net agrees on (net.coordinator), which lies where the
+                       shards do; one node of a net does, and clients that join find it
   --secret-file FILE   the secret of the net; a final line end is not part of it
   --events             a line for each node that joins, fails, leaves; on a screen always
   --json               one JSON object a line instead of words for people
@@ -57,6 +59,7 @@ export const nodeCommand: Command = {
         hub: { type: 'string', multiple: true },
         advertise: { type: 'string' },
         weight: { type: 'string' },
+        coordinator: { type: 'boolean' },
         events: { type: 'boolean' },
         json: { type: 'boolean' },
       },
@@ -79,6 +82,7 @@ export const nodeCommand: Command = {
       ...(values.hub === undefined ? {} : { hubs: values.hub }),
       ...(values.advertise === undefined ? {} : { advertise: values.advertise }),
       ...(values.weight === undefined ? {} : { weight: readWeight(values.weight) }),
+      coordinator: values.coordinator === true,
     });
     try {
       const { address, nodeId, engine } = node;

@@ -26,17 +26,20 @@ export function checkVersion(name: string, version: unknown): number {
   return checkInteger(name, version, 0, Number.MAX_SAFE_INTEGER);
 }
 
-/** A copy of the value, so that the caller may go on with its bytes. */
-export function copyOfValue(value: unknown, expectedVersion: number): Uint8Array | undefined {
-  if (value === undefined && expectedVersion > 0) return undefined;
-  if (value instanceof Uint8Array && value.byteLength <= valueBytesMax) {
-    return Uint8Array.from(value);
-  }
+/** @returns whether there is one */
+export function checkValue(value: unknown, expectedVersion: number): value is Uint8Array {
+  if (value === undefined && expectedVersion > 0) return false;
+  if (value instanceof Uint8Array && value.byteLength <= valueBytesMax) return true;
   throw invalidArgument(
     'value',
     `0 to ${valueBytesMax} bytes, or undefined to delete a version above 0`,
     value instanceof Uint8Array ? `${value.byteLength} bytes` : value,
   );
+}
+
+/** A copy of the value, so that the caller may go on with its bytes. */
+export function copyOfValue(value: unknown, expectedVersion: number): Uint8Array | undefined {
+  return checkValue(value, expectedVersion) ? Uint8Array.from(value) : undefined;
 }
 
 export interface CallSettings {

@@ -4,8 +4,8 @@
  * `test/contract/coordinator.ts` holds them to it.
  *
  * Every `get` and `compareAndSet` takes effect at one moment between its call and its answer, so all callers see one history
- * (linearizability). One that fails with PAIPAI_ERR_DEADLINE, _ABORTED or _PEER_CLOSED may or may not have taken effect: look before
- * you try again.
+ * (linearizability). One that fails with PAIPAI_ERR_DEADLINE, _ABORTED, _PEER_CLOSED or _STORE_FAILED may or may not have taken effect, or
+ * take it later: look before you try again.
  */
 export interface Coordinator {
   /**
@@ -17,8 +17,8 @@ export interface Coordinator {
   /**
    * Sets the key to `value` (0 to `valueBytesMax` bytes, copied before this returns), or deletes it with undefined, if it holds the value
    * of `expectedVersion`; 0 stands for no value. When it does not, nothing changes, and that is an answer, not a failure.
-   * Fails: PAIPAI_ERR_INVALID_ARGUMENT (also for deleting what is expected not to be there), _STORE_FULL, _OVERLOADED, _DEADLINE,
-   * _ABORTED, _CLOSED.
+   * Fails: PAIPAI_ERR_INVALID_ARGUMENT (also for deleting what is expected not to be there), _STORE_FULL, _STORE_FAILED, _OVERLOADED,
+   * _DEADLINE, _ABORTED, _CLOSED.
    */
   compareAndSet(
     key: string,

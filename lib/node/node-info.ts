@@ -14,6 +14,8 @@ export interface NodeInfo {
   readonly bytes: number;
   /** Whether what it stores outlives its sessions and itself. */
   readonly isDurable: boolean;
+  /** Whether it serves the coordinator of the net. */
+  readonly coordinates: boolean;
 }
 
 export const infoMethod = 'node.info';
@@ -33,5 +35,6 @@ export function decodeNodeInfo(bytes: Uint8Array): NodeInfo {
     shards: fields.integer('shards', 0, Number.MAX_SAFE_INTEGER),
     bytes: fields.integer('bytes', 0, Number.MAX_SAFE_INTEGER),
     isDurable: fields.boolean('isDurable'),
+    coordinates: fields.boolean('coordinates'),
   };
 }

@@ -87,6 +87,7 @@ export interface MembershipHost {
   readonly nodeId: string;
   readonly netName: string;
   readonly secret: Uint8Array | string | undefined;
+  readonly coordinates: boolean;
   /** As for `MembershipSettings`. */
   readonly onFailed: (error: PaipaiError) => void;
 }

@@ -24,6 +24,8 @@ export type RosterEntry =
       readonly address?: undefined;
       readonly runAs: RunAs;
       readonly store?: StoreChoice | undefined;
+      /** Whether it serves the coordinator of the net. */
+      readonly coordinator?: boolean;
     };
 
 export interface RosterOptions {
@@ -146,6 +148,11 @@ export class Roster {
     return this.#members.get(nodeId)?.info.isDurable === true;
   }
 
+  /** Whether the node serves the coordinator of the net, as it has said when it was connected to. */
+  coordinates(nodeId: string): boolean {
+    return this.#members.get(nodeId)?.info.coordinates === true;
+  }
+
   /** Connects to a remote node, one that was lost or a new one. Fails as `start` does, and with PAIPAI_ERR_ABORTED, _CLOSED. */
   async reach(nodeId: string, address: string, signal: AbortSignal): Promise<Arriving> {
     const member = await this.#connect(nodeId, address, this.#options.secret, undefined, signal);
@@ -223,6 +230,7 @@ export class Roster {
       handlers,
       engine: engineChoice,
       store: entry.store,
+      coordinator: entry.coordinator,
       // The embedded nodes share this machine.
       workers: Math.max(1, Math.floor(availableParallelism() / this.#embeddedCount)),
       storeBytesMax: Math.floor(storeBytesDefault() / this.#embeddedCount),

@@ -25,6 +25,7 @@ import {
   serveList,
   servePut,
 } from '../cluster/transfer/serve-shards.js';
+import type { CoordinatorService } from '../coordination/serve-coordinator.js';
 import { JobLimits } from '../processing/job-limits.js';
 import { MapReduceService } from '../processing/map-reduce/serve-map-reduce.js';
 import { mergeMethod, processMethod } from '../processing/messages.js';
@@ -49,6 +50,7 @@ import type { ShardStore } from '../store/store.js';
 import { parseAddress } from '../transport/address.js';
 import type { EngineName } from '../transport/frame-channel.js';
 import { LoadMeter } from './load-meter.js';
+import { checkSole, openCoordination } from './node-coordination.js';
 import { encodeNodeInfo, infoMethod } from './node-info.js';
 import {
   checkHubs,
@@ -75,6 +77,8 @@ export interface NodeConfig extends MembershipConfig {
   readonly workers?: number | undefined;
   /** Default 'memory'. */
   readonly store?: StoreChoice | undefined;
+  /** Whether it serves the coordinator of the net, which outlives its process when its store does. Default false. */
+  readonly coordinator?: boolean | undefined;
   /**
    * Memory for shards: all of them in a store in memory, those on their way to and from the disk in another. Default: half of what this
    * machine, or the container around it, has.
@@ -150,7 +154,7 @@ async function openStore(config: NodeConfig, engine: Engine): Promise<NodeStore>
  * reached there it works on, and goes on trying (`joinProblem`).
  * @throws PaipaiError PAIPAI_ERR_HANDLER_MODULE, _INVALID_ADDRESS, _INSECURE_ADDRESS, _ENGINE_UNAVAILABLE, _STORE_FAILED, _STORE_IN_USE,
  * _STORE_FORMAT, _STORE_FULL; a system error when the address cannot be listened on. When it cannot be a member: PAIPAI_ERR_DUPLICATE_ID,
- * or what the net refuses it with: _NET_NAME, _SECRET, _VERSION_MISMATCH, _FRAME_MAGIC, _METHOD_UNKNOWN, _INVALID_STATE, _PROTOCOL.
+ * _COORDINATOR_AMBIGUOUS, or what the net refuses it with: _NET_NAME, _SECRET, _VERSION_MISMATCH, _FRAME_MAGIC, _METHOD_UNKNOWN, _INVALID_STATE, _PROTOCOL.
  */
 export async function startNode(config: NodeConfig): Promise<RunningNode> {
   const { nodeId, netName, secret } = config;
@@ -220,6 +224,7 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
   const serveStream = (stream: PeerStream): Promise<void> => {
     const client = clientOf(stream.peer);
     const processing = { env, store: client.store, pool, limits: client.limits };
+    if (coordination?.servesStream(stream.method)) return coordination.onStream(stream);
     switch (stream.method) {
       case putMethod:
         return servePut(stream, client.store, client.incoming, engine);
@@ -265,10 +270,12 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
             shards: usages.reduce((sum, { shards }) => sum + shards, 0),
             bytes: usages.reduce((sum, { bytes }) => sum + bytes, 0),
             isDurable: store.isDurable,
+            coordinates: coordination !== undefined,
           });
         }
         default:
           if (relay.serves(method)) return relay.onRequest(request);
+          if (coordination?.serves(method)) return coordination.onRequest(request);
           if (!mapReduce.serves(method)) throw methodUnknown(method);
           return meter.during(() => mapReduce.onRequest(request, clientOf(peer).store));
       }
@@ -287,6 +294,7 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
     },
   };
   let listener: PeerListener | undefined;
+  let coordination: CoordinatorService | undefined;
   let membership: Membership | null = null;
   let attachments: readonly Attachment[] = [];
   let closing: Promise<void> | undefined;
@@ -296,7 +304,7 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
     opening.reject(new PaipaiError('PAIPAI_ERR_CLOSED', `node ${nodeId} is being closed`));
     await Promise.all([...attachments.map((one) => one.close()), membership?.close()]);
     // What is under way fails first, so that nobody waits for it.
-    await pool.close();
+    await Promise.all([pool.close(), coordination?.close()]);
     try {
       await listener?.close(0);
       await relay.close();
@@ -310,6 +318,7 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
     return closing;
   };
   try {
+    if (config.coordinator === true) coordination = await openCoordination(env, config.store);
     if (config.handlers !== undefined) await pool.handlers();
     listener = await listenPeers(networkEnv, config.listen, { ...session, service });
     const listening = parseAddress(listener.address);
@@ -319,13 +328,19 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
         nodeId,
         netName: netName ?? netNameDefault,
         secret,
+        coordinates: coordination !== undefined,
         // Who closes it as well hears of what goes wrong.
         onFailed: (error) => void close(error).catch(() => {}),
       });
     }
     opening.resolve(membership);
     await membership?.start();
-    const self = { weight: config.weight ?? 1, instanceId: randomInstanceId(env.random) };
+    if (coordination !== undefined) checkSole(membership?.members() ?? []);
+    const self = {
+      weight: config.weight ?? 1,
+      instanceId: randomInstanceId(env.random),
+      coordinates: coordination !== undefined,
+    };
     attachments = hubs.map((hub) => new Attachment(networkEnv, hub, { ...session, service }, self));
     await Promise.all(attachments.map((one) => one.start()));
     meter.start((load) => membership?.tellLoad(load));

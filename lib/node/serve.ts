@@ -21,11 +21,13 @@ export interface RunNodeOptions extends MembershipConfig {
   readonly engine?: EngineChoice;
   /** Default 'memory'. */
   readonly store?: StoreChoice;
+  /** Whether it serves the coordinator of the net; one node of a net does at most. Default false. */
+  readonly coordinator?: boolean;
 }
 
 /** Runs a node in this process, for nets elsewhere that add it by its address. Fails as `startNode` does. */
 export async function runNode(options: RunNodeOptions): Promise<RunningNode> {
-  const { listen, handlers, name, secret, nodeId, engine, store } = options;
+  const { listen, handlers, name, secret, nodeId, engine, store, coordinator } = options;
   const { join, hubs, advertise, weight } = options;
   return startNode({
     listen,
@@ -35,6 +37,7 @@ export async function runNode(options: RunNodeOptions): Promise<RunningNode> {
     handlers: handlers === undefined ? undefined : moduleUrl(handlers),
     engine,
     store: checkStore(store ?? 'memory'),
+    coordinator,
     heartbeat: nodeHeartbeat,
     join,
     hubs,

@@ -1,6 +1,9 @@
+import { join } from 'node:path';
 import type { Coordinator } from '../../dist/coordination/coordinator.js';
+import { FilesJournal } from '../../dist/coordination/local/files-journal.js';
 import type { Journal } from '../../dist/coordination/local/journal.js';
 import { LocalCoordinator } from '../../dist/coordination/local/local-coordinator.js';
+import { makeFolder } from '../support/folders.js';
 import { seeded } from '../support/seeded.js';
 import { realTimers } from '../support/test-env.js';
 import { type CoordinatorWorld, coordinatorContract } from './coordinator.js';
@@ -54,6 +57,10 @@ function slowJournal(seed: number): Journal {
 }
 
 coordinatorContract('local', { makeWorld: () => new LocalWorld(), runs: 200 });
+coordinatorContract('local with files', {
+  makeWorld: () => new LocalWorld(new FilesJournal(join(makeFolder(), 'coordination'))),
+  runs: 20,
+});
 coordinatorContract('local with a slow journal', {
   makeWorld: () => new LocalWorld(slowJournal(7)),
   runs: 200,

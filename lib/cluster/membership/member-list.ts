@@ -15,6 +15,8 @@ export interface NetMember {
   readonly weight: number;
   /** Tells a node that was restarted from the one before: 0 to 2^48 - 1. */
   readonly instanceId: number;
+  /** Whether it says that it serves the coordinator of the net. */
+  readonly coordinates: boolean;
   /** As it has said some seconds ago. */
   readonly load: NodeLoadFigures;
 }
@@ -25,8 +27,8 @@ export const noLoad: NodeLoadFigures = { inFlight: 0, latencyMs: 0, cpu: 0, stor
 export function memberOf({ nodeId, state, instanceId, metadata }: MemberRecord): NetMember {
   const said = decodeMetadata(metadata);
   const address = tcpAddressOr(said?.transportAddress ?? '');
-  const { weight = 1, load = noLoad } = said ?? {};
-  return { nodeId, state, instanceId, address, weight, load };
+  const { weight = 1, load = noLoad, coordinates = false } = said ?? {};
+  return { nodeId, state, instanceId, address, weight, coordinates, load };
 }
 
 /** It answers, or may do so again: `alive` or `suspect`. */
@@ -61,6 +63,8 @@ const listCountMax = 65_537;
 const memberBytesLeast = 46;
 
 const states: readonly MemberState[] = ['alive', 'suspect', 'dead', 'left'];
+/** Beside the state: the member serves the coordinator. */
+const coordinatesFlag = 0x80;
 
 /** `| revision u48 |`. */
 export function encodeRevision(revision: number): Uint8Array {
@@ -104,8 +108,13 @@ export function decodeMemberList(bytes: Uint8Array): NetMember[] {
 
 function writeMembers(writer: ByteWriter, members: readonly NetMember[]): ByteWriter {
   writer.u8(listVersion).u32(members.length);
-  for (const { nodeId, state, instanceId, weight, load, address } of members) {
-    writer.u8(states.indexOf(state)).text(nodeId).u48(instanceId).f64(weight);
+  for (const { nodeId, state, instanceId, weight, coordinates, load, address } of members) {
+    const flags = coordinates ? coordinatesFlag : 0;
+    writer
+      .u8(states.indexOf(state) | flags)
+      .text(nodeId)
+      .u48(instanceId)
+      .f64(weight);
     writeLoad(writer, load).text(address);
   }
   return writer;
@@ -143,7 +152,9 @@ function wellFormed<T>(method: string, read: () => T): T {
 }
 
 function readMember(reader: ByteReader): NetMember {
-  const state = states[reader.u8()];
+  const first = reader.u8();
+  const state = states[first & ~coordinatesFlag];
+  const coordinates = (first & coordinatesFlag) !== 0;
   if (state === undefined) throw new MalformedMessage('there is no such state');
   const nodeId = reader.text(1);
   const instanceId = reader.u48();
@@ -151,7 +162,8 @@ function readMember(reader: ByteReader): NetMember {
   if (!(weight > 0 && weight < Infinity)) throw new MalformedMessage('a weight is out of range');
   const load = readLoad(reader);
   if (load === undefined) throw new MalformedMessage('a figure of load is out of range');
-  return { nodeId, state, instanceId, weight, load, address: tcpAddressOr(reader.text(0)) };
+  const address = tcpAddressOr(reader.text(0));
+  return { nodeId, state, instanceId, weight, coordinates, load, address };
 }
 
 /** Anything else is nothing to connect to, and no reason to drop the member. */

@@ -38,6 +38,8 @@ export interface MembershipSettings {
   /** Where others reach the transport of this node: `tcp://`, an IP address and a port. */
   readonly transportAddress: string;
   readonly weight: number;
+  /** Whether this node serves the coordinator of the net. Default false. */
+  readonly coordinates?: boolean;
   /** As `checkSeeds` gives them; this node's own address among them is left out. None: the node founds a net. */
   readonly seeds: readonly string[];
   readonly parameters?: Partial<SwimParameters>;
@@ -125,7 +127,7 @@ export class Membership {
    * @throws PaipaiError PAIPAI_ERR_INVALID_ARGUMENT when a setting is out of its range; the socket is still the caller's then.
    */
   constructor(env: DatagramEnv, socket: DatagramSocket, settings: MembershipSettings) {
-    const { nodeId, netName, secret, transportAddress, weight, parameters } = settings;
+    const { nodeId, netName, secret, parameters } = settings;
     this.#env = env;
     this.#socket = socket;
     this.#settings = settings;
@@ -145,12 +147,12 @@ export class Membership {
         netName,
         secret: secretBytesOf(secret) ?? noBytes,
         address: settings.datagramAddress,
-        metadata: encodeMetadata({ transportAddress, weight, load: noLoad }),
+        metadata: this.#metadata(noLoad),
         ...(parameters === undefined ? {} : { parameters }),
       },
       env.random,
     );
-    const seeds = settings.seeds.filter((seed) => seed !== transportAddress);
+    const seeds = settings.seeds.filter((seed) => seed !== settings.transportAddress);
     this.#seedCount = seeds.length;
     this.#rounds = new JoinRounds(env, seeds, {
       ask: (address) => this.#exchange(address),
@@ -226,9 +228,7 @@ export class Membership {
   /** Tells the net how much this node has to do; as often as `LoadMeter` does, since everybody hears of it. */
   tellLoad(load: NodeLoadFigures): void {
     if (this.#state !== 'starting' && this.#state !== 'running') return;
-    const { transportAddress, weight } = this.#settings;
-    const metadata = encodeMetadata({ transportAddress, weight, load });
-    this.#turn((nowMs) => this.#swim.updateMetadata(metadata, nowMs));
+    this.#turn((nowMs) => this.#swim.updateMetadata(this.#metadata(load), nowMs));
   }
 
   /**
@@ -266,6 +266,11 @@ export class Membership {
     this.#socket.close();
     this.#settled.resolve();
     this.#gone.resolve();
+  }
+
+  #metadata(load: NodeLoadFigures): Uint8Array {
+    const { transportAddress, weight, coordinates = false } = this.#settings;
+    return encodeMetadata({ transportAddress, weight, coordinates, load });
   }
 
   #checkOpen(): void {
@@ -328,8 +333,8 @@ export class Membership {
   /** Figures of load alone are none: whoever asks next is told the latest. */
   #isNews(event: MembershipEvent): boolean {
     if (event.kind === 'gone' || event.kind === 'duplicate') return true;
-    const { nodeId, address, weight } = memberOf(event.member);
-    const facts = `${weight} ${address}`;
+    const { nodeId, address, weight, coordinates } = memberOf(event.member);
+    const facts = `${weight} ${coordinates} ${address}`;
     const isSame = this.#facts.get(nodeId) === facts;
     if (event.kind === 'fail' || event.kind === 'leave') this.#facts.delete(nodeId);
     else this.#facts.set(nodeId, facts);

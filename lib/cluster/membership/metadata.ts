@@ -11,6 +11,8 @@ export interface NodeMetadata {
   readonly transportAddress: string;
   /** Share of the data that the node should hold, relative to the others; above 0. */
   readonly weight: number;
+  /** Whether it serves the coordinator of the net; one node at most should. */
+  readonly coordinates: boolean;
   readonly load: NodeLoadFigures;
 }
 
@@ -25,10 +27,13 @@ export interface NodeLoadFigures {
   readonly storedBytes: number;
 }
 
+/** In the low bits of the first byte; `coordinatesFlag` stands beside it, since beside the longest address no byte is left. */
 const layoutVersion = 1;
+const coordinatesFlag = 0x80;
 
 /** @throws PaipaiError PAIPAI_ERR_INVALID_ARGUMENT when a field is out of its range. */
-export function encodeMetadata({ transportAddress, weight, load }: NodeMetadata): Uint8Array {
+export function encodeMetadata(metadata: NodeMetadata): Uint8Array {
+  const { transportAddress, weight, coordinates, load } = metadata;
   // Beside the longest address the numbers would not fit below `metadataBytesMax`.
   if (encodeText(transportAddress).byteLength > transportAddressBytesMax) {
     throw invalidArgument(
@@ -42,9 +47,8 @@ export function encodeMetadata({ transportAddress, weight, load }: NodeMetadata)
   if (!(load.cpu >= 0 && load.cpu <= 1)) throw invalidArgument('cpu', 'from 0 to 1', load.cpu);
   checkInteger('inFlight', load.inFlight, 0, 0xffff_ffff);
   checkInteger('storedBytes', load.storedBytes, 0, Number.MAX_SAFE_INTEGER);
-  return writeLoad(new ByteWriter().u8(layoutVersion).f64(weight), load)
-    .text(transportAddress)
-    .finish();
+  const first = coordinates ? layoutVersion | coordinatesFlag : layoutVersion;
+  return writeLoad(new ByteWriter().u8(first).f64(weight), load).text(transportAddress).finish();
 }
 
 /** `| inFlight u32 | latencyMs f64 | cpu f64 | storedBytes f64 |`. */
@@ -76,12 +80,15 @@ export function readLoad(reader: ByteReader): NodeLoadFigures | undefined {
 export function decodeMetadata(bytes: Uint8Array): NodeMetadata | undefined {
   const reader = new ByteReader(bytes);
   try {
-    if (reader.u8() !== layoutVersion) return undefined;
+    const first = reader.u8();
+    if ((first & ~coordinatesFlag) !== layoutVersion) return undefined;
+    const coordinates = (first & coordinatesFlag) !== 0;
     const weight = reader.f64();
     const load = readLoad(reader);
     const transportAddress = reader.text(0);
     const isSane = reader.isAtEnd && weight > 0 && weight < Infinity;
-    return isSane && load !== undefined ? { transportAddress, weight, load } : undefined;
+    if (!isSane || load === undefined) return undefined;
+    return { transportAddress, weight, coordinates, load };
   } catch (error) {
     if (error instanceof MalformedMessage) return undefined;
     throw error;

@@ -23,10 +23,12 @@ export interface AttachedNode {
   readonly weight: number;
   /** Tells it from the one of its id before: 0 to 2^48 - 1. */
   readonly instanceId: number;
+  /** Whether it serves the coordinator of the net. */
+  readonly coordinates: boolean;
 }
 
-export function encodeRelayAttach({ weight, instanceId }: AttachedNode): Uint8Array {
-  return encodeValue({ weight, instanceId });
+export function encodeRelayAttach({ weight, instanceId, coordinates }: AttachedNode): Uint8Array {
+  return encodeValue({ weight, instanceId, coordinates });
 }
 
 /** @throws PaipaiError PAIPAI_ERR_PROTOCOL, PAIPAI_ERR_VALUE. */
@@ -35,6 +37,7 @@ export function decodeRelayAttach(bytes: Uint8Array): AttachedNode {
   return {
     weight: fields.weight('weight'),
     instanceId: fields.integer('instanceId', 0, instanceIdMax),
+    coordinates: fields.boolean('coordinates'),
   };
 }
 

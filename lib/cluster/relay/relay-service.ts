@@ -194,12 +194,13 @@ export class RelayService {
 
   /** Those that are no members, and are reached through this node alone. */
   #others(): NetMember[] {
-    return Array.from(this.#attached, ([nodeId, { weight, instanceId }]) => ({
+    return Array.from(this.#attached, ([nodeId, { weight, instanceId, coordinates }]) => ({
       nodeId,
       state: 'alive',
       address: '',
       weight,
       instanceId,
+      coordinates,
       load: noLoad,
     }));
   }

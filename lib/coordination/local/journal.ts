@@ -6,7 +6,8 @@ export interface Journal {
   read(): Promise<JournalContent>;
   /**
    * Settles when the change, and its version as the latest, will be there after a crash. Changes come one after the other, by ascending
-   * version. It rejects only when the change is not kept and never will be: the coordinator then answers as if it had not been asked.
+   * version. When it rejects the change is not kept, and never will be, but for PAIPAI_ERR_STORE_FAILED: that may leave it open, and then every
+   * later write is refused too, so that nobody hears of a state that another life of the journal would deny.
    */
   write(change: Change): Promise<void>;
   close(): Promise<void>;

@@ -40,7 +40,7 @@ const bytesLeast = 4 * valueBytesMax;
 /** Writes that wait behind a slow journal, each with a copy of its value. */
 const writesWaitingMax = 1_024;
 
-/** A coordinator in the memory of one process: for a net with one client, for tests and simulations. */
+/** A coordinator in the memory of one process, whose changes a journal may keep: what a node serves to its peers, also in simulations. */
 export class LocalCoordinator implements Coordinator {
   readonly #env: Pick<Env, 'timers'>;
   readonly #journal: Journal | undefined;

@@ -242,7 +242,7 @@ describe('a node that stays connected to a hub', () => {
       service: { onRequest: () => new Promise(() => {}) },
     });
     onTestFinished(() => still.destroy());
-    const node = encodeRelayAttach({ weight: 1, instanceId: 1 });
+    const node = encodeRelayAttach({ weight: 1, instanceId: 1, coordinates: false });
     await still.request(relayAttachMethod, node);
     const far = await startNode('far', { hubs: [hub.address] });
     expect(far.joinProblem).toBeNull();

@@ -8,6 +8,7 @@ const member = (nodeId: string): NetMember => ({
   address: 'tcp://127.0.0.1:1',
   weight: 1,
   instanceId: 1,
+  coordinates: false,
   load: noLoad,
 });
 

@@ -22,11 +22,12 @@ import { codeThrown } from '../../../support/session-pair.js';
 const load = { inFlight: 3, latencyMs: 0.5, cpu: 1, storedBytes: 2 ** 40 };
 const a = { nodeId: 'a', state: 'alive', address: 'tcp://10.0.0.1:7100' } as const;
 const long = { nodeId: 'ä'.repeat(127), state: 'suspect', address: '' } as const;
+const gone = { weight: 3, instanceId: 7, coordinates: false, load: noLoad };
 const members: readonly NetMember[] = [
-  { ...a, weight: 1, instanceId: 0, load },
-  { ...long, weight: 0.5, instanceId: 2 ** 48 - 1, load: noLoad },
-  { nodeId: 'b', state: 'dead', address: 'tcp://[::1]:1', weight: 3, instanceId: 7, load: noLoad },
-  { nodeId: 'c', state: 'left', address: 'tcp://host:1', weight: 1e9, instanceId: 8, load: noLoad },
+  { ...a, weight: 1, instanceId: 0, coordinates: true, load },
+  { ...long, weight: 0.5, instanceId: 2 ** 48 - 1, coordinates: false, load: noLoad },
+  { ...gone, nodeId: 'b', state: 'dead', address: 'tcp://[::1]:1', coordinates: true },
+  { ...gone, nodeId: 'c', state: 'left', address: 'tcp://host:1', weight: 1e9 },
 ];
 
 describe('a list of members', () => {
@@ -88,7 +89,10 @@ test('a member whose metadata cannot be read, or name no TCP address, is one wit
     address: '10.0.0.1:7100',
   } as const;
   const said = (transportAddress: string) =>
-    memberOf({ ...record, metadata: encodeMetadata({ transportAddress, weight: 2, load }) });
+    memberOf({
+      ...record,
+      metadata: encodeMetadata({ transportAddress, weight: 2, coordinates: false, load }),
+    });
   expect(said('tcp://10.0.0.1:7100')).toMatchObject({ address: 'tcp://10.0.0.1:7100', weight: 2 });
   expect(said('unix:///run/node.sock')).toMatchObject({ address: '', weight: 2 });
   expect(said('nonsense')).toMatchObject({ address: '', weight: 2 });

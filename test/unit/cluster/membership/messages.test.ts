@@ -201,9 +201,15 @@ describe('the full state', () => {
 
 describe('metadata', () => {
   const load = { inFlight: 3, latencyMs: 1.5, cpu: 0.25, storedBytes: 2 ** 40 };
+  const coordinates = false;
 
   test('come out as they went in, with the longest address below the limit', () => {
-    const given = { transportAddress: `tcp://${'h'.repeat(212)}`, weight: 2.5, load };
+    const given = {
+      transportAddress: `tcp://${'h'.repeat(212)}`,
+      weight: 2.5,
+      coordinates: true,
+      load,
+    };
     const bytes = encodeMetadata(given);
     expect(bytes.byteLength).toBeLessThanOrEqual(metadataBytesMax);
     expect(decodeMetadata(bytes)).toEqual(given);
@@ -211,18 +217,18 @@ describe('metadata', () => {
 
   test('out of range: refused here, and not believed of others', () => {
     const bad = [
-      { transportAddress: 'x'.repeat(219), weight: 1, load },
-      { transportAddress: '', weight: 0, load },
-      { transportAddress: '', weight: 1, load: { ...load, cpu: 1.1 } },
-      { transportAddress: '', weight: 1, load: { ...load, latencyMs: Number.NaN } },
-      { transportAddress: '', weight: 1, load: { ...load, inFlight: -1 } },
+      { transportAddress: 'x'.repeat(219), weight: 1, coordinates, load },
+      { transportAddress: '', weight: 0, coordinates, load },
+      { transportAddress: '', weight: 1, coordinates, load: { ...load, cpu: 1.1 } },
+      { transportAddress: '', weight: 1, coordinates, load: { ...load, latencyMs: Number.NaN } },
+      { transportAddress: '', weight: 1, coordinates, load: { ...load, inFlight: -1 } },
     ];
     for (const each of bad) {
       expect(() => encodeMetadata(each)).toThrow(
         expect.objectContaining({ code: 'PAIPAI_ERR_INVALID_ARGUMENT' }),
       );
     }
-    const bytes = encodeMetadata({ transportAddress: '', weight: 1, load });
+    const bytes = encodeMetadata({ transportAddress: '', weight: 1, coordinates, load });
     new DataView(bytes.buffer).setFloat64(1, -1, true);
     expect(decodeMetadata(bytes)).toBeUndefined();
   });

@@ -25,7 +25,7 @@ test('closes at whichever moment', async () => {
       env,
       hub.address,
       { nodeId: 'far' },
-      { weight: 1, instanceId: 1 },
+      { weight: 1, instanceId: 1, coordinates: false },
     );
     left = steps;
     await attachment.start();

@@ -1,0 +1,171 @@
+import type { PaipaiCode } from '../../base/codes.js';
+import { isPaipaiError, PaipaiError, toError } from '../../base/errors.js';
+import type { Peer } from '../../session/types.js';
+import { abortedError } from '../call.js';
+import {
+  type CallSettings,
+  checkCallOptions,
+  checkKey,
+  checkValue,
+  checkVersion,
+  checkWatchOptions,
+} from '../check.js';
+import type {
+  CallOptions,
+  CompareAndSetResult,
+  Coordinator,
+  KeyState,
+  Watch,
+  WatchOptions,
+} from '../coordinator.js';
+import {
+  decodeState,
+  encodeGet,
+  encodeSet,
+  encodeWatch,
+  getKeyMethod,
+  setKeyMethod,
+  watchKeyMethod,
+} from '../messages.js';
+import { RemoteWatch } from './remote-watch.js';
+
+/**
+ * The session with the node that coordinates, asked for with each call: after a reconnection it is another one.
+ * @throws PaipaiError PAIPAI_ERR_COORDINATOR_DOWN, and whatever else keeps the call from being made
+ */
+export type FindCoordinator = () => Peer;
+
+/**
+ * The coordinator that a node serves. Beside what every backend fails with:
+ * - PAIPAI_ERR_COORDINATOR_DOWN: it cannot be reached, and nothing was done.
+ * - PAIPAI_ERR_PEER_CLOSED: it went away in the middle; a change may have been made. A watch fails so as well, and is made anew, after
+ *   the last version that it told, once the node is back.
+ * Nothing is tried again here: only the caller knows what it may repeat.
+ */
+export class RemoteCoordinator implements Coordinator {
+  readonly #find: FindCoordinator;
+  readonly #calls = new Set<AbortController>();
+  readonly #watches = new Set<RemoteWatch>();
+  #isClosed = false;
+
+  /** The session is not taken over: `close` leaves it open. */
+  constructor(find: FindCoordinator) {
+    this.#find = find;
+  }
+
+  async get(key: string, options: CallOptions = {}): Promise<KeyState> {
+    checkKey(key);
+    const what = `get of key ${JSON.stringify(key)}`;
+    const answer = await this.#call(what, getKeyMethod, encodeGet(key), checkCallOptions(options));
+    const { value, version, asOf } = decodeState(getKeyMethod, answer);
+    return { value, version, asOf };
+  }
+
+  async compareAndSet(
+    key: string,
+    expectedVersion: number,
+    value: Uint8Array | undefined,
+    options: CallOptions = {},
+  ): Promise<CompareAndSetResult> {
+    checkKey(key);
+    checkVersion('expectedVersion', expectedVersion);
+    checkValue(value, expectedVersion);
+    const what = `compareAndSet of key ${JSON.stringify(key)}`;
+    const request = encodeSet({ key, expectedVersion, value });
+    const answer = await this.#call(what, setKeyMethod, request, checkCallOptions(options));
+    return decodeState(setKeyMethod, answer);
+  }
+
+  watch(key: string, options: WatchOptions): Watch {
+    checkKey(key);
+    const settings = checkWatchOptions(options);
+    this.#throwIfClosed();
+    const what = `the watch of key ${JSON.stringify(key)}`;
+    const watch = new RemoteWatch({
+      key,
+      ...settings,
+      open: () => {
+        const request = encodeWatch({ key, after: settings.after });
+        return this.#peer(what).openStream(watchKeyMethod, request);
+      },
+      errorOf: (thrown) => failureOf(what, thrown),
+      onOver: (over) => this.#watches.delete(over),
+    });
+    if (!watch.isOver) this.#watches.add(watch);
+    return watch;
+  }
+
+  close(): Promise<void> {
+    this.#isClosed = true;
+    for (const call of this.#calls) call.abort();
+    for (const watch of this.#watches) watch.fail(closedError());
+    return Promise.resolve();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #call(
+    what: string,
+    method: string,
+    request: Uint8Array,
+    { deadlineMs, signal }: CallSettings,
+  ): Promise<Uint8Array> {
+    if (signal?.aborted) throw abortedError(what, signal);
+    this.#throwIfClosed();
+    const peer = this.#peer(what);
+    const stop = new AbortController();
+    const onAbort = (): void => stop.abort(signal?.reason);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    this.#calls.add(stop);
+    try {
+      return await peer.request(method, request, { deadlineMs, signal: stop.signal });
+    } catch (thrown) {
+      this.#throwIfClosed();
+      throw failureOf(what, thrown);
+    } finally {
+      this.#calls.delete(stop);
+      signal?.removeEventListener('abort', onAbort);
+    }
+  }
+
+  #peer(what: string): Peer {
+    const peer = this.#find();
+    if (peer.state !== 'open') throw down(what, 'the session with it is over');
+    return peer;
+  }
+
+  #throwIfClosed(): void {
+    if (this.#isClosed) throw closedError();
+  }
+}
+
+/** What the other side says of its own end means another thing here. */
+const codesHere: ReadonlyMap<PaipaiCode, PaipaiCode> = new Map([
+  ['PAIPAI_ERR_CLOSED', 'PAIPAI_ERR_PEER_CLOSED'],
+  ['PAIPAI_ERR_METHOD_UNKNOWN', 'PAIPAI_ERR_COORDINATOR_DOWN'],
+]);
+
+function failureOf(what: string, thrown: unknown): Error {
+  const error = toError(thrown);
+  const code = isPaipaiError(error) ? codesHere.get(error.code) : undefined;
+  if (code === undefined) return error;
+  return code === 'PAIPAI_ERR_COORDINATOR_DOWN'
+    ? down(what, 'that node coordinates no more', error)
+    : new PaipaiError(code, `${what}: the coordinator went away: ${error.message}`, {
+        cause: error,
+      });
+}
+
+function down(what: string, why: string, cause?: Error): PaipaiError {
+  return new PaipaiError(
+    'PAIPAI_ERR_COORDINATOR_DOWN',
+    `${what}: the coordinator cannot be asked: ${why}`,
+    { cause },
+  );
+}
+
+function closedError(): PaipaiError {
+  return new PaipaiError('PAIPAI_ERR_CLOSED', 'the coordinator is closed');
+}
