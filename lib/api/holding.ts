@@ -2,11 +2,16 @@ import { deferred } from '../base/deferred.js';
 import type { Operation } from '../cluster/transfer/operation.js';
 import { ShardMap } from '../cluster/transfer/shard-map.js';
 import type { Data } from './data.js';
+import type { KnownMap } from './shard-maps.js';
 
 /** Data in the net, where their shards lie, and who works on them when. */
 export class Holding {
   readonly data: Data;
   readonly shards: ShardMap = new ShardMap();
+  /** What is known of their map in the table of the net; undefined as long as nobody has looked. */
+  map: KnownMap | undefined;
+  /** Changes of claimed data under way, by which more is known than by any map. */
+  changes = 0;
   /** Somebody has brought them to this node, and not to where placement puts them. */
   pinnedTo: string | undefined;
   /** Work that takes shards away, or adds copies, has them for itself; this settles with the last of it. */

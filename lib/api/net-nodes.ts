@@ -71,6 +71,7 @@ export class NetNodes {
   #follower: MemberFollower | undefined;
   /** Of those that the net says to coordinate it when it was last asked, by id. */
   #claims: ReadonlyMap<string, NetMember> = new Map();
+  #isCoordinated = false;
   #isStopped = false;
 
   constructor(options: NetNodesOptions) {
@@ -208,6 +209,16 @@ export class NetNodes {
     throw new PaipaiError('PAIPAI_ERR_NODE_LOST', 'no node is there but those that leave');
   }
 
+  /** Whether a node has ever claimed to coordinate the net that other clients see as well. From then on it does, or it is down. */
+  get isCoordinated(): boolean {
+    this.#isCoordinated ||=
+      this.#claims.size > 0 ||
+      [...this.#byId.values()].some(
+        ({ node, coordinates }) => coordinates && node.address !== undefined,
+      );
+    return this.#isCoordinated;
+  }
+
   /**
    * The session with the node that coordinates the net.
    * @throws PaipaiError PAIPAI_ERR_COORDINATOR_DOWN, with `nodeId`; _COORDINATOR_AMBIGUOUS; PAIPAI_ERR_INVALID_STATE when no node is known to
@@ -221,7 +232,7 @@ export class NetNodes {
     }
     const living = [...claims.keys()].filter((nodeId) => claims.get(nodeId));
     const [nodeId = [...claims.keys()][0], other] = living;
-    if (nodeId === undefined) throw noCoordinator();
+    if (nodeId === undefined) throw this.isCoordinated ? forgotten() : noCoordinator();
     if (other !== undefined) throw twoCoordinators(nodeId, other);
     if (this.#roster?.isLiving(nodeId) === true) return this.#roster.link(nodeId).peer;
     throw new PaipaiError(
@@ -533,6 +544,13 @@ function noCoordinator(): PaipaiError {
   return new PaipaiError(
     'PAIPAI_ERR_INVALID_STATE',
     'no node is known to coordinate this net: start one with --coordinator',
+  );
+}
+
+function forgotten(): PaipaiError {
+  return new PaipaiError(
+    'PAIPAI_ERR_COORDINATOR_DOWN',
+    'the node that coordinated the net has gone so long ago that the net has forgotten it: start it again',
   );
 }
 

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { checkId, invalidArgument } from '../base/check.js';
 import type { Env } from '../base/env.js';
-import { PaipaiError, toError } from '../base/errors.js';
+import { isPaipaiError, PaipaiError, toError } from '../base/errors.js';
 import type { BalancingStrategy, TaskSpread } from '../cluster/balancing/balancer.js';
 import { createPlacement, planShards } from '../cluster/placement/placement.js';
 import { dropShards } from '../cluster/transfer/drop-shards.js';
@@ -56,8 +56,9 @@ import {
 } from './options.js';
 import { Rebalancer } from './rebalancer.js';
 import { ShardKeeper } from './shard-keeper.js';
+import { ShardMaps } from './shard-maps.js';
 import { checkNodeCount, ShardTransfers } from './shard-transfers.js';
-import { notTransferred, ShardWork } from './shard-work.js';
+import { changedMeanwhile, notTransferred, ShardWork } from './shard-work.js';
 import { linksOf, type StartedNet } from './started-net.js';
 import type {
   Explanation,
@@ -86,7 +87,8 @@ export type NetCoordinator = Pick<Coordinator, 'get' | 'compareAndSet' | 'watch'
 
 /**
  * A net of nodes, seen from its client: data are cut into shards, transferred to the nodes, processed where they lie, and the
- * results gathered. Whatever is called before `start` fails with PAIPAI_ERR_NOT_STARTED, after `close` with PAIPAI_ERR_CLOSED.
+ * results gathered. Whatever is called before `start` fails with PAIPAI_ERR_NOT_STARTED, after `close` with PAIPAI_ERR_CLOSED. In a net with a
+ * coordinator, whatever changes data or looks for them fails with PAIPAI_ERR_STALE_MAP, _COORDINATOR_DOWN, _COORDINATOR_AMBIGUOUS and _PEER_CLOSED too.
  */
 export class Net extends EventEmitter<NetEvents> {
   readonly #settings: NetSettings;
@@ -199,9 +201,11 @@ export class Net extends EventEmitter<NetEvents> {
     try {
       const engine = selectEngine(this.#settings.engine);
       const roster = await this.#nodes.start(engine);
+      const maps = new ShardMaps({ coordinator: this.#coordinator, nodes: this.#nodes, roster });
       const keeper = new ShardKeeper({
         env: this.#env,
         roster,
+        maps,
         tools: engine,
         sourceId: this.#clientId,
         strategy: this.#settings.placement,
@@ -215,6 +219,7 @@ export class Net extends EventEmitter<NetEvents> {
         nodes: this.#nodes,
         roster,
         keeper,
+        maps,
       };
       const transfers = new ShardTransfers(net);
       const work = new ShardWork(net, transfers);
@@ -303,7 +308,8 @@ export class Net extends EventEmitter<NetEvents> {
   /**
    * Moves shards to where placement puts them among the nodes that are there: copies are made first, then those given up that lie elsewhere.
    * Meanwhile everybody reads and processes the data; what is given up is dropped when the work has ended that was under way. Data that were
-   * transferred to a certain node stay there while it is in the net. Of several clients with the same nodes one should do this.
+   * transferred to a certain node stay there while it is in the net. Of several clients with the same nodes one should do this,
+   * unless the net has a coordinator.
    * Fails, when all else has moved: PAIPAI_ERR_STORE_FULL, _SHARD_CHECKSUM, _NODE_LOST; at once: _DEADLINE, _ABORTED. What has moved has moved.
    */
   async rebalance(options: RebalanceOptions = {}): Promise<RebalanceReport> {
@@ -405,7 +411,7 @@ export class Net extends EventEmitter<NetEvents> {
       confirm: checkConfirm(options.confirm, node === undefined ? data.replicas : 1),
       onProgress: this.#progressOf('transfer', settings.onProgress),
     };
-    return this.#operate(`transfer of data ${data.id}`, settings, (operation) =>
+    return this.#operateOn(holding, `transfer of data ${data.id}`, settings, (operation) =>
       holding.exclusively(operation, () => transfers.transfer(holding, call, operation)),
     );
   }
@@ -483,10 +489,12 @@ export class Net extends EventEmitter<NetEvents> {
     read: (holding: Holding, operation: Operation, keeper: ShardKeeper) => Promise<T>,
   ): Promise<T> {
     const settings = checkOperationOptions(options, this.#settings.deadlineMs);
-    const { keeper } = this.#checkStarted();
+    const { keeper, maps } = this.#checkStarted();
     const holding = this.#holdingOf(data);
     return this.#operate(`reading of data ${data.id}`, settings, (operation) =>
       holding.sideBySide(operation, async () => {
+        // Whoever reads hears of no version of a map, so it reads by the latest one.
+        await maps.look(holding, operation);
         await keeper.find(holding, operation);
         if (holding.shards.count === 0) throw notTransferred(data);
         return read(holding, operation, keeper);
@@ -522,13 +530,18 @@ export class Net extends EventEmitter<NetEvents> {
    */
   async repair(data: Data, options: OperationOptions = {}): Promise<RepairReport> {
     const settings = checkOperationOptions(options, this.#settings.deadlineMs);
-    const { keeper } = this.#checkStarted();
+    const { keeper, maps } = this.#checkStarted();
     const holding = this.#holdingOf(data);
-    return this.#operate(`repair of data ${data.id}`, settings, (operation) =>
+    return this.#operateOn(holding, `repair of data ${data.id}`, settings, (operation) =>
       holding.exclusively(operation, async () => {
+        await maps.read(holding, operation);
         await keeper.find(holding, operation);
         if (holding.shards.count === 0) throw notTransferred(data);
+        const isMapped = await maps.claim(holding, operation);
+        // Some of what the map says may have gone with a disk.
+        if (isMapped) await maps.verify(holding, operation);
         const report = await keeper.repair(holding, operation);
+        if (isMapped) await maps.publish(holding, operation);
         keeper.checkHeld(holding);
         return report;
       }),
@@ -637,10 +650,16 @@ export class Net extends EventEmitter<NetEvents> {
     const settings = checkOperationOptions(options, this.#settings.deadlineMs);
     const net = this.#checkStarted();
     const holding = this.#holdingOf(data);
-    await this.#operate(`drop of data ${data.id}`, settings, (operation) =>
+    await this.#operateOn(holding, `drop of data ${data.id}`, settings, (operation) =>
       holding.exclusively(operation, async () => {
+        const { maps } = net;
+        const isMapped = await maps.claim(holding, operation);
         holding.shards.clear();
-        const request = encodeDropRequest({ dataId: data.id, version: data.version });
+        const isLeft = !isMapped || (await maps.publishRemoval(holding, operation));
+        if (!isLeft) throw changedMeanwhile(data);
+        const { id: dataId, version } = data;
+        const mapVersion = maps.ownVersionOf(holding);
+        const request = encodeDropRequest({ dataId, version, mapVersion });
         const deadlineMs = operation.remainingMs();
         const dropping = linksOf(net).map((link) =>
           link.peer.request(dropMethod, request, { deadlineMs }).catch((thrown: unknown) => {
@@ -747,7 +766,8 @@ export class Net extends EventEmitter<NetEvents> {
     const { work } = this.#checkStarted();
     const holding = this.#holdingOf(data);
     if (node !== undefined) this.#checkNode(node);
-    return this.#operate(
+    return this.#operateOn(
+      holding,
       `handler '${handler}' on data ${data.id}`,
       operationSettings,
       (operation) => work.process(holding, call, operation),
@@ -768,6 +788,31 @@ export class Net extends EventEmitter<NetEvents> {
     } finally {
       this.#operations.delete(operation);
       operation.close();
+    }
+  }
+
+  /**
+   * `#operate` on data with a shard map: when others have changed that, it is read anew, and the work done once more where it can be.
+   */
+  async #operateOn<T>(
+    holding: Holding,
+    what: string,
+    settings: OperationSettings,
+    work: (operation: Operation) => Promise<T>,
+  ): Promise<T> {
+    const startMs = this.#env.clock.nowMs();
+    try {
+      return await this.#operate(what, settings, work);
+    } catch (thrown) {
+      if (!isPaipaiError(thrown, 'PAIPAI_ERR_STALE_MAP')) throw thrown;
+      const { mapVersion = 0 } = thrown;
+      const isRepeatable = holding.data.source.repeatable || holding.shards.count > 0;
+      const leftMs = settings.deadlineMs - (this.#env.clock.nowMs() - startMs);
+      if (!isRepeatable || leftMs <= 0) throw thrown;
+      return this.#operate(what, { ...settings, deadlineMs: leftMs }, async (operation) => {
+        await this.#started().maps.refresh(holding, operation, mapVersion);
+        return work(operation);
+      });
     }
   }
 

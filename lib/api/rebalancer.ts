@@ -8,6 +8,7 @@ import type { Operation } from '../cluster/transfer/operation.js';
 import { Pace } from '../cluster/transfer/pace.js';
 import type { Holding } from './holding.js';
 import type { RebalanceProgress } from './options.js';
+import { changedMeanwhile } from './shard-work.js';
 import type { StartedNet } from './started-net.js';
 import type { RebalancePlan, RebalanceReport } from './types.js';
 
@@ -32,6 +33,8 @@ interface Step {
   readonly bytes: number;
   /** Copies that the map does not name any more, by node. */
   readonly retired: ReadonlyMap<string, readonly number[]>;
+  /** Somebody else has changed the map, and nothing is given up. */
+  readonly isConflict: boolean;
   /** Shards that were not brought in place, and will not be now. */
   readonly left: readonly number[];
   readonly failure: PaipaiError | undefined;
@@ -39,6 +42,9 @@ interface Step {
 
 /** Work that needs the data alone waits for so much at most; a second's worth where there is a limit. */
 const batchBytesMax = 64 * 1024 * 1024;
+
+/** How often others may change the map of data in the meantime. */
+const conflictsMax = 3;
 
 /** Whoever waits for it does so without an end of its own. */
 const unbounded: Pick<Operation, 'race'> = { race: (work) => work };
@@ -134,6 +140,8 @@ export class Rebalancer {
     let failure: PaipaiError | undefined;
     for (const holding of this.#holdings.values()) {
       const left = new Set<number>();
+      let conflicts = 0;
+      const isMapped = await this.#claim(holding, operation);
       for (let step: Step | undefined; ; ) {
         // Outside of the work on the data, so that nobody waits for it.
         await pace.take(step?.bytes ?? 0, operation.signal);
@@ -141,12 +149,16 @@ export class Rebalancer {
         step = await holding.sideBySide(operation, async () => {
           await holding.brought(operation);
           const moves = this.#movesOf(holding, leaving).filter(({ index }) => !left.has(index));
-          return this.#step(holding, leaving, firstOf(moves, batchBytes), operation);
+          const batch = firstOf(moves, batchBytes);
+          return this.#net.maps.whileChanging(holding, () =>
+            this.#step(holding, leaving, batch, isMapped, operation),
+          );
         });
         if (step === undefined) break;
         copies += step.copies;
         bytes += step.bytes;
         failure ??= step.failure;
+        if (step.isConflict && ++conflicts > conflictsMax) throw changedMeanwhile(holding.data);
         for (const index of step.left) left.add(index);
         for (const indexes of step.retired.values()) dropped += indexes.length;
         drops.push(this.#drop(holding, step.retired));
@@ -159,11 +171,21 @@ export class Rebalancer {
     return { copies, bytes, dropped, shardsShort, wallMs: env.clock.nowMs() - startMs };
   }
 
+  /** Data whose shards are known; whether they have a map. */
+  async #claim(holding: Holding, operation: Operation): Promise<boolean> {
+    if (holding.shards.count === 0) return false;
+    return holding.sideBySide(operation, async () => {
+      await holding.brought(operation);
+      return this.#net.maps.claim(holding, operation);
+    });
+  }
+
   /** Brings the shards of `batch` in place; undefined when there are none. */
   async #step(
     holding: Holding,
     leaving: ReadonlySet<string>,
     batch: readonly Move[],
+    isMapped: boolean,
     operation: Operation,
   ): Promise<Step | undefined> {
     if (batch.length === 0) return undefined;
@@ -178,6 +200,19 @@ export class Rebalancer {
     } catch (thrown) {
       // Some could not be copied; what else there is goes on.
       if (operation.hasFailed || !isPaipaiError(thrown)) throw thrown;
+      if (isPaipaiError(thrown, 'PAIPAI_ERR_STALE_MAP')) {
+        const { maps } = this.#net;
+        await maps.claim(holding, operation, thrown.mapVersion);
+        await maps.verify(holding, operation);
+        return {
+          copies,
+          bytes,
+          retired: new Map(),
+          isConflict: true,
+          left: [],
+          failure: undefined,
+        };
+      }
       failure = thrown;
     }
     const indexes = new Set(batch.map(({ index }) => index));
@@ -188,14 +223,17 @@ export class Rebalancer {
       if (to.length > 0) left.push(index);
       else for (const nodeId of from) retire(holding, index, nodeId, retired);
     }
-    return { copies, bytes, retired, left, failure };
+    const isConflict = isMapped && !(await this.#net.maps.publishRemoval(holding, operation));
+    if (isConflict) retired.clear();
+    return { copies, bytes, retired, isConflict, left, failure };
   }
 
   /** When nobody works on the data any more who may have seen them there. It never fails. */
   async #drop(holding: Holding, retired: ReadonlyMap<string, readonly number[]>): Promise<void> {
     const { data, shards } = holding;
-    const { roster } = this.#net;
+    const { roster, maps } = this.#net;
     if (retired.size === 0) return;
+    const publishedVersion = maps.ownVersionOf(holding);
     await holding.idle;
     // Beside others, but not while somebody brings them there again.
     await holding.sideBySide(unbounded, () =>
@@ -207,6 +245,8 @@ export class Rebalancer {
             link: roster.link(nodeId),
             shards: indexes.filter((index) => !shards.isHeldBy(index, nodeId)),
           })),
+        // Nodes may have heard of a later one, which is as good when it is ours.
+        maps.ownVersionOf(holding) || publishedVersion,
       ),
     );
   }

@@ -25,11 +25,13 @@ import type { Roster } from '../node/roster.js';
 import type { Data } from './data.js';
 import { heldData, heldShards, type NodeList } from './held.js';
 import type { Holding } from './holding.js';
+import type { ShardMaps } from './shard-maps.js';
 import type { Explanation, HeldData, HeldShards } from './types.js';
 
 export interface KeeperOptions {
   readonly env: Env;
   readonly roster: Roster;
+  readonly maps: ShardMaps;
   readonly tools: ShardTools;
   /** Id of whoever moves shards. */
   readonly sourceId: string;
@@ -65,8 +67,11 @@ export class ShardKeeper {
     await holding.bring(operation, () => this.#find(holding, operation));
   }
 
-  async #find({ data, shards }: Holding, operation: Operation): Promise<void> {
-    const { roster } = this.#options;
+  async #find(holding: Holding, operation: Operation): Promise<void> {
+    const { roster, maps } = this.#options;
+    const { data, shards } = holding;
+    await maps.ensure(holding, operation);
+    if (shards.count > 0 || holding.map?.isListed === true) return;
     const durable = roster.living().filter(({ nodeId }) => roster.isDurable(nodeId));
     const lists = await this.#listsOf(data, durable, operation);
     for (const { shard, holders } of wholeOf(lists) ?? []) {
@@ -325,12 +330,14 @@ export class ShardKeeper {
     }
   }
 
-  #copyingOf({ data, shards }: Holding, links: readonly NodeLink[], operation: Operation): Copying {
-    const { env, tools, sourceId } = this.#options;
+  #copyingOf(holding: Holding, links: readonly NodeLink[], operation: Operation): Copying {
+    const { env, tools, sourceId, maps } = this.#options;
+    const { data, shards } = holding;
+    const mapVersion = maps.versionOf(holding);
     return {
       clock: env.clock,
       operation,
-      shipment: { dataId: data.id, version: data.version, sourceId },
+      shipment: { dataId: data.id, version: data.version, sourceId, mapVersion },
       extent: shards.extent(),
       tools,
       links,

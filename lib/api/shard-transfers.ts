@@ -48,21 +48,27 @@ export class ShardTransfers {
   }
 
   /** Fails as `Net.transfer` does; what it had stored by then is dropped, and what nodes had before is not. */
-  async transfer(
+  transfer(holding: Holding, call: TransferCall, operation: Operation): Promise<TransferReport> {
+    return this.#net.maps.whileChanging(holding, () => this.#transfer(holding, call, operation));
+  }
+
+  async #transfer(
     holding: Holding,
     { nodeId, confirm, onProgress }: TransferCall,
     operation: Operation,
   ): Promise<TransferReport> {
     const { data, shards } = holding;
-    const { keeper } = this.#net;
+    const { keeper, maps } = this.#net;
     const ids = nodeId === undefined ? this.#net.nodes.takers().map(({ id }) => id) : [nodeId];
     const links = ids.map((id) => this.#net.roster.link(id));
     const copies = nodeId === undefined ? data.replicas : 1;
     checkNodeCount(data, nodeId === undefined ? links.length : data.replicas);
+    const isMapped = await maps.claim(holding, operation);
     const passing = await this.passing(holding, links, copies, operation);
     const before = await keeper.heldBefore(data, links, operation);
     const known = new Set(shards.list().map(({ index }) => index));
     const added = new Added();
+    let isPublishing = false;
     try {
       const report = await transferData({
         ...passing,
@@ -75,22 +81,30 @@ export class ShardTransfers {
         },
       });
       await this.#settle(holding, nodeId, confirm, operation, added);
+      if (isMapped) {
+        isPublishing = true;
+        await maps.publish(holding, operation);
+        // Somebody else may have come in between.
+        keeper.checkHeld(holding, confirm, nodeId);
+      }
       holding.pinnedTo = nodeId;
       return report;
     } catch (thrown) {
-      await this.#undo(holding, links, known, added, before);
+      // A map may name the copies by now, and then they stay.
+      if (!isPublishing) await this.#undo(holding, links, known, added, before);
       throw thrown;
     }
   }
 
   /** A transfer as far as it is the same whether the shards stay on `links` or pass through. */
   async passing(
-    { data }: Holding,
+    holding: Holding,
     links: readonly NodeLink[],
     copies: number,
     operation: Operation,
   ): Promise<PassingTransfer> {
-    const { env, keeper, engine, clientId } = this.#net;
+    const { env, keeper, engine, clientId, maps } = this.#net;
+    const { data } = holding;
     // Measured here as for a plan, so that the shards go where the plan has said.
     const sizeBytes = await data.source.measure(env);
     const totalBytes = sizeBytes === undefined ? undefined : sizeBytes * copies;
@@ -100,6 +114,7 @@ export class ShardTransfers {
       operation,
       cargo: data,
       sourceId: clientId,
+      mapVersion: maps.ownVersionOf(holding),
       tools: engine,
       links,
       place: ({ index, bytes }: ShardCut) =>
@@ -134,13 +149,15 @@ export class ShardTransfers {
   }
 
   async #undo(
-    { data, shards }: Holding,
+    holding: Holding,
     links: readonly NodeLink[],
     known: ReadonlySet<number>,
     { byNode }: Added,
     before: HeldBefore,
   ): Promise<void> {
-    const { roster } = this.#net;
+    const { roster, maps } = this.#net;
+    const { data, shards } = holding;
+    const mapVersion = maps.ownVersionOf(holding);
     for (const [nodeId, indexes] of byNode) {
       for (const index of indexes) shards.remove(index, nodeId);
     }
@@ -153,9 +170,9 @@ export class ShardTransfers {
         // With nothing known from before, also what arrived without a word about it.
         const confirmed = known.size === 0 ? undefined : (byNode.get(nodeId) ?? []);
         const indexes = roster.isDurable(nodeId)
-          ? await broughtTo(link, data, before.get(nodeId), confirmed)
+          ? await broughtTo(link, data, before.get(nodeId), confirmed, mapVersion)
           : confirmed;
-        await dropShards(data, [{ link, shards: indexes }]);
+        await dropShards(data, [{ link, shards: indexes }], mapVersion);
       }),
     );
   }
@@ -169,12 +186,13 @@ async function broughtTo(
   data: Data,
   before: readonly ListedShard[] | undefined,
   confirmed: readonly number[] | undefined,
+  mapVersion: number,
 ): Promise<readonly number[] | undefined> {
   // Too little is dropped rather than too much: what is not whole is found by nobody.
   if (before === undefined) return [];
   if (before.length === 0) return confirmed;
   // Behind what is being written there.
-  await dropShards(data, [{ link, shards: [noIndex] }]);
+  await dropShards(data, [{ link, shards: [noIndex] }], mapVersion);
   const now = await listShards(link, data.id, data.version, listMsMax).catch(() => []);
   const had = new Map(before.map((shard) => [shard.index, shard]));
   const isAsBefore = (shard: ListedShard): boolean => {

@@ -55,7 +55,7 @@ export class ShardWork {
     const processing: ProcessingCall = {
       ...settings,
       env,
-      job: { operation, dataId: data.id, version: data.version, handler, args },
+      job: { operation, dataId: data.id, version: data.version, mapVersion: 0, handler, args },
       weightOf: (id) => nodes.get(id)?.weight ?? 1,
       cpuLoadOf: (id) => nodes.cpuLoadOf(id),
       onCopyFailure: ({ index }, failedId) => shards.remove(index, failedId),
@@ -67,7 +67,7 @@ export class ShardWork {
     }
     return holding.sideBySide(operation, async () => {
       const transfer = await this.#bring(holding, nodeId, operation, onTransfer);
-      const result = await processStored(processing, this.#shardsOn(holding, nodeId));
+      const result = await this.#processStored(processing, holding, nodeId);
       return transfer === undefined ? result : { ...result, transfer };
     });
   }
@@ -102,16 +102,30 @@ export class ShardWork {
     operation: Operation,
     onProgress: (progress: Progress) => void,
   ): Promise<TransferReport | undefined> {
-    const { nodes } = this.#net;
+    const { nodes, maps } = this.#net;
     if (nodeId !== undefined && !nodes.isTaker(nodeId) && holding.shards.count === 0) {
       throw new PaipaiError('PAIPAI_ERR_INVALID_STATE', `node ${nodeId} leaves the net`, {
         nodeId,
       });
     }
     const confirm = nodeId === undefined ? holding.data.replicas : 1;
-    return holding.bring(operation, () =>
-      this.#transfers.transfer(holding, { nodeId, confirm, onProgress }, operation),
-    );
+    return holding.bring(operation, async () => {
+      await maps.ensure(holding, operation);
+      // Somebody else has brought them.
+      if (holding.shards.count > 0) return undefined;
+      return this.#transfers.transfer(holding, { nodeId, confirm, onProgress }, operation);
+    });
+  }
+
+  /** Under the map that is known by then. */
+  #processStored(
+    processing: ProcessingCall,
+    holding: Holding,
+    nodeId: string | undefined,
+  ): Promise<ProcessResult> {
+    const mapVersion = this.#net.maps.versionOf(holding);
+    const job = { ...processing.job, mapVersion };
+    return processStored({ ...processing, job }, this.#shardsOn(holding, nodeId));
   }
 
   async #processAndDrop(
@@ -121,10 +135,13 @@ export class ShardWork {
     onTransfer: (progress: Progress) => void,
   ): Promise<ProcessResult> {
     const { operation } = processing.job;
-    const { keeper } = this.#net;
+    const { keeper, maps } = this.#net;
+    await maps.ensure(holding, operation);
     let brought: TransferReport | undefined;
     if (holding.shards.count === 0) {
       const links = linksOf(this.#net, nodeId);
+      // What passes through stands in no map; nodes that have heard of one want to be told of it.
+      if (maps.versionOf(holding) > 0) await maps.claim(holding, operation);
       const passing = await this.#transfers.passing(holding, links, 1, operation);
       const before = await keeper.heldBefore(holding.data, links, operation);
       if (wholeOf(before) === undefined) return this.#pass(processing, holding, passing, before);
@@ -132,22 +149,24 @@ export class ShardWork {
       brought = await this.#bring(holding, nodeId, operation, onTransfer);
     }
     // Until all of it counts, other copies may be needed; a failure drops nothing.
-    const result = await processStored(processing, this.#shardsOn(holding, nodeId));
-    await this.#drop(holding, nodeId);
+    const result = await this.#processStored(processing, holding, nodeId);
+    await this.#drop(holding, nodeId, operation);
     return brought === undefined ? result : { ...result, transfer: brought };
   }
 
   /** Through nodes, of which those on disk may have some of the data `before`, but not all. */
   async #pass(
     processing: ProcessingCall,
-    { data }: Holding,
+    holding: Holding,
     passing: PassingTransfer,
     before: HeldBefore,
   ): Promise<ProcessResult> {
     const { roster } = this.#net;
+    const { mapVersion } = passing;
+    const job = { ...processing.job, mapVersion };
     let isDone = false;
     try {
-      const result = await processPassing(processing, passing);
+      const result = await processPassing({ ...processing, job }, passing);
       isDone = true;
       return result;
     } finally {
@@ -156,23 +175,29 @@ export class ShardWork {
         isDone || !roster.isDurable(nodeId) || before.get(nodeId)?.length === 0;
       const ids = passing.links.map(({ nodeId }) => nodeId).filter((id) => roster.isLiving(id));
       await dropShards(
-        data,
+        holding.data,
         ids.filter(mayDrop).map((id) => ({ link: roster.link(id) })),
+        mapVersion,
       );
     }
   }
 
   /** Drops the data from the nodes that are there, or from one; then copies elsewhere stay. */
-  async #drop({ data, shards }: Holding, nodeId: string | undefined): Promise<void> {
-    const { roster } = this.#net;
+  async #drop(holding: Holding, nodeId: string | undefined, operation: Operation): Promise<void> {
+    const { roster, maps } = this.#net;
+    const { data, shards } = holding;
+    const isMapped = await maps.claim(holding, operation);
+    // What lies nowhere any more stays known as long as some of it lies somewhere, so that a part is not taken for the whole.
+    if (nodeId !== undefined) shards.retain(nodeId, () => false);
+    if (nodeId === undefined || shards.holders().size === 0) shards.clear();
+    const isLeft = !isMapped || (await maps.publishRemoval(holding, operation));
+    if (!isLeft) throw changedMeanwhile(data);
     const living = roster.living().filter((link) => link.nodeId === (nodeId ?? link.nodeId));
     await dropShards(
       data,
       living.map((link) => ({ link })),
+      maps.ownVersionOf(holding),
     );
-    // What lies nowhere any more stays known as long as some of it lies somewhere, so that a part is not taken for the whole.
-    if (nodeId !== undefined) shards.retain(nodeId, () => false);
-    if (nodeId === undefined || shards.holders().size === 0) shards.clear();
   }
 
   /** The shards, each with those who hold it; with `nodeId` those that lie there, for that node alone. */
@@ -186,6 +211,15 @@ export class ShardWork {
     if (nodeId === undefined) this.#net.keeper.checkHeld(holding);
     return { links, shards: wanted };
   }
+}
+
+/** PAIPAI_ERR_STALE_MAP: nothing was dropped, since somebody else has changed the map. */
+export function changedMeanwhile({ id: dataId }: Data): PaipaiError {
+  return new PaipaiError(
+    'PAIPAI_ERR_STALE_MAP',
+    `somebody else has changed the shard map of data ${dataId} meanwhile`,
+    { dataId },
+  );
 }
 
 /** PAIPAI_ERR_UNKNOWN_DATA: no node, or not this one, has the data. */

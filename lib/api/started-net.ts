@@ -4,6 +4,7 @@ import type { Roster } from '../node/roster.js';
 import type { Engine } from '../node/select-network.js';
 import type { NetNodes } from './net-nodes.js';
 import type { ShardKeeper } from './shard-keeper.js';
+import type { ShardMaps } from './shard-maps.js';
 
 /** What the parts of a running net share. */
 export interface StartedNet {
@@ -13,6 +14,7 @@ export interface StartedNet {
   readonly nodes: NetNodes;
   readonly roster: Roster;
   readonly keeper: ShardKeeper;
+  readonly maps: ShardMaps;
 }
 
 /** Of the one node, or of all that are there, 1 or more. @throws PaipaiError PAIPAI_ERR_NODE_LOST. */

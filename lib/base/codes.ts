@@ -62,6 +62,7 @@ export const codeNumbers = {
   PAIPAI_ERR_HISTORY_GONE: 100,
   PAIPAI_ERR_COORDINATOR_DOWN: 101,
   PAIPAI_ERR_COORDINATOR_AMBIGUOUS: 102,
+  PAIPAI_ERR_STALE_MAP: 103,
 } as const;
 
 export type PaipaiCode = keyof typeof codeNumbers;

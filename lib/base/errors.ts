@@ -9,6 +9,8 @@ export interface PaipaiErrorDetails {
   shardIndex?: number;
   /** Indexes of several shards, at most the first 1,000. */
   shardIndexes?: readonly number[];
+  /** Of the shard map that a node has seen. */
+  mapVersion?: number;
   address?: string;
   method?: string;
   handler?: string;
@@ -26,6 +28,7 @@ export class PaipaiError extends Error {
   declare readonly dataId?: string;
   declare readonly shardIndex?: number;
   declare readonly shardIndexes?: readonly number[];
+  declare readonly mapVersion?: number;
   declare readonly address?: string;
   declare readonly method?: string;
   declare readonly handler?: string;

@@ -2,25 +2,45 @@ import { join } from 'node:path';
 import type { Env } from '../base/env.js';
 import { PaipaiError } from '../base/errors.js';
 import { isLivingMember, type NetMember } from '../cluster/membership/member-list.js';
+import { MapFences } from '../cluster/transfer/map-fences.js';
 import { FilesJournal } from '../coordination/local/files-journal.js';
 import { LocalCoordinator } from '../coordination/local/local-coordinator.js';
 import { CoordinatorService } from '../coordination/serve-coordinator.js';
-import type { StoreChoice } from '../store/open-store.js';
+import type { DurableChoice, StoreChoice } from '../store/open-store.js';
 
 /** Beside the shards, in the folder that the store has locked. */
 const folderName = 'coordination';
+const fencesName = 'fences';
+/** No table changes as often, and 2^53 of these last for 278 years. */
+const versionsPerMs = 1_024;
 
 /**
  * The coordinator that a node serves: in memory, or in the folder of its store, which is open.
+ * @param isAlone nobody comes back to one that was started anew, as with embedded nodes
  * Fails: PAIPAI_ERR_STORE_FAILED.
  */
 export async function openCoordination(
-  env: Pick<Env, 'timers'>,
+  env: Pick<Env, 'timers' | 'clock'>,
   store: StoreChoice = 'memory',
+  isAlone = false,
 ): Promise<CoordinatorService> {
-  if (store === 'memory') return new CoordinatorService(await LocalCoordinator.open(env));
-  const journal = new FilesJournal(join('lmdb' in store ? store.lmdb : store.files, folderName));
+  if (store === 'memory') {
+    // One that begins with nothing must not give versions again that the one before it gave.
+    const startVersion = isAlone ? 0 : Math.floor(env.clock.wallMs()) * versionsPerMs;
+    return new CoordinatorService(await LocalCoordinator.open(env, { startVersion }));
+  }
+  const journal = new FilesJournal(join(folderOf(store), folderName));
   return new CoordinatorService(await LocalCoordinator.open(env, { journal }));
+}
+
+/** What a node remembers of shard maps; undefined for a store in memory, of which each client has a part for itself. Fails as `openCoordination`. */
+export async function openFences(store: StoreChoice = 'memory'): Promise<MapFences | undefined> {
+  if (store === 'memory') return undefined;
+  return MapFences.open(new FilesJournal(join(folderOf(store), fencesName)));
+}
+
+function folderOf(store: DurableChoice): string {
+  return 'lmdb' in store ? store.lmdb : store.files;
 }
 
 /**

@@ -153,6 +153,25 @@ export class Roster {
     return this.#members.get(nodeId)?.info.coordinates === true;
   }
 
+  /** Whether others see what this client stores there: on disk, and not on an embedded node; undefined of a node that was never there. */
+  isShared(nodeId: string): boolean | undefined {
+    const member = this.#members.get(nodeId);
+    return member && member.address !== undefined && member.info.isDurable;
+  }
+
+  /** What the node calls itself, by which other clients know it too. */
+  nameOf(nodeId: string): string {
+    return this.#members.get(nodeId)?.link.peer.remoteNodeId ?? nodeId;
+  }
+
+  /** The id of the node that calls itself so; of one that is not known the same. */
+  idOf(name: string): string {
+    for (const [nodeId, { link }] of this.#members) {
+      if (link.peer.remoteNodeId === name) return nodeId;
+    }
+    return name;
+  }
+
   /** Connects to a remote node, one that was lost or a new one. Fails as `start` does, and with PAIPAI_ERR_ABORTED, _CLOSED. */
   async reach(nodeId: string, address: string, signal: AbortSignal): Promise<Arriving> {
     const member = await this.#connect(nodeId, address, this.#options.secret, undefined, signal);

@@ -17,6 +17,7 @@ import { Attachment } from '../cluster/relay/attachment.js';
 import { RelayService } from '../cluster/relay/relay-service.js';
 import { ByteWindow } from '../cluster/transfer/byte-window.js';
 import { dataListMethod } from '../cluster/transfer/data-list.js';
+import type { MapFences } from '../cluster/transfer/map-fences.js';
 import { dropMethod, getMethod, listMethod, putMethod } from '../cluster/transfer/messages.js';
 import {
   serveDataList,
@@ -50,7 +51,7 @@ import type { ShardStore } from '../store/store.js';
 import { parseAddress } from '../transport/address.js';
 import type { EngineName } from '../transport/frame-channel.js';
 import { LoadMeter } from './load-meter.js';
-import { checkSole, openCoordination } from './node-coordination.js';
+import { checkSole, openCoordination, openFences } from './node-coordination.js';
 import { encodeNodeInfo, infoMethod } from './node-info.js';
 import {
   checkHubs,
@@ -223,11 +224,11 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
 
   const serveStream = (stream: PeerStream): Promise<void> => {
     const client = clientOf(stream.peer);
-    const processing = { env, store: client.store, pool, limits: client.limits };
+    const processing = { env, store: client.store, pool, limits: client.limits, fences };
     if (coordination?.servesStream(stream.method)) return coordination.onStream(stream);
     switch (stream.method) {
       case putMethod:
-        return servePut(stream, client.store, client.incoming, engine);
+        return servePut(stream, client.store, client.incoming, engine, fences);
       case getMethod:
         return serveGet(stream, client.store);
       case processMethod:
@@ -245,9 +246,9 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
       const { peer, method, payload } = request;
       switch (method) {
         case dropMethod:
-          return serveDrop(payload, clientOf(peer).store);
+          return serveDrop(payload, clientOf(peer).store, fences);
         case listMethod:
-          return serveList(payload, clientOf(peer).store);
+          return serveList(payload, clientOf(peer).store, fences);
         case messageMethod:
           return serveMessage(request, pool);
         case dataListMethod:
@@ -295,6 +296,7 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
   };
   let listener: PeerListener | undefined;
   let coordination: CoordinatorService | undefined;
+  let fences: MapFences | undefined;
   let membership: Membership | null = null;
   let attachments: readonly Attachment[] = [];
   let closing: Promise<void> | undefined;
@@ -309,6 +311,7 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
       await listener?.close(0);
       await relay.close();
       await mapReduce.close();
+      await fences?.close();
     } finally {
       await store.close();
     }
@@ -318,7 +321,10 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
     return closing;
   };
   try {
-    if (config.coordinator === true) coordination = await openCoordination(env, config.store);
+    fences = await openFences(config.store);
+    if (config.coordinator === true) {
+      coordination = await openCoordination(env, config.store, choice === null);
+    }
     if (config.handlers !== undefined) await pool.handlers();
     listener = await listenPeers(networkEnv, config.listen, { ...session, service });
     const listening = parseAddress(listener.address);

@@ -1,5 +1,6 @@
 import { PaipaiError } from '../base/errors.js';
 import { MessageFields, uint32Bytes } from '../cluster/transfer/message-fields.js';
+import { mapField, readMapVersion } from '../cluster/transfer/messages.js';
 import { encodeValue } from '../wire/values.js';
 import { handlerNameBytesMax } from './handlers.js';
 
@@ -37,6 +38,8 @@ export interface ProcessRequest {
   readonly shards: readonly number[];
   /** Gives the shards back as soon as they are processed. */
   readonly drop: boolean;
+  /** Of the shard map that the caller knows; 0 without one. */
+  readonly mapVersion: number;
   /** Undefined: as many as the node has workers. */
   readonly limit: JobLimit | undefined;
   /** Infinity is none. */
@@ -73,10 +76,11 @@ function readShards(fields: MessageFields): number[] {
 }
 
 export function encodeProcessRequest(request: ProcessRequest): Uint8Array {
-  const { args, shards, deadlineMs, limit, ...rest } = request;
+  const { args, shards, deadlineMs, limit, mapVersion, ...rest } = request;
   return encodeValue({
     ...rest,
     ...limit,
+    ...mapField(mapVersion),
     ...deadlineField(deadlineMs),
     shards: uint32Bytes([...shards].sort((a, b) => a - b)),
     ...(args === undefined ? {} : { args }),
@@ -94,6 +98,7 @@ export function decodeProcessRequest(bytes: Uint8Array): ProcessRequest {
     args: fields.has('args') ? fields.bytes('args', argsBytesMax) : undefined,
     shards: readShards(fields),
     drop: fields.boolean('drop'),
+    mapVersion: readMapVersion(fields),
     limit: fields.has('concurrency')
       ? {
           jobId: fields.string('jobId', jobIdBytesMax),

@@ -19,6 +19,8 @@ export interface ProcessingJob {
   readonly operation: Operation;
   readonly dataId: string;
   readonly version: bigint;
+  /** Of the shard map that the caller knows; 0 without one. */
+  readonly mapVersion: number;
   readonly handler: string;
   /** Encoded; undefined when the caller passed none. */
   readonly args: Uint8Array | undefined;
@@ -61,10 +63,11 @@ export class NodeProcessing {
 
   /** One request; what came of the shards, 1 to 1,024, counts when `keep` is told of it. `signal` gives it up. */
   request(cuts: readonly ShardCut[], signal: AbortSignal): Promise<Uint8Array[]> {
-    const { operation, dataId, version, handler, args, drop, limit } = this.#job;
+    const { operation, dataId, version, mapVersion, handler, args, drop, limit } = this.#job;
     const request = encodeProcessRequest({
       dataId,
       version,
+      mapVersion,
       nodeId: this.link.nodeId,
       handler,
       args,

@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import type { Env } from '../base/env.js';
 import { PaipaiError } from '../base/errors.js';
+import type { MapFences } from '../cluster/transfer/map-fences.js';
 import type { PeerStream } from '../session/types.js';
 import type { ShardLease, ShardStore } from '../store/store.js';
 import { planBatches } from './batches.js';
@@ -26,6 +27,8 @@ export interface ProcessingContext {
   readonly pool: WorkerPool;
   /** Of the client. */
   readonly limits: JobLimits;
+  /** Undefined where nobody else sees what lies here. */
+  readonly fences: MapFences | undefined;
 }
 
 /** @throws PaipaiError PAIPAI_ERR_HANDLER_UNKNOWN, PAIPAI_ERR_HANDLER_MODULE. */
@@ -84,8 +87,9 @@ function tasksOf(
 
 /** Answers `data.process`. */
 export async function serveProcess(stream: PeerStream, context: ProcessingContext): Promise<void> {
-  const { env, store, pool, limits } = context;
+  const { env, store, pool, limits, fences } = context;
   const request = decodeProcessRequest(stream.metadata);
+  fences?.checkUse(request, request.mapVersion);
   const endMs = env.clock.nowMs() + request.deadlineMs;
   const { merges } = await findHandler(pool, request.handler);
   const leases = await leaseShards(store, request);
@@ -125,6 +129,7 @@ export async function serveProcess(stream: PeerStream, context: ProcessingContex
       await writePart(stream, merged.part);
     }
     stream.signal.throwIfAborted();
+    if (request.drop) fences?.checkChange(request, request.mapVersion);
     if (request.drop) await Promise.all(leases.map(({ key }) => store.drop(key)));
     stream.end(encodeProcessTrailer({ timeMs, merges }));
   } finally {

@@ -22,7 +22,7 @@ const textFields = [
   'syscall',
   'stderr',
 ] as const;
-const numberFields = ['shardIndex', 'errno'] as const;
+const numberFields = ['shardIndex', 'mapVersion', 'errno'] as const;
 
 /** For what was thrown and throws itself when it is looked at. */
 export const unreadableMessage = 'what was thrown cannot be read';

@@ -10,6 +10,7 @@ const files = [
   'simulation.js',
   'index.js',
   'base/errors.js',
+  'cluster/transfer/map-value.js',
   'node/node-info.js',
   'node/runtime.js',
   'processing/digest.js',

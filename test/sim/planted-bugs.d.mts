@@ -12,3 +12,4 @@ export interface PlantedBug extends Change {
 
 export const membershipBugs: readonly PlantedBug[];
 export const clusterBugs: readonly PlantedBug[];
+export const mapBugs: readonly PlantedBug[];

@@ -236,3 +236,19 @@ export const clusterBugs = [
     to: '',
   },
 ];
+
+/** Of several clients with one shard map. */
+export const mapBugs = [
+  {
+    name: 'a stale shard map is accepted',
+    file: 'cluster/transfer/map-fences.js',
+    from: 'if (mapVersion < seen)',
+    to: 'if (false)',
+  },
+  {
+    name: 'copies are dropped though somebody else has changed the map',
+    file: 'api/shard-maps.js',
+    from: 'await this.verify(holding, operation);\n        return false;',
+    to: 'return true;',
+  },
+];

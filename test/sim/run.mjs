@@ -1,9 +1,10 @@
 // Simulations of the shipped code, with their figures: npm run test:sim -- [--seed N] [--only NAME] [--seeds COUNT] [--notes] …
-// One seed gives the same run each time: with --seed alone `chaos` and `cluster` run that seed, without it the first hundred.
+// One seed gives the same run each time: with --seed alone `chaos`, `cluster` and `maps` run that seed, without it the first hundred.
 //
 //   agreement, quiet, stalls, traffic    membership of many nodes
 //   chaos                                membership of 3 to 9 nodes, in every kind of trouble
 //   cluster                              a client with 3 to 9 nodes: transfer, reading, repair, processing, MapReduce in trouble
+//   maps                                 three clients of 3 to 5 nodes who change the same data
 //   bugs                                 how many seeds it takes to find each planted bug; only when it is named
 //
 // --json ends with one line of JSON. The exit code is 1 when something was wrong.
@@ -11,7 +12,8 @@
 import { parseArgs } from 'node:util';
 import { Swim } from '../../dist/cluster/membership/swim.js';
 import { loadCode, runClusterChaos } from './cluster-scenario.mjs';
-import { clusterBugs, membershipBugs } from './planted-bugs.mjs';
+import { runMapChaos } from './map-scenario.mjs';
+import { clusterBugs, mapBugs, membershipBugs } from './planted-bugs.mjs';
 import { measureAgreement, measureQuiet, measureStalls, runChaos } from './scenarios.mjs';
 import { withShippedCode } from './shipped-code.mjs';
 
@@ -26,11 +28,11 @@ const { values } = parseArgs({
     minutes: { type: 'string', default: '10' },
     /** Shortest suspicion in milliseconds, instead of the one that forgives a stall of 5 s. */
     suspicion: { type: 'string' },
-    /** How many seeds of `chaos`, `cluster` and `bugs`, from `seed` on. */
+    /** How many seeds of `chaos`, `cluster`, `maps` and `bugs`, from `seed` on. */
     seeds: { type: 'string' },
     /** Of `bugs` those with this text in their name. */
     bug: { type: 'string', default: '' },
-    /** Tells everything that happens in `cluster`. */
+    /** Tells everything that happens in `cluster` and `maps`. */
     notes: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
   },
@@ -119,10 +121,22 @@ const scenarios = {
       );
     });
   },
+  async maps() {
+    await withShippedCode({}, async (load) => {
+      const code = await loadCode(load);
+      const sums = await runSeeds('maps', seedCount(100), (next) => mapSeed(code, next));
+      console.log(
+        `  ${Object.entries(sums)
+          .map(([name, sum]) => `${sum} ${name}`)
+          .join(', ')}`,
+      );
+    });
+  },
   async bugs() {
     const plans = [
       ...membershipBugs.map((bug) => ({ bug, withWorld: false, seedRunOf: membershipRun })),
       ...clusterBugs.map((bug) => ({ bug, withWorld: true, seedRunOf: clusterRun })),
+      ...mapBugs.map((bug) => ({ bug, withWorld: true, seedRunOf: mapRun })),
     ];
     const found = {};
     for (const { bug, withWorld, seedRunOf } of plans) {
@@ -159,6 +173,16 @@ function clusterSeed(code, next) {
 async function clusterRun(load) {
   const code = await loadCode(load);
   return (next) => clusterSeed(code, next);
+}
+
+function mapSeed(code, next) {
+  const note = values.notes ? { note: (sentence) => console.log(`    ${sentence}`) } : {};
+  return runMapChaos({ code, seed: next, ...note });
+}
+
+async function mapRun(load) {
+  const code = await loadCode(load);
+  return (next) => mapSeed(code, next);
 }
 
 /** Seeds up to the first with a violation; null when there is none. */

@@ -37,6 +37,7 @@ export class SimulatedWorld {
     this.rules = new TrafficRules(this);
     const { host } = code;
     host.openMedium = (path) => new SimulatedMedium(this, path.split('/').at(-1));
+    host.openJournal = (path) => new SimulatedJournal(this, path);
     host.startWorker = ({ handlers }) => new SimulatedWorker(this, handlers);
   }
 
@@ -402,6 +403,33 @@ class SimulatedMedium {
   #wait(msMax) {
     return this.process.sleep(this.process.random.between(0, msMax));
   }
+}
+
+/** What a process keeps beside its shards: a change is there when it is synced. */
+class SimulatedJournal {
+  /** @param path of a folder in that of the store */
+  constructor(world, path) {
+    const [name, folder] = path.split('/').slice(-2);
+    this.process = world.processes.get(name);
+    const disk = world.disks.get(name) ?? new SimulatedDisk(world);
+    world.disks.set(name, disk);
+    disk.journals ??= new Map();
+    this.kept = disk.journals.get(folder) ?? new Map();
+    disk.journals.set(folder, this.kept);
+  }
+
+  async read() {
+    const versions = Array.from(this.kept.values(), ({ version }) => version);
+    const entries = [...this.kept.values()].filter(({ value }) => value !== undefined);
+    return { lastVersion: Math.max(0, ...versions), entries };
+  }
+
+  async write(change) {
+    await this.process.sleep(this.process.random.between(0, 20));
+    this.kept.set(change.key, change);
+  }
+
+  async close() {}
 }
 
 /** The shipped worker code behind two queues of messages. */

@@ -6,6 +6,7 @@ import type { NodeLink } from './node-link.js';
 
 /**
  * The shards of one version that lie on a node, by index.
+ * @param mapVersion of a shard map that is the caller's, see `ListRequest`
  * Fails: PAIPAI_ERR_NODE_LOST, _DEADLINE (`deadlineMs` for each request), _PROTOCOL.
  */
 export async function listShards(
@@ -13,11 +14,12 @@ export async function listShards(
   dataId: string,
   version: bigint,
   deadlineMs: number,
+  mapVersion = 0,
 ): Promise<ListedShard[]> {
   const all: ListedShard[] = [];
   try {
     for (let fromIndex = 0; ; ) {
-      const request = encodeListRequest({ dataId, version, fromIndex });
+      const request = encodeListRequest({ dataId, version, fromIndex, mapVersion });
       const answer = await link.peer.request(listMethod, request, { deadlineMs });
       const { shards, more } = decodeShardList(answer);
       for (const shard of shards) {

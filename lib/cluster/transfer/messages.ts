@@ -82,17 +82,30 @@ export function decodeGetRequest(bytes: Uint8Array): GetRequest {
   };
 }
 
+/** How the version of a shard map travels in a request: not at all where there is none. */
+export function mapField(mapVersion: number | undefined): { mapVersion?: number } {
+  return mapVersion === undefined || mapVersion === 0 ? {} : { mapVersion };
+}
+
+/** 0 when there is none. */
+export function readMapVersion(fields: MessageFields): number {
+  return fields.has('mapVersion') ? fields.integer('mapVersion', 1, Number.MAX_SAFE_INTEGER) : 0;
+}
+
 /** Payload of `data.drop`. Shards that the node does not have are passed over. */
 export interface DropRequest {
   readonly dataId: string;
   readonly version: bigint;
   /** All of them when undefined. */
   readonly shards?: readonly number[];
+  /** Of the shard map under which they are dropped; 0, the default, without one. */
+  readonly mapVersion?: number;
 }
 
-export function encodeDropRequest({ dataId, version, shards }: DropRequest): Uint8Array {
+export function encodeDropRequest(request: DropRequest): Uint8Array {
+  const { dataId, version, shards, mapVersion } = request;
   const named = shards === undefined ? {} : { shards: uint32Bytes(shards) };
-  return encodeValue({ dataId, version, ...named });
+  return encodeValue({ dataId, version, ...named, ...mapField(mapVersion) });
 }
 
 /** @throws PaipaiError PAIPAI_ERR_PROTOCOL, PAIPAI_ERR_VALUE. */
@@ -104,6 +117,7 @@ export function decodeDropRequest(bytes: Uint8Array): DropRequest {
     ...(fields.has('shards')
       ? { shards: [...fields.uint32List('shards', shardsPerMessageMax)] }
       : {}),
+    ...mapField(readMapVersion(fields)),
   };
 }
 
@@ -112,10 +126,13 @@ export interface ListRequest {
   readonly dataId: string;
   readonly version: bigint;
   readonly fromIndex: number;
+  /** Of a shard map that is the caller's: nothing is changed under an older one behind the answer. 0, the default: it just asks. */
+  readonly mapVersion?: number;
 }
 
-export function encodeListRequest({ dataId, version, fromIndex }: ListRequest): Uint8Array {
-  return encodeValue({ dataId, version, fromIndex });
+export function encodeListRequest(request: ListRequest): Uint8Array {
+  const { dataId, version, fromIndex, mapVersion } = request;
+  return encodeValue({ dataId, version, fromIndex, ...mapField(mapVersion) });
 }
 
 /** @throws PaipaiError PAIPAI_ERR_PROTOCOL, PAIPAI_ERR_VALUE. */
@@ -125,6 +142,7 @@ export function decodeListRequest(bytes: Uint8Array): ListRequest {
     dataId: fields.string('dataId', 255),
     version: fields.uint64('version'),
     fromIndex: fields.integer('fromIndex', 0, 0xffff_ffff),
+    ...mapField(readMapVersion(fields)),
   };
 }
 

@@ -23,12 +23,13 @@ export function nodeError({ nodeId, peer }: NodeLink, thrown: unknown): PaipaiEr
       cause: error,
     });
   }
-  const { code, message, dataId, shardIndex, handler } = error;
+  const { code, message, dataId, shardIndex, mapVersion, handler } = error;
   return new PaipaiError(code, `node ${nodeId}: ${message}`, {
     nodeId,
     cause: error,
     ...(dataId === undefined ? {} : { dataId }),
     ...(shardIndex === undefined ? {} : { shardIndex }),
+    ...(mapVersion === undefined ? {} : { mapVersion }),
     ...(handler === undefined ? {} : { handler }),
   });
 }

@@ -1,9 +1,11 @@
 import { PaipaiError } from '../../base/errors.js';
+import { shardCountMax } from '../../data/shard.js';
 import type { PeerStream } from '../../session/types.js';
 import type { ShardStore } from '../../store/store.js';
 import type { ShardHeader } from '../../wire/shard-header.js';
 import type { ByteWindow } from './byte-window.js';
 import { dataPerListMax, decodeDataListRequest, encodeDataList } from './data-list.js';
+import type { MapFences } from './map-fences.js';
 import {
   decodeChecksum,
   decodeDropRequest,
@@ -14,6 +16,9 @@ import {
   shardsPerListMax,
 } from './messages.js';
 import type { ShardTools } from './shard-tools.js';
+
+/** Of no shard. */
+const noIndex = shardCountMax;
 
 /** The receiving side: what a node does with the streams and requests of `messages.ts`. */
 
@@ -28,14 +33,20 @@ export async function servePut(
   store: ShardStore,
   incoming: ByteWindow,
   { shardCodec }: ShardTools,
+  fences?: MapFences,
 ): Promise<void> {
   const header = shardCodec.decode(stream.metadata);
-  const { shardBytes } = header;
+  const { shardBytes, dataId, dataVersion: version } = header;
+  const mapVersion = mapVersionOf(header);
+  const admitted = fences?.admitChange({ dataId, version }, mapVersion);
+  if (admitted !== undefined) await admitted;
   if (!incoming.tryAcquire(shardBytes) && !(await incoming.acquire(shardBytes, stream.signal))) {
     throw stream.signal.reason;
   }
   try {
-    await takeShard(stream, store, header);
+    await takeShard(stream, store, header, () =>
+      fences?.checkChange({ dataId, version }, mapVersion),
+    );
   } finally {
     incoming.release(shardBytes);
   }
@@ -45,6 +56,7 @@ async function takeShard(
   stream: PeerStream,
   store: ShardStore,
   header: ShardHeader,
+  check: () => void,
 ): Promise<void> {
   const { dataId, dataVersion: version, shardIndex: index, shardBytes } = header;
   const reservation = store.reserve({ dataId, version, index }, shardBytes);
@@ -67,6 +79,8 @@ async function takeShard(
     // The reset may have come right behind the last byte, and the sender's `data.drop` behind it: this runs after both. One that comes
     // from here on drops the shard, since stores keep to the order of the calls.
     stream.signal.throwIfAborted();
+    // Somebody with a newer shard map may have come since the stream was opened.
+    check();
     await reservation.commit({ count, offset, totalBytes, crc32c, last });
     stream.signal.throwIfAborted();
     stream.end(encodeConfirmation({ bytes, crc32c }));
@@ -93,16 +107,43 @@ export async function serveGet(stream: PeerStream, store: ShardStore): Promise<v
   }
 }
 
-export async function serveDrop(payload: Uint8Array, store: ShardStore): Promise<Uint8Array> {
-  const { dataId, version, shards } = decodeDropRequest(payload);
+/** @throws PaipaiError PAIPAI_ERR_SHARD_HEADER. */
+function mapVersionOf({ fencingToken }: ShardHeader): number {
+  if (fencingToken <= Number.MAX_SAFE_INTEGER) return Number(fencingToken);
+  throw new PaipaiError('PAIPAI_ERR_SHARD_HEADER', `no shard map has version ${fencingToken}`);
+}
+
+export async function serveDrop(
+  payload: Uint8Array,
+  store: ShardStore,
+  fences?: MapFences,
+): Promise<Uint8Array> {
+  const { dataId, version, shards, mapVersion = 0 } = decodeDropRequest(payload);
+  const admitted = fences?.admitDrop({ dataId, version }, mapVersion);
+  if (admitted !== undefined) await admitted;
+  // In the turn in which the store is told: what comes later under a newer map stands behind it.
+  fences?.checkChange({ dataId, version }, mapVersion);
   if (shards === undefined) await store.drop({ dataId, version });
   else await Promise.all(Array.from(shards, (index) => store.drop({ dataId, version, index })));
   return new Uint8Array(0);
 }
 
-/** Says which shards of one version are here. */
-export function serveList(payload: Uint8Array, store: ShardStore): Uint8Array {
-  const { dataId, version, fromIndex } = decodeListRequest(payload);
+/**
+ * Says which shards of one version are here. For who claims the data by a shard map the answer holds until the next claim: whatever was begun
+ * under an older one is done or refused by then.
+ */
+export async function serveList(
+  payload: Uint8Array,
+  store: ShardStore,
+  fences?: MapFences,
+): Promise<Uint8Array> {
+  const { dataId, version, fromIndex, mapVersion = 0 } = decodeListRequest(payload);
+  if (fences !== undefined && mapVersion > 0) {
+    await fences.admitChange({ dataId, version }, mapVersion);
+    // Behind everything that the store has been told.
+    await store.drop({ dataId, version, index: noIndex });
+    fences.checkChange({ dataId, version }, mapVersion);
+  }
   const rest = store.list(dataId, version).filter(({ key }) => key.index >= fromIndex);
   const shards = rest.slice(0, shardsPerListMax).map(({ key, meta, bytes }) => ({
     index: key.index,

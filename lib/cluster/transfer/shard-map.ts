@@ -24,6 +24,11 @@ export class ShardMap {
     return true;
   }
 
+  /** Knows the shard as it is given, also when nobody holds it. */
+  set(shard: PlacedShard): void {
+    this.#shards.set(shard.index, shard);
+  }
+
   isHeldBy(index: number, nodeId: string): boolean {
     return this.#shards.get(index)?.holders.includes(nodeId) === true;
   }

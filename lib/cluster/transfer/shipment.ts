@@ -7,6 +7,8 @@ export interface Shipment {
   readonly version: bigint;
   /** Id of the sender. */
   readonly sourceId: string;
+  /** Of the shard map that the sender has claimed the data by; 0 without one. */
+  readonly mapVersion: number;
 }
 
 /** How many shards data have, and how many bytes. */
@@ -17,7 +19,7 @@ export interface Extent {
 
 /** @param extent undefined while it is not known; the last shard tells it */
 export function headerOf(
-  { dataId, version, sourceId }: Shipment,
+  { dataId, version, sourceId, mapVersion }: Shipment,
   targetId: string,
   { index, offset, bytes, last }: ShardCut & { readonly last: boolean },
   extent: Extent | undefined,
@@ -27,7 +29,7 @@ export function headerOf(
   return {
     dataId,
     dataVersion: version,
-    fencingToken: 0n,
+    fencingToken: BigInt(mapVersion),
     sourceId,
     targetId,
     shardIndex: index,

@@ -33,6 +33,8 @@ export interface Transfer {
   readonly cargo: Cargo;
   /** Id of the sender. */
   readonly sourceId: string;
+  /** See `Shipment`. */
+  readonly mapVersion: number;
   readonly tools: ShardTools;
   readonly links: readonly NodeLink[];
   /** Ids of as many distinct `links` for each shard as it has copies; asked in the order of the shards. */
@@ -72,7 +74,7 @@ export async function transferData(transfer: Transfer): Promise<TransferReport> 
   const pieces = splitSource(env, source, { shardBytes, records, signal: operation.signal });
   await distribute(pieces, [...senders.values()], {
     operation,
-    shipment: { dataId, version, sourceId: transfer.sourceId },
+    shipment: { dataId, version, sourceId: transfer.sourceId, mapVersion: transfer.mapVersion },
     extent:
       sizeBytes === undefined || records !== undefined
         ? undefined

@@ -64,7 +64,7 @@ export class FilesJournal implements Journal {
       const lastVersion = entries.reduce((most, { version }) => Math.max(most, version), deleted);
       return { lastVersion, entries };
     } catch (thrown) {
-      throw storeFailed(`what the coordinator keeps in ${this.#folder} cannot be read`, thrown);
+      throw storeFailed(`what is kept in ${this.#folder} cannot be read`, thrown);
     }
   }
 
@@ -76,7 +76,7 @@ export class FilesJournal implements Journal {
       if (change.value === undefined) await this.#delete(change);
       else await this.#put({ ...change, value: change.value });
     } catch (thrown) {
-      throw storeFailed('the coordinator cannot keep the change', thrown);
+      throw storeFailed('a change cannot be kept', thrown);
     }
   }
 
@@ -117,7 +117,7 @@ export class FilesJournal implements Journal {
     } catch (thrown) {
       this.#failure = new PaipaiError(
         'PAIPAI_ERR_STORE_FAILED',
-        `the coordinator does not know what is kept in ${this.#folder}, and changes nothing any more: start its node anew`,
+        `it is not known what is kept in ${this.#folder}, and nothing is changed there any more: start the node anew`,
         { cause: thrown },
       );
       throw this.#failure;

@@ -30,6 +30,8 @@ export interface LocalCoordinatorOptions {
   historyCountMax?: number;
   /** Their bytes: 4 MiB or more, default 16 MiB. */
   historyBytesMax?: number;
+  /** All versions are above it, where no journal knows of a later one. Default 0. */
+  startVersion?: number;
   /** What keeps the changes beyond this process. Default: nothing does. The coordinator closes it. */
   journal?: Journal;
 }
@@ -73,10 +75,10 @@ export class LocalCoordinator implements Coordinator {
     options: LocalCoordinatorOptions = {},
   ): Promise<LocalCoordinator> {
     const coordinator = new LocalCoordinator(env, options);
-    if (options.journal !== undefined) {
-      const { lastVersion, entries } = await options.journal.read();
-      coordinator.#entries.restore(lastVersion, entries);
-    }
+    const startVersion = checkVersion('startVersion', options.startVersion ?? 0);
+    const kept = await options.journal?.read();
+    const { lastVersion = 0, entries = [] } = kept ?? {};
+    coordinator.#entries.restore(Math.max(startVersion, lastVersion), entries);
     return coordinator;
   }
 

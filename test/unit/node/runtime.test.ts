@@ -131,6 +131,7 @@ describe('processing', () => {
     args: undefined,
     shards: [0],
     drop: false,
+    mapVersion: 0,
     limit: undefined,
     deadlineMs: Infinity,
   };

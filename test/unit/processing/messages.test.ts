@@ -21,6 +21,7 @@ const request: ProcessRequest = {
   args: new Uint8Array([1, 2]),
   shards: [0, 7, 2 ** 32 - 1],
   drop: true,
+  mapVersion: 2 ** 53 - 1,
   limit: { jobId: 'j', concurrency: 1_024 },
   deadlineMs: 1.5,
 };
@@ -34,6 +35,7 @@ describe('a request to process', () => {
       args: undefined,
       shards: [],
       drop: false,
+      mapVersion: 0,
       limit: undefined,
       deadlineMs: Infinity,
     };

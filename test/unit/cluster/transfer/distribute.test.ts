@@ -71,7 +71,7 @@ test('when a node comes back, the window of its new connection holds for all tha
   const sender = new NodeSender(linkTo(silent.near), env.clock, tools);
   const distributing = distribute(pieces(), [sender], {
     operation,
-    shipment: { dataId: 'd', version: 0n, sourceId: 'client' },
+    shipment: { dataId: 'd', version: 0n, sourceId: 'client', mapVersion: 0 },
     extent: undefined,
     place: () => [sender],
     confirm: 1,
@@ -126,7 +126,7 @@ test('what gets room in the moment in which all fails is not sent any more', asy
   const sender = new NodeSender(linkTo(silent.near), env.clock, tools);
   const distributing = distribute(pieces(1), [sender], {
     operation,
-    shipment: { dataId: 'd', version: 0n, sourceId: 'client' },
+    shipment: { dataId: 'd', version: 0n, sourceId: 'client', mapVersion: 0 },
     extent: undefined,
     place: () => [sender],
     confirm: 1,

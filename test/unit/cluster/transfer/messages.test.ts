@@ -22,10 +22,13 @@ test('messages come back as they went', () => {
     { dataId: 'd', version: 0n },
     { dataId: 'd', version: 1n, shards: [3, 1] },
     { dataId: 'd', version: 1n, shards: [] },
+    { dataId: 'd', version: 1n, mapVersion: 2 ** 53 - 1 },
   ]) {
     expect(decodeDropRequest(encodeDropRequest(drop))).toEqual(drop);
   }
   const list = { dataId: 'd', version: 2n, fromIndex: 5 };
+  const claiming = { ...list, mapVersion: 1 };
+  expect(decodeListRequest(encodeListRequest(claiming))).toEqual(claiming);
   expect(decodeListRequest(encodeListRequest(list))).toEqual(list);
   const shards = [
     { index: 5, offset: 0, bytes: 1, crc32c: 0xffff_ffff, last: false },

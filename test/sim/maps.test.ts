@@ -1,0 +1,45 @@
+import { expect, test } from 'vitest';
+import { loadCode } from './cluster-scenario.mjs';
+import { runMapChaos } from './map-scenario.mjs';
+import { mapBugs } from './planted-bugs.mjs';
+import { withShippedCode } from './shipped-code.mjs';
+
+/** The short form; `npm run test:sim -- --only maps` has more seeds, and with `--seed N` runs a single one again. */
+
+const seedCount = 60;
+/** Of the first seeds one that finds the bug. */
+const seedsToFind = 300;
+/** For sanitized builds and busy machines; nothing here waits for time. */
+const timeout = 120_000;
+
+test(`${seedCount} seeds: clients who change the same data leave no map of copies that are gone`, {
+  timeout,
+}, async () => {
+  const { violations, stale } = await withShippedCode({}, async (load) => {
+    const code = await loadCode(load);
+    const all: string[] = [];
+    let sum = 0;
+    for (let seed = 1; seed <= seedCount; seed++) {
+      const { violations, counts } = await runMapChaos({ code, seed });
+      all.push(...violations.map((violation) => `seed ${seed}: ${violation}`));
+      sum += counts['stale'] ?? 0;
+    }
+    return { violations: all, stale: sum };
+  });
+  expect(violations).toEqual([]);
+  // They did come in each other's way.
+  expect(stale).toBeGreaterThan(seedCount);
+});
+
+test('a stale shard map that is accepted is found', { timeout }, async () => {
+  const bug = mapBugs.find(({ name }) => name === 'a stale shard map is accepted');
+  if (bug === undefined) throw new Error('there is no such planted bug');
+  const foundBy = await withShippedCode({ bug }, async (load) => {
+    const code = await loadCode(load);
+    for (let seed = 1; seed <= seedsToFind; seed++) {
+      if ((await runMapChaos({ code, seed })).violations.length > 0) return seed;
+    }
+    return Infinity;
+  });
+  expect(foundBy).toBeLessThanOrEqual(seedsToFind);
+});
