@@ -166,6 +166,7 @@ class EnvState final : private LoopHostUser {
   bool OnReady(uint32_t slot, bool readable, bool writable) override;
   void OnHangUp(uint32_t slot) override { driver_.OnHangUp(slot); }
   bool MayAsk(uint32_t slot) const override { return driver_.MayAsk(slot); }
+  bool MayLook(uint32_t slot) const override { return driver_.MayLook(slot); }
   bool OnBeforeWait() override;
   bool OnAfterWait() override;
   bool OnPoll() override;

@@ -275,13 +275,22 @@ bool LoopHost::MayLinger(uint64_t now) {
   ++turns_;
   if (spin_set_.is_open() || now < linger_from_ns_) return false;
   if (linger_misses_ >= kLingerMissesMax && turns_ % kLingerProbeTurns != 0) return false;
-  return user_.IsAwake() || (last_ready_ != nullptr && user_.MayAsk(last_ready_->slot));
+  if (user_.IsAwake()) return true;
+  if (last_ready_ == nullptr) return false;
+  return user_.MayAsk(last_ready_->slot) || user_.MayLook(last_ready_->slot);
 }
 
 bool LoopHost::AskLast() {
   if (user_.OnPoll()) return true;
-  return last_ready_ != nullptr && user_.MayAsk(last_ready_->slot) &&
-         user_.OnReady(last_ready_->slot, true, false);
+  if (last_ready_ == nullptr) return false;
+  const uint32_t slot = last_ready_->slot;
+  if (user_.MayAsk(slot)) return user_.OnReady(slot, true, false);
+  if (!user_.MayLook(slot)) return false;
+  // An error or a hang-up is libuv's to tell.
+  pollfd found{last_ready_->fd(), POLLIN, 0};
+  if (poll(&found, 1, 0) != 1 || found.revents != POLLIN) return false;
+  user_.OnReady(slot, true, false);
+  return true;
 }
 
 void LoopHost::PrepareSleep() {

@@ -20,6 +20,8 @@ class LoopHostUser {
   virtual void OnHangUp(uint32_t slot) = 0;
   // Whether OnReady(slot, true, false) finds out itself if there is anything to receive.
   virtual bool MayAsk(uint32_t slot) const = 0;
+  // Whether it may be called, but only once there is something: nobody finds that out within it.
+  virtual bool MayLook(uint32_t slot) const = 0;
   // Before libuv waits. True: something is left to do, so do not wait.
   virtual bool OnBeforeWait() = 0;
   // After libuv waited and ran the callbacks of what became ready, or spinning did. True: as above.

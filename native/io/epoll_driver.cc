@@ -98,7 +98,14 @@ bool EpollDriver::OnReady(uint32_t index, bool readable, bool writable) {
 
 bool EpollDriver::MayAsk(uint32_t index) const {
   const Operation* reading = slots_[index].reading;
-  return reading != nullptr && reading->kind() == OperationKind::kReceive;
+  return reading != nullptr && reading->kind() == OperationKind::kReceive &&
+         !reading->is_read_by_owner();
+}
+
+bool EpollDriver::MayLook(uint32_t index) const {
+  const Operation* reading = slots_[index].reading;
+  return reading != nullptr && reading->kind() == OperationKind::kReceive &&
+         reading->is_read_by_owner();
 }
 
 void EpollDriver::UpdateWatch(uint32_t index) {

@@ -25,6 +25,7 @@ class EpollDriver final : public HostedDriver {
   bool OnReady(uint32_t slot, bool readable, bool writable) override;
   void OnHangUp(uint32_t slot) override;
   bool MayAsk(uint32_t slot) const override;
+  bool MayLook(uint32_t slot) const override;
 
  private:
   struct Slot {

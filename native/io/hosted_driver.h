@@ -21,6 +21,8 @@ class HostedDriver : public Driver {
   // Whether OnReady(slot, true, false) may be called without the host's word: it finds out itself
   // whether there is anything to receive.
   virtual bool MayAsk(uint32_t slot) const = 0;
+  // Whether somebody reads there who only OnReady can tell, so that the host has to look first.
+  virtual bool MayLook(uint32_t) const { return false; }
 
  protected:
   // Linux takes 1,024 vectors a call (UIO_MAXIOV); more than 64 saves nothing measurable.

@@ -30,6 +30,9 @@ class Operation {
   // receive is asked again at the next readiness, a send is dropped. The memory stays as it is
   // until OnComplete.
   virtual size_t Gather(iovec* vectors, size_t max) = 0;
+  // Of kReceive: whether its owner is told that there is something, and reads that itself, so that
+  // Gather gives no room and nothing completes.
+  virtual bool is_read_by_owner() const { return false; }
 
   // `result`: bytes (0 is the end of the stream for kReceive), a descriptor for kAccept, or -errno.
   // Called from Driver::Reap only; may submit, cancel and detach freely.

@@ -90,6 +90,7 @@ class RawStream final : private StreamUser {
   void EndWaiting(int32_t result);
 
   size_t GatherReceive(iovec* vectors, size_t max) override;
+  bool reads_itself() const override { return announces_; }
   void TellReadable();
   void TellEnd(int32_t result);
   void OnReceived(size_t bytes) override;

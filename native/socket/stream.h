@@ -18,6 +18,8 @@ class StreamUser {
  public:
   // Room for bytes that are there; 0 vectors: none in this turn.
   virtual size_t GatherReceive(iovec* vectors, size_t max) = 0;
+  // Whether GatherReceive only tells that they are there, and gives no room.
+  virtual bool reads_itself() const { return false; }
   // `bytes` landed in what GatherReceive gave; 1 or more.
   virtual void OnReceived(size_t bytes) = 0;
   // What is to be sent next; 0 vectors: nothing.
@@ -80,6 +82,7 @@ class Stream {
    public:
     explicit Receive(Stream& stream) : Operation(OperationKind::kReceive), stream_(stream) {}
     size_t Gather(iovec* vectors, size_t max) override;
+    bool is_read_by_owner() const override { return stream_.user_.reads_itself(); }
     void OnComplete(int32_t result) override;
     void OnHangUp() override { stream_.user_.OnHangUp(); }
 

@@ -32,6 +32,7 @@ class Probe final : public Operation {
   std::vector<int32_t> results;
   std::function<void(int32_t)> on_complete = [](int32_t) {};
   bool has_room = true;
+  bool is_left_to_owner = false;
   // Bytes of the memory already used up.
   size_t at = 0;
 
@@ -49,6 +50,8 @@ class Probe final : public Operation {
     vectors[1] = {memory_.data() + at + first, left - first};
     return 2;
   }
+
+  bool is_read_by_owner() const override { return is_left_to_owner; }
 
   void OnComplete(int32_t result) override {
     results.push_back(result);
@@ -695,6 +698,27 @@ void ARingMayEndWithPollsInIt() {
   }
 }
 
+// Who gives the CPU away before it sleeps asks at once what is received here, and looks first where
+// the owner reads.
+void EpollIsAskedOrLookedAt() {
+  Hosted hosted(test::HostedKind::kEpoll);
+  HostedDriver& driver = hosted.driver();
+  TcpListener listener;
+  const int client = listener.Connect();
+  const int fd = accept(listener.fd, nullptr, nullptr);
+  SetNonBlocking(fd);
+  const uint32_t slot = *driver.Attach(fd);
+  CHECK(!driver.MayAsk(slot) && !driver.MayLook(slot));
+  Probe receive(OperationKind::kReceive, Bytes(100));
+  driver.Submit(slot, receive);
+  CHECK(driver.MayAsk(slot) && !driver.MayLook(slot));
+  receive.is_left_to_owner = true;
+  CHECK(!driver.MayAsk(slot) && driver.MayLook(slot));
+  driver.Detach(slot);
+  close(fd);
+  close(client);
+}
+
 }  // namespace
 }  // namespace paipai
 
@@ -721,6 +745,7 @@ int main(int argument_count, char** arguments) {
            OnSockets<RunningOutOfDescriptorsStopsAccepting>},
           {"epoll's host may refuse", EpollsHostMayRefuse},
           {"a slot is used again", OnSockets<ASlotIsUsedAgain>},
+          {"epoll is asked or looked at", EpollIsAskedOrLookedAt},
           {"more at once than the ring holds", OnRings<MoreAtOnceThanTheRingHolds>},
           {"detach lets go of the socket and the memory",
            OnSockets<DetachLetsGoOfTheSocketAndTheMemory>},
