@@ -122,9 +122,10 @@ export class ShardMaps {
   /** Looks what lies on the nodes that are there of data that are claimed; nothing that was begun by others changes that any more. */
   async verify(holding: Holding, operation: Operation): Promise<void> {
     const { shards } = holding;
-    const lists = await operation.race(
+    const answers = await operation.race(
       Promise.all(this.#sharing().map((link) => this.#list(link, holding, operation))),
     );
+    const lists = answers.filter((list) => list !== undefined);
     if (shards.count === 0) {
       for (const { shard, holders } of wholeOf(lists) ?? []) {
         for (const nodeId of holders) shards.add(shard, shard.crc32c, nodeId);
@@ -249,18 +250,19 @@ export class ShardMaps {
     return roster.living().filter(({ nodeId }) => roster.isShared(nodeId) === true);
   }
 
+  /** Undefined of a node that goes away meanwhile: what is known of it stays, for it may come back with all that it has. */
   async #list(
     link: NodeLink,
     holding: Holding,
     operation: Operation,
-  ): Promise<readonly [string, ListedShard[]]> {
+  ): Promise<readonly [string, ListedShard[]] | undefined> {
     const { id, version } = holding.data;
     const { deadlineMs } = limitsOf(operation);
     const mapVersion = this.ownVersionOf(holding);
     try {
       return [link.nodeId, await listShards(link, id, version, deadlineMs, mapVersion)];
     } catch (thrown) {
-      if (isPaipaiError(thrown, 'PAIPAI_ERR_NODE_LOST')) return [link.nodeId, []];
+      if (isPaipaiError(thrown, 'PAIPAI_ERR_NODE_LOST')) return undefined;
       throw thrown;
     }
   }
