@@ -33,7 +33,7 @@ constexpr uint64_t kMemoryTurnNs = 40'000;
 // each).
 constexpr uint64_t kBulkLookNs = 60'000;
 // How often libuv's own descriptors are looked at: other sockets, the thread pool, other threads.
-// A look costs what an empty poll does.
+// A look costs what an empty poll does. Messages that come faster than this do not put it off.
 constexpr uint64_t kUvLookNs = 20'000;
 // libuv gets a turn at least this often, whatever its descriptors say: it puts new ones into its
 // set only then.
@@ -226,8 +226,9 @@ void LoopHost::UpdateSpinSet(Poll& poll) {
 void LoopHost::Spin() {
   if (!spin_set_.is_open()) return;
   const uint64_t begun_ns = uv_hrtime();
+  uint64_t look_at = begun_ns + kUvLookNs;
   SpinEnd end;
-  while ((end = SpinUntilReady(begun_ns + UvTurnNs())) == SpinEnd::kReady) {
+  while ((end = SpinUntilReady(begun_ns + UvTurnNs(), look_at)) == SpinEnd::kReady) {
     // Timers that JS now starts count from now, in milliseconds.
     if (spun_ns_ / 1'000'000 > uv_now(loop_)) uv_update_time(loop_);
     const bool has_leftovers = user_.OnAfterWait();
@@ -323,7 +324,7 @@ bool LoopHost::LookForBulk() {
   return false;
 }
 
-LoopHost::SpinEnd LoopHost::SpinUntilReady(uint64_t turn_at) {
+LoopHost::SpinEnd LoopHost::SpinUntilReady(uint64_t turn_at, uint64_t& look_at) {
   // Closed, or something to do for libuv, by what JS did with the last batch.
   const int timeout_ms = uv_backend_timeout(loop_);
   if (!spin_set_.is_open() || timeout_ms == 0) return SpinEnd::kSleep;
@@ -334,7 +335,7 @@ LoopHost::SpinEnd LoopHost::SpinUntilReady(uint64_t turn_at) {
   if (timeout_ms > 0) {
     turn_at = std::min(turn_at, (uv_now(loop_) + static_cast<uint64_t>(timeout_ms)) * 1'000'000);
   }
-  uint64_t look_at = now + (memory_leads_ ? memory_look_ns_ : kUvLookNs);
+  if (memory_leads_) look_at = now + memory_look_ns_;
   for (int polls = 1;; ++polls) {
     spun_ns_ = now;
     if (now >= sleep_at) return SpinEnd::kSleep;

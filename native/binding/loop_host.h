@@ -104,7 +104,8 @@ class LoopHost final : public ReadinessHost {
   // In the place of libuv's wait: takes and delivers what comes, until libuv needs a turn, or it is
   // time to let it wait.
   void Spin();
-  SpinEnd SpinUntilReady(uint64_t turn_at);
+  // `look_at`: when libuv's descriptors are looked at next.
+  SpinEnd SpinUntilReady(uint64_t turn_at, uint64_t& look_at);
   // How long libuv waits for its turn while this spins.
   uint64_t UvTurnNs() const;
   // Gives the CPU away; the time after it.
