@@ -154,8 +154,8 @@ export interface ProcessOptions extends OperationOptions {
    */
   keep?: boolean;
   /**
-   * Which of the nodes that hold a shard processes it, where there are several, and which node merges. Shards are given away as nodes have
-   * room for them, so a slow node gets fewer. Default 'leastInFlight'.
+   * Which of the nodes that hold a shard processes it, where there are several, which one gets a shard that only passes through, and which node
+   * merges. Shards are given away as nodes have room for them, so a slow node gets fewer. Default 'leastInFlight'.
    *
    * - 'leastInFlight': the node that has the fewest shards to do, by its weight.
    * - 'p2cEwma': of two nodes drawn at random the one that will probably be done sooner: by how long its shards took lately, times those it has.

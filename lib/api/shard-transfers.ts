@@ -6,8 +6,8 @@ import type { ListedShard } from '../cluster/transfer/messages.js';
 import type { NodeLink } from '../cluster/transfer/node-link.js';
 import type { Operation } from '../cluster/transfer/operation.js';
 import type { Progress, TransferReport } from '../cluster/transfer/report.js';
-import { transferData } from '../cluster/transfer/transfer-data.js';
-import { type ShardCut, shardCountMax } from '../data/shard.js';
+import { type Transfer, transferData } from '../cluster/transfer/transfer-data.js';
+import { shardCountMax } from '../data/shard.js';
 import type { PassingTransfer } from '../processing/process-data.js';
 import type { Data } from './data.js';
 import type { Holding } from './holding.js';
@@ -64,14 +64,15 @@ export class ShardTransfers {
     const copies = nodeId === undefined ? data.replicas : 1;
     checkNodeCount(data, nodeId === undefined ? links.length : data.replicas);
     const isMapped = await maps.claim(holding, operation);
-    const passing = await this.passing(holding, links, copies, operation);
+    const place = await this.#place(data, links, copies);
     const before = await keeper.heldBefore(data, links, operation);
     const known = new Set(shards.list().map(({ index }) => index));
     const added = new Added();
     let isPublishing = false;
     try {
       const report = await transferData({
-        ...passing,
+        ...this.passing(holding, links, operation),
+        place,
         confirm,
         returns: this.#net.nodes.returns,
         onProgress,
@@ -97,29 +98,27 @@ export class ShardTransfers {
   }
 
   /** A transfer as far as it is the same whether the shards stay on `links` or pass through. */
-  async passing(
-    holding: Holding,
-    links: readonly NodeLink[],
-    copies: number,
-    operation: Operation,
-  ): Promise<PassingTransfer> {
-    const { env, keeper, engine, clientId, maps } = this.#net;
-    const { data } = holding;
-    // Measured here as for a plan, so that the shards go where the plan has said.
-    const sizeBytes = await data.source.measure(env);
-    const totalBytes = sizeBytes === undefined ? undefined : sizeBytes * copies;
-    const placement = keeper.placementOver(links, totalBytes);
+  passing(holding: Holding, links: readonly NodeLink[], operation: Operation): PassingTransfer {
+    const { env, engine, clientId, maps } = this.#net;
     return {
       env,
       operation,
-      cargo: data,
+      cargo: holding.data,
       sourceId: clientId,
       mapVersion: maps.ownVersionOf(holding),
       tools: engine,
       links,
-      place: ({ index, bytes }: ShardCut) =>
-        placement.placeCopies(shardKey(data.id, index), bytes, copies),
     };
+  }
+
+  /** Where each shard goes that stays. */
+  async #place(data: Data, links: readonly NodeLink[], copies: number): Promise<Transfer['place']> {
+    const { env, keeper } = this.#net;
+    // Measured here as for a plan, so that the shards go where the plan has said.
+    const sizeBytes = await data.source.measure(env);
+    const totalBytes = sizeBytes === undefined ? undefined : sizeBytes * copies;
+    const placement = keeper.placementOver(links, totalBytes);
+    return ({ index, bytes }) => placement.placeCopies(shardKey(data.id, index), bytes, copies);
   }
 
   /**

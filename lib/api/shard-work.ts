@@ -142,7 +142,7 @@ export class ShardWork {
       const links = linksOf(this.#net, nodeId);
       // What passes through stands in no map; nodes that have heard of one want to be told of it.
       if (maps.versionOf(holding) > 0) await maps.claim(holding, operation);
-      const passing = await this.#transfers.passing(holding, links, 1, operation);
+      const passing = this.#transfers.passing(holding, links, operation);
       const before = await keeper.heldBefore(holding.data, links, operation);
       if (wholeOf(before) === undefined) return this.#pass(processing, holding, passing, before);
       // What passed through in the place of data that are on disk would be gone if this fails.

@@ -1,4 +1,8 @@
-import { Balancer, type BalancingStrategy } from '../cluster/balancing/balancer.js';
+import {
+  type Assignment,
+  Balancer,
+  type BalancingStrategy,
+} from '../cluster/balancing/balancer.js';
 import type { NodeLink } from '../cluster/transfer/node-link.js';
 import type { Progress, TransferReport } from '../cluster/transfer/report.js';
 import { type Returns, type Transfer, transferData } from '../cluster/transfer/transfer-data.js';
@@ -55,7 +59,10 @@ export async function processStored(
 }
 
 /** A transfer as far as it is the same whether shards stay where they come or not. */
-export type PassingTransfer = Omit<Transfer, 'confirm' | 'returns' | 'onStored' | 'onProgress'>;
+export type PassingTransfer = Omit<
+  Transfer,
+  'place' | 'confirm' | 'returns' | 'onStored' | 'onProgress'
+>;
 
 /** What a node has processed and not told is gone with it. */
 const noReturns: Returns = {
@@ -65,14 +72,15 @@ const noReturns: Returns = {
 };
 
 /**
- * Sends each shard to its node, has it processed there and dropped, and moves on: what is under way, and with it the memory of
- * either side, is bounded whatever the length of the data.
+ * Sends each shard to the node that the strategy says, has it processed there and dropped, and moves on: what is under way, and with it the
+ * memory of either side, is bounded whatever the length of the data.
  */
 export async function processPassing(
   call: ProcessingCall,
   transfer: PassingTransfer,
 ): Promise<ProcessResult> {
   const { source } = transfer.cargo;
+  const spread = new PassingSpread(call, transfer.links);
   return processOn(
     call,
     transfer.links,
@@ -81,12 +89,51 @@ export async function processPassing(
     (schedule) =>
       transferData({
         ...transfer,
+        place: ({ index }) => [spread.begin(index)],
         confirm: 1,
         returns: noReturns,
         // Each passes through one node alone.
-        onStored: (cut, nodeId) => schedule.process([{ ...cut, holders: [nodeId] }]),
+        async onStored(cut, nodeId) {
+          await schedule.process([{ ...cut, holders: [nodeId] }]);
+          spread.end(cut.index);
+        },
       }),
   );
+}
+
+/**
+ * Who gets which shard, from when it sets out until its value counts. Nobody looks for it later, so that it may go to whoever
+ * has least to do.
+ */
+class PassingSpread {
+  readonly #call: ProcessingCall;
+  readonly #links: readonly NodeLink[];
+  readonly #balancer: Balancer;
+  readonly #assignments = new Map<number, Assignment>();
+
+  constructor(call: ProcessingCall, links: readonly NodeLink[]) {
+    this.#call = call;
+    this.#links = links;
+    this.#balancer = new Balancer(call.strategy, call.env);
+  }
+
+  /** The id of the node that gets the shard. */
+  begin(index: number): string {
+    const { weightOf, cpuLoadOf } = this.#call;
+    const ids = this.#links.map(({ nodeId }) => nodeId);
+    for (const id of ids) {
+      const load = cpuLoadOf(id);
+      if (load !== undefined) this.#balancer.reportCpuLoad(id, load);
+    }
+    const assignment = this.#balancer.assign(ids.map((id) => ({ id, weight: weightOf(id) })));
+    this.#assignments.set(index, assignment);
+    return assignment.nodeId;
+  }
+
+  end(index: number): void {
+    this.#assignments.get(index)?.end('done');
+    this.#assignments.delete(index);
+  }
 }
 
 async function processOn(

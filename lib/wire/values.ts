@@ -1,4 +1,3 @@
-import { toUSVString } from 'node:util';
 import { decode, encode } from '@msgpack/msgpack';
 import { PaipaiError } from '../base/errors.js';
 import { checkPackedValue } from './packed-value.js';
@@ -104,7 +103,7 @@ function takeRoom(room: Room, count: number, place: Place): void {
 
 /** UTF-8 has no lone surrogates; they would come back as something else. */
 function checkString(text: string, place: Place): void {
-  if (toUSVString(text) !== text) throw refusal(place, 'text with half of a surrogate pair');
+  if (!text.isWellFormed()) throw refusal(place, 'text with half of a surrogate pair');
 }
 
 /** Made by `{}` or `Object.create(null)`, in this realm or in another. */

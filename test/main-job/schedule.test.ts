@@ -179,6 +179,18 @@ describe('strategies', () => {
     }
   });
 
+  test('shards that pass through go by it too', async () => {
+    const { net } = await startNet(3, { handlers, runAs: 'inline' });
+    const run = async (strategy: ProcessOptions['strategy'] & string) => {
+      const data = new Data(strategy, noise(600), { shardBytes: 1 });
+      net.addData(data);
+      const options = { strategy, keep: false, args: { ms: 0, slowMs: 10 } };
+      return shardsOn(nodesOf(await net.process(data, 'dawdles', options), 600), '1');
+    };
+    expect(await run('roundRobin')).toBe(200);
+    expect(await run('leastInFlight')).toBeLessThanOrEqual(150);
+  });
+
   test('what a node is late with is begun on another one, and counts once', async () => {
     const { net, data } = await netWith(2, 40, 2);
     const result = await net.process(data, 'hangsOnNode1', { deadlineMs: 60_000 });

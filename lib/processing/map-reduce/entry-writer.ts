@@ -1,4 +1,3 @@
-import { toUSVString } from 'node:util';
 import { PaipaiError, toError } from '../../base/errors.js';
 import { encodeValue } from '../../wire/values.js';
 import { valueBytesMax } from './limits.js';
@@ -130,7 +129,7 @@ export class EntryWriter {
   #text(text: string): void {
     const byteLength = Buffer.byteLength(text);
     const isAscii = byteLength === text.length;
-    if (!isAscii && toUSVString(text) !== text) {
+    if (!isAscii && !text.isWellFormed()) {
       throw new PaipaiError('PAIPAI_ERR_VALUE', 'it is text with half of a surrogate pair');
     }
     this.#head(isAscii ? Kind.ascii : Kind.utf8, byteLength);
