@@ -63,7 +63,8 @@ export function checkBoolean(name: string, value: unknown): boolean {
 export function checkDuration(name: string, value: unknown, allowInfinity = false): number {
   if (allowInfinity && value === Infinity) return Infinity;
   if (typeof value !== 'number' || !(value > 0) || value > 0x7fff_ffff) {
-    throw invalidArgument(name, 'a duration in milliseconds above 0 and at most 2147483647', value);
+    const expected = `a duration in milliseconds above 0 and at most 2147483647${allowInfinity ? ', or Infinity' : ''}`;
+    throw invalidArgument(name, expected, value);
   }
   return value;
 }

@@ -40,7 +40,10 @@ describe('checkDuration', () => {
 
   test('takes Infinity where that is allowed', () => {
     expect(checkDuration('deadlineMs', Infinity, true)).toBe(Infinity);
-    expect(() => checkDuration('deadlineMs', -Infinity, true)).toThrowError(refusal(/./));
+    expect(() => checkDuration('deadlineMs', -Infinity, true)).toThrowError(
+      refusal(/2147483647, or Infinity, but is/),
+    );
+    expect(() => checkDuration('deadlineMs', -1)).toThrowError(refusal(/2147483647, but is -1$/));
   });
 });
 
