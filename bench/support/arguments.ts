@@ -134,8 +134,8 @@ export function readArguments(
   if (name === 'growth') {
     return { kind: 'growth', ...common, path, sweeps: sweepsOf(values.of, sweeps) };
   }
-  if (chosen === undefined)
-    throw new Refusal(`there is no case "${name ?? ''}"; --list names them`);
+  if (name === undefined) throw new Refusal('the name of a case is missing; --list names them');
+  if (chosen === undefined) throw new Refusal(`there is no case "${name}"; --list names them`);
   if (values.of !== undefined) throw new Refusal('--of goes with growth');
   const settings = settingsOf(chosen, path, values);
   return { kind: 'case', ...common, chosen, settings, counts: values.counts === true };

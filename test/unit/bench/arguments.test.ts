@@ -60,6 +60,7 @@ describe('readArguments', () => {
 
   test.each([
     ['a case that there is not', ['nothing'], 'there is no case "nothing"'],
+    ['options without a case', ['--json'], 'the name of a case is missing; --list names them'],
     ['a setting of another case', ['stream', '--in-flight', '1'], '--in-flight'],
     ['no rounds', ['stream', '--rounds', '0'], '--rounds'],
     ['half a round', ['stream', '--rounds', '1.5'], '--rounds'],
