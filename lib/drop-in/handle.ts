@@ -47,6 +47,12 @@ export function isPlainEncoding(encoding: unknown): encoding is BufferEncoding {
   return typeof encoding === 'string' && bytesPerCharacterMax.has(encoding);
 }
 
+/** What Node's handles say of a text that they are to take for a buffer, which streams let pass. */
+function noBuffer(): TypeError {
+  const error = new TypeError('Second argument must be a buffer');
+  return Object.assign(error, { code: 'ERR_INVALID_ARG_TYPE' });
+}
+
 /** What Node's TCP and Pipe call a connection, as against a server. */
 const socketType = 0;
 
@@ -454,6 +460,7 @@ export class RawHandle implements RawEvents {
       this.bytesWritten += data.length;
       return { result: core.writeRaw(raw, data, token), token, bytes: data.length };
     }
+    if ((encoding as string) === 'buffer') throw noBuffer();
     const charBytes =
       bytesPerCharacterMax.get(encoding) ?? bytesPerCharacterMax.get(encoding.toLowerCase());
     const length = charBytes === undefined ? 0 : Buffer.byteLength(data, encoding);

@@ -166,6 +166,14 @@ export const scenes: Scenes = {
     await once(accepted, 'end');
   }),
 
+  'text called a buffer': between(async (client, _accepted, recorder) => {
+    recorder.attempt('write', () => client.write('text', 'buffer' as never));
+    recorder.note('left', client.writableLength, client.bytesWritten);
+    client.write('more');
+    await settle(recorder);
+    client.destroy();
+  }),
+
   'encodings in capitals, and what they cannot decode': between((client) => {
     client.write('zzzz', 'HEX' as BufferEncoding);
     client.write('aGVs\nbG8=', 'BASE64' as BufferEncoding);
