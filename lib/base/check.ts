@@ -22,7 +22,8 @@ export function checkObject(
   value: unknown,
   expected = 'an object',
 ): asserts value is object {
-  if (typeof value !== 'object' || value === null) throw invalidArgument(name, expected, value);
+  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
+  if (!isObject) throw invalidArgument(name, expected, value);
 }
 
 /** An object with no names but these: a misspelt option would otherwise be one that was never given. */

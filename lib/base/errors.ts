@@ -107,5 +107,7 @@ export function phraseOf(code: PaipaiCode): string {
 
 /** Whatever was thrown, as an Error. */
 export function toError(thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new Error(String(thrown), { cause: thrown });
+  if (thrown instanceof Error) return thrown;
+  const message = thrown === undefined ? 'failed without an error' : String(thrown);
+  return new Error(message, { cause: thrown });
 }

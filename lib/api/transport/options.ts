@@ -14,6 +14,7 @@ import { type IoChoice, ioChoices } from '../../native/io.js';
 import { type EngineChoice, engineChoices } from '../../node/select-network.js';
 import type { ListenOptions as SessionListenOptions, SessionOptions } from '../../session/types.js';
 import type { PathChoice } from '../../transport/frame-channel.js';
+import { nameBytesMax } from '../../wire/frame.js';
 import type { Backoff } from './backoff.js';
 import { type Codec, codecs } from './codec.js';
 import type { ServiceHandlers } from './service.js';
@@ -287,8 +288,10 @@ function checkFunctions(name: string, value: unknown): void {
   if (value === undefined) return;
   const expected = 'an object of functions';
   checkObject(name, value, expected);
-  // These have none among their properties, or none with a name.
-  if (value instanceof Map || Array.isArray(value)) throw invalidArgument(name, expected, value);
-  for (const [key, member] of Object.entries(value))
+  // It has none among its properties.
+  if (value instanceof Map) throw invalidArgument(name, expected, value);
+  for (const [key, member] of Object.entries(value)) {
+    checkString(`a name in ${name}`, key, nameBytesMax); // Nobody could ask for another.
     checkFunction(`${name}.${key}`, member ?? null);
+  }
 }

@@ -95,6 +95,9 @@ const badForBoth: [string, unknown][] = [
   ['methods', { echo: undefined }],
   ['methods', new Map([['echo', () => {}]])],
   ['methods', [() => {}]],
+  ['methods', { '': () => {} }],
+  ['topics', { ['x'.repeat(256)]: () => {} }],
+  ['fast', { methods: { '': () => {} } }],
   ['topics', { news: 1 }],
   ['noDelay', 1],
   ['keepAlive', true],
@@ -107,7 +110,7 @@ const badForBoth: [string, unknown][] = [
 ];
 
 describe('options', () => {
-  test.each([null, 'options', 7])('%o are none', async (options) => {
+  test.each([null, 'options', 7, []])('%o are none', async (options) => {
     expect(await codeOf(listen(local, options as never))).toBe('PAIPAI_ERR_INVALID_ARGUMENT');
     expect(await codeOf(connect(local, options as never))).toBe('PAIPAI_ERR_INVALID_ARGUMENT');
   });

@@ -94,7 +94,7 @@ describe('toError', () => {
     const error = new TypeError('x');
     expect(toError(error)).toBe(error);
     expect(toError('text')).toMatchObject({ message: 'text', cause: 'text' });
-    expect(toError(undefined).message).toBe('undefined');
+    expect(toError(undefined).message).toBe('failed without an error');
     expect(toError(null).message).toBe('null');
   });
 });
