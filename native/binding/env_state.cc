@@ -230,6 +230,7 @@ void EnvState::SetFlushMark() {
 }
 
 bool EnvState::OnBeforeWait() {
+  loop_.FlushEnds();
   Flush();
   SetFlushMark();
   return more_to_send_ || batch_.has_events();
@@ -248,7 +249,9 @@ bool EnvState::OnPoll() {
 
 bool EnvState::OnAfterWait() {
   OnPoll();
+  loop_.FlushEnds();
   Deliver();
+  loop_.FlushEnds();
   Flush();
   SetFlushMark();
   retired_.clear();

@@ -30,6 +30,8 @@ Napi::Value RawAdopt(const Napi::CallbackInfo& info) {
 // rawCopyDescriptor(raw) → fd of the caller's, or result
 Napi::Value RawCopyDescriptor(const Napi::CallbackInfo& info) {
   RawConnection* raw = RawAt(info);
+  // Whoever has the copy does not know of an end that is to leave.
+  if (raw != nullptr) raw->stream().FinishShutDown();
   const int fd = raw == nullptr ? -1 : raw->stream().fd();
   const int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
   return ResultOf(info, copy < 0 ? -errno : copy);
@@ -68,7 +70,7 @@ Napi::Value RawWriteOutbox(const Napi::CallbackInfo& info) {
 
 // rawShutDown(raw, token): a `rawDone` event follows
 Napi::Value RawShutDown(const Napi::CallbackInfo& info) {
-  if (RawConnection* raw = RawAt(info)) raw->stream().ShutDown(Uint32At(info, 1));
+  if (RawConnection* raw = RawAt(info)) raw->ShutDown(Uint32At(info, 1));
   return Undefined(info);
 }
 

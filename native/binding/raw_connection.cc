@@ -23,6 +23,11 @@ Result<bool> RawConnection::WriteCopy(ByteSpan bytes, uint32_t token) {
   return written;
 }
 
+void RawConnection::ShutDown(uint32_t token) {
+  stream_.ShutDown(token);
+  state_.SkipNextWait();
+}
+
 void RawConnection::SetKeepsAlive(bool keeps_alive) {
   keeps_alive_ = keeps_alive;
   stream_.SetKeepsAlive(keeps_alive || stream_.queued_bytes() > 0);

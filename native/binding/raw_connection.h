@@ -28,6 +28,8 @@ class RawConnection final : private RawStreamUser {
   // The same for several, which `holder` keeps.
   Result<bool> WriteAll(Napi::Value holder, std::span<const ByteSpan> pieces, uint32_t token);
   Result<bool> WriteCopy(ByteSpan bytes, uint32_t token);
+  // As RawStream::ShutDown, also where nothing else keeps the loop.
+  void ShutDown(uint32_t token);
   // While bytes wait it does in any case.
   void SetKeepsAlive(bool keeps_alive);
 

@@ -17,6 +17,10 @@ bool Loop::Flush() {
   return !dirty_.empty();
 }
 
+void Loop::FlushEnds() {
+  while (Flushable* next = ending_.PopFront()) next->Flush();
+}
+
 bool Loop::Poll() {
   if (awake_.empty()) return false;
   // A sentinel as in Flush: who is woken meanwhile comes behind it, and gets its turn in the next.

@@ -51,6 +51,13 @@ class Loop {
     if (!user.is_linked()) dirty_.PushBack(user);
   }
 
+  // Flushes `user` as soon as the code that runs now is over, before what was received is delivered
+  // and before others are flushed.
+  void RequestEnd(Flushable& user) {
+    if (!user.is_linked()) ending_.PushBack(user);
+  }
+  void FlushEnds();
+
   // Delivers completions, sends what was queued, delivers what that completed. Who asks for a flush
   // meanwhile is served in the next turn: returns whether there is such a one, so that the host
   // does not sleep.
@@ -82,6 +89,7 @@ class Loop {
   uint32_t* unsent_count_ = &own_unsent_count_;
   BufferPool pool_;
   IntrusiveList<Flushable> dirty_;
+  IntrusiveList<Flushable> ending_;
   IntrusiveList<Pollable, Pollable> awake_;
 };
 

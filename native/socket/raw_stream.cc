@@ -90,13 +90,23 @@ void RawStream::Wait(ByteSpan bytes, uint32_t token, Waiting::Kind kind,
   waiting_.push_back({bytes, token, kind, std::move(own)});
 }
 
+// As libuv has it: of who closes in the same turn, with bytes unread, the other side sees the reset
+// and no end before it.
 void RawStream::ShutDown(uint32_t token) {
-  if (!is_waiting()) {
-    stream_.ShutdownSending();
-    user_.OnDone(token, 0);
-    return;
-  }
-  Wait({}, token, Waiting::Kind::kShutDown, nullptr);
+  if (is_waiting()) return Wait({}, token, Waiting::Kind::kShutDown, nullptr);
+  shut_down_token_ = token;
+  loop_.RequestEnd(*this);
+}
+
+void RawStream::FinishShutDown() {
+  if (!is_linked()) return;
+  Unlink();
+  Flush();
+}
+
+void RawStream::Flush() {
+  stream_.ShutdownSending();
+  user_.OnDone(shut_down_token_, 0);
 }
 
 void RawStream::Resume() {
@@ -109,6 +119,7 @@ void RawStream::Close(bool resets) {
     const linger none{1, 0};
     setsockopt(stream_.fd(), SOL_SOCKET, SO_LINGER, &none, sizeof(none));
   }
+  Unlink();
   stream_.Close();
   waiting_.clear();
   first_ = 0;

@@ -28,10 +28,10 @@ class RawStreamUser {
 // A connection that carries the bytes of somebody else's protocol, without frames. What comes lands
 // in the inbox of the batch; what goes is given to the kernel at once, and the rest waits. Each
 // direction ends for itself. Thread: loop.
-class RawStream final : private StreamUser {
+class RawStream final : private StreamUser, private Flushable {
  public:
   RawStream(Loop& loop, InboundBatch& batch, RawStreamUser& user, uint32_t id)
-      : batch_(batch), user_(user), id_(id), stream_(loop, *this) {}
+      : loop_(loop), batch_(batch), user_(user), id_(id), stream_(loop, *this) {}
 
   // Takes over a connected, non-blocking descriptor, its options as they are; it is closed on
   // failure as well. Receives nothing before Resume. Fails: -errno.
@@ -44,8 +44,11 @@ class RawStream final : private StreamUser {
   Result<bool> WriteAll(std::span<const ByteSpan> pieces, uint32_t token);
   // The same for bytes that are gone when the call returns.
   Result<bool> WriteCopy(ByteSpan bytes, uint32_t token);
-  // Sends an end-of-stream behind everything else; OnDone(token) follows.
+  // Sends an end-of-stream behind everything else, and not before this turn ends; OnDone(token)
+  // follows.
   void ShutDown(uint32_t token);
+  // If it waits for the end of the turn alone, it leaves now.
+  void FinishShutDown();
 
   // From now on it receives nothing by itself: once for each delivery it tells that there is
   // something, which its user reads.
@@ -84,6 +87,8 @@ class RawStream final : private StreamUser {
   // How many of the first bytes of `pieces` the kernel takes now. Fails: -errno.
   Result<size_t> SendNow(std::span<const ByteSpan> pieces);
   void Wait(ByteSpan bytes, uint32_t token, Waiting::Kind kind, std::unique_ptr<uint8_t[]> own);
+  // At the end of the turn in which it was shut down.
+  void Flush() override;
   bool is_waiting() const { return first_ < waiting_.size(); }
   // Takes the first out; its token is told of `result`.
   void PopFirst(int32_t result);
@@ -101,6 +106,7 @@ class RawStream final : private StreamUser {
   void OnHangUp() override;
   void OnEnd(int32_t result) override;
 
+  Loop& loop_;
   InboundBatch& batch_;
   RawStreamUser& user_;
   const uint32_t id_;
@@ -110,10 +116,11 @@ class RawStream final : private StreamUser {
   std::vector<Waiting> waiting_;
   size_t first_ = 0;
   size_t queued_bytes_ = 0;
-  MutableByteSpan room_;     // Where the receive under way lands.
-  bool is_lent_ = false;     // By somebody who wants to keep it.
-  bool is_bulk_ = false;     // The last receive filled its room.
-  bool is_drained_ = false;  // It did not, so that nothing was left behind it.
+  uint32_t shut_down_token_ = 0;  // While this is to be flushed.
+  MutableByteSpan room_;          // Where the receive under way lands.
+  bool is_lent_ = false;          // By somebody who wants to keep it.
+  bool is_bulk_ = false;          // The last receive filled its room.
+  bool is_drained_ = false;       // It did not, so that nothing was left behind it.
   // Since so many deliveries it has received all that one receive may bring: its reader may want to
   // pause first.
   uint32_t filled_at_ = UINT32_MAX;

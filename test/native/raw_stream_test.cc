@@ -39,6 +39,7 @@ class Fixture final : public RawStreamUser {
 
   void Turn() {
     link_.Wait();
+    loop_.FlushEnds();
     if (!batch_.has_events()) return;
     const size_t count = batch_.BeginDelivery();
     for (size_t i = 0; i < count; ++i) {
@@ -286,8 +287,27 @@ void OneDirectionOutlivesTheOther() {
   fixture.Turn();
   CHECK_EQUAL(fixture.ends.size(), 1);
   fixture.stream().ShutDown(2);
+  fixture.Turn();
   CHECK_EQUAL(fixture.done.size(), 1);
   CHECK(fixture.link().PeerSawEnd());
+}
+
+void TheEndLeavesWithTheTurn() {
+  Fixture fixture;
+  fixture.stream().ShutDown(1);
+  CHECK(!fixture.link().PeerSawEnd());
+  CHECK(fixture.done.empty());
+  fixture.Turn();
+  CHECK(fixture.link().PeerSawEnd());
+  CHECK_EQUAL(fixture.done.size(), 1);
+}
+
+void ClosedInTheTurnOfItsEndItSendsNone() {
+  Fixture fixture;
+  fixture.stream().ShutDown(1);
+  fixture.stream().Close(false);
+  fixture.Turn();
+  CHECK(fixture.done.empty());
 }
 
 void AWriteToAClosedStreamFails() {
@@ -337,6 +357,8 @@ int main(int argument_count, char** arguments) {
           {"pieces are one write", [] { PiecesAreOneWrite(HostedKind::kEpoll); }},
           {"pieces over io_uring", [] { PiecesAreOneWrite(HostedKind::kUring); }},
           {"one direction outlives the other", OneDirectionOutlivesTheOther},
+          {"the end leaves with the turn", TheEndLeavesWithTheTurn},
+          {"closed in the turn of its end it sends none", ClosedInTheTurnOfItsEndItSendsNone},
           {"a write to a closed stream fails", AWriteToAClosedStreamFails},
           {"closing forgets what waits", ClosingForgetsWhatWaits},
       });

@@ -54,6 +54,12 @@ export const scenes: Scenes = {
     client.destroy();
   }),
 
+  'closing in the turn of an end, with bytes that nobody has read': between((client, accepted) => {
+    accepted.write('unread');
+    client.end();
+    client.destroy();
+  }),
+
   'after an end': between(
     async (client, accepted, recorder) => {
       client.end();
