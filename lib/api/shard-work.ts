@@ -67,7 +67,8 @@ export class ShardWork {
     }
     return holding.sideBySide(operation, async () => {
       const transfer = await this.#bring(holding, nodeId, operation, onTransfer);
-      const result = await this.#processStored(processing, holding, nodeId);
+      const stored = this.#shardsOn(holding, nodeId);
+      const result = await this.#processStored(processing, holding, stored);
       return transfer === undefined ? result : { ...result, transfer };
     });
   }
@@ -121,11 +122,11 @@ export class ShardWork {
   #processStored(
     processing: ProcessingCall,
     holding: Holding,
-    nodeId: string | undefined,
+    stored: StoredShards,
   ): Promise<ProcessResult> {
     const mapVersion = this.#net.maps.versionOf(holding);
     const job = { ...processing.job, mapVersion };
-    return processStored({ ...processing, job }, this.#shardsOn(holding, nodeId));
+    return processStored({ ...processing, job }, stored);
   }
 
   async #processAndDrop(
@@ -137,11 +138,12 @@ export class ShardWork {
     const { operation } = processing.job;
     const { keeper, maps } = this.#net;
     await maps.ensure(holding, operation);
+    // What passes through stands in no map; nodes that have heard of one want to be told of it. By now it may say where the data lie.
+    const wasMapped = maps.versionOf(holding) > 0;
+    if (holding.shards.count === 0 && wasMapped) await maps.claim(holding, operation);
     let brought: TransferReport | undefined;
     if (holding.shards.count === 0) {
       const links = linksOf(this.#net, nodeId);
-      // What passes through stands in no map; nodes that have heard of one want to be told of it.
-      if (maps.versionOf(holding) > 0) await maps.claim(holding, operation);
       const passing = this.#transfers.passing(holding, links, operation);
       const before = await keeper.heldBefore(holding.data, links, operation);
       if (wholeOf(before) === undefined) return this.#pass(processing, holding, passing, before);
@@ -149,8 +151,9 @@ export class ShardWork {
       brought = await this.#bring(holding, nodeId, operation, onTransfer);
     }
     // Until all of it counts, other copies may be needed; a failure drops nothing.
-    const result = await this.#processStored(processing, holding, nodeId);
-    await this.#drop(holding, nodeId, operation);
+    const stored = this.#shardsOn(holding, nodeId);
+    const result = await this.#processStored(processing, holding, stored);
+    await this.#drop(holding, nodeId, stored, operation);
     return brought === undefined ? result : { ...result, transfer: brought };
   }
 
@@ -182,20 +185,27 @@ export class ShardWork {
     }
   }
 
-  /** Drops the data from the nodes that are there, or from one; then copies elsewhere stay. */
-  async #drop(holding: Holding, nodeId: string | undefined, operation: Operation): Promise<void> {
+  /** Drops the data from the nodes that are there, or from one what was `processed` there; then copies elsewhere stay. */
+  async #drop(
+    holding: Holding,
+    nodeId: string | undefined,
+    processed: StoredShards,
+    operation: Operation,
+  ): Promise<void> {
     const { roster, maps } = this.#net;
     const { data, shards } = holding;
     const isMapped = await maps.claim(holding, operation);
+    const indexes = new Set(processed.shards.map(({ index }) => index));
+    // Others may have brought more there meanwhile, and it may be all that there is of it.
+    if (nodeId !== undefined) shards.retain(nodeId, ({ index }) => isMapped && !indexes.has(index));
     // What lies nowhere any more stays known as long as some of it lies somewhere, so that a part is not taken for the whole.
-    if (nodeId !== undefined) shards.retain(nodeId, () => false);
     if (nodeId === undefined || shards.holders().size === 0) shards.clear();
-    const isLeft = !isMapped || (await maps.publishRemoval(holding, operation));
-    if (!isLeft) throw changedMeanwhile(data);
+    if (isMapped && !(await maps.publishRemoval(holding, operation))) throw changedMeanwhile(data);
     const living = roster.living().filter((link) => link.nodeId === (nodeId ?? link.nodeId));
+    const isPart = nodeId !== undefined && shards.holders().has(nodeId);
     await dropShards(
       data,
-      living.map((link) => ({ link })),
+      living.map((link) => (isPart ? { link, shards: [...indexes] } : { link })),
       maps.ownVersionOf(holding),
     );
   }

@@ -1,0 +1,110 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { ShardContext } from '../../dist/index.js';
+import { noise } from '../main-job/nets.js';
+import { type Code, loadCode } from './cluster-scenario.mjs';
+import { MapStage } from './map-stage.mjs';
+import type { PlantedBug } from './planted-bugs.mjs';
+import { withShippedCode } from './shipped-code.mjs';
+
+/** What clients of the same nodes may do to each other, one scene each; `maps.test.ts` has them do anything. */
+
+const content = noise(3_000, 5);
+const shards = 15;
+const timeout = 60_000;
+
+type Handlers = ConstructorParameters<typeof MapStage>[1];
+
+function staged(edit?: PlantedBug): {
+  stage: (handlers?: Handlers) => Promise<MapStage>;
+} {
+  let code: Code;
+  let end = (): void => {};
+  let over: Promise<void>;
+  beforeAll(async () => {
+    await new Promise<void>((ready) => {
+      over = withShippedCode(edit === undefined ? {} : { bug: edit }, async (load) => {
+        code = await loadCode(load);
+        ready();
+        await new Promise<void>((resolve) => {
+          end = resolve;
+        });
+      });
+    });
+  });
+  afterAll(async () => {
+    end();
+    await over;
+  });
+  return {
+    async stage(handlers = {}) {
+      const stage = new MapStage(code, handlers);
+      await stage.open();
+      return stage;
+    },
+  };
+}
+
+/** A handler that waits until it is let go. */
+function gated() {
+  let open = (): void => {};
+  const gate = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  /** Indexes of shards. */
+  const seen = new Set<number>();
+  return {
+    seen,
+    open: () => open(),
+    handler: async (_: Uint8Array, { shardIndex }: ShardContext) => {
+      seen.add(shardIndex);
+      await gate;
+      return null;
+    },
+  };
+}
+
+describe('with maps that are listed', () => {
+  const { stage } = staged();
+
+  test('what others have brought to a node while its data were processed there is not dropped', {
+    timeout,
+  }, async () => {
+    const gate = gated();
+    const scene = await stage({ gated: gate.handler });
+    const one = await scene.client('one', ['node-1', 'node-2', 'node-0']);
+    const data = scene.data(one, content);
+    await scene.run(one.transfer(data));
+    const other = await scene.client('other');
+    const same = scene.data(other);
+    await scene.run(other.read(same));
+    const working = other.node('node-1').process(same, 'gated', { keep: false });
+    working.catch(() => {});
+    await scene.until(() => gate.seen.size > 0);
+    await scene.run(one.removeNode(one.node('node-2')));
+    gate.open();
+    await scene.run(working);
+    const last = await scene.client('last');
+    const { shards: left } = await scene.run(last.shardsOf(scene.data(last)));
+    const others = Array.from({ length: shards }, (_, at) => at).filter((at) => !gate.seen.has(at));
+    expect(others.length).toBeGreaterThan(0);
+    expect(left.map(({ index }) => index)).toEqual(expect.arrayContaining(others));
+    const { shards: named = [] } = (await scene.map(last)) ?? {};
+    expect(named.filter(({ holders }) => holders.length > 0).length).toBe(left.length);
+    expect(await scene.gone(last)).toEqual([]);
+  });
+
+  test('who has dropped data and processes them anew takes what others have brought', {
+    timeout,
+  }, async () => {
+    const scene = await stage();
+    const one = await scene.client('one');
+    const data = scene.data(one, content);
+    await scene.run(one.transfer(data));
+    await scene.run(one.drop(data));
+    const other = await scene.client('other');
+    await scene.run(other.transfer(scene.data(other, content)));
+    const result = await scene.run(one.node('node-1').process(data, 'digest', { keep: false }));
+    expect(result.report.shards).toBe(5);
+    expect(await scene.gone(one)).toEqual([]);
+  });
+});
