@@ -106,7 +106,8 @@ export class ShardMaps {
     if (!this.areKept) return false;
     for (let conflicts = 0; conflicts < conflictsMax; conflicts++) {
       const state = await this.#get(holding, operation);
-      this.#take(holding, state);
+      // All that it says: what this client could not use, or has not published, is no reason to change it.
+      this.#take(holding, state, true);
       const { isListed = false, version: known = 0 } = holding.map ?? {};
       // Above every version there was, also of a map that was there before: the table gives no version twice.
       const before = state.value === undefined ? state.asOf : known;
@@ -142,13 +143,17 @@ export class ShardMaps {
 
   /**
    * Publishes what is known of data that were claimed, to which copies were added. When somebody else has come in between, what lies on the
-   * nodes counts. Fails as `claim`; whether the map was published is open then, unless with PAIPAI_ERR_STALE_MAP.
+   * nodes counts. Fails as `claim`, and with PAIPAI_ERR_STALE_MAP when that is less; whether the map was published is open then, unless with
+   * PAIPAI_ERR_STALE_MAP.
    */
   async publish(holding: Holding, operation: Operation): Promise<void> {
+    const { count } = holding.shards;
     for (let conflicts = 0; conflicts < conflictsMax; conflicts++) {
       if (await this.#publish(holding, operation)) return;
       await this.claim(holding, operation);
       await this.verify(holding, operation);
+      // The others have dropped data, or there is a mixture of theirs and these.
+      if (holding.shards.count < count) throw stale(holding);
     }
     throw stale(holding);
   }
@@ -187,34 +192,36 @@ export class ShardMaps {
     const shards = isListed ? this.#shared(holding.shards.list()) : undefined;
     const value = encodeMapValue({ version, shards }, valueBytesMax);
     const key = keyOf(holding);
-    // If it fails, nothing is known.
-    holding.map = undefined;
     const { coordinator } = this.#options;
-    const result = await coordinator.compareAndSet(key, tableVersion, value, limitsOf(operation));
-    if (!result.isSet) return false;
-    holding.map = {
-      version,
-      tableVersion: result.version,
-      isListed: isListing(value),
-      isOwn: true,
-    };
-    return true;
+    let map: KnownMap | undefined;
+    try {
+      const result = await coordinator.compareAndSet(key, tableVersion, value, limitsOf(operation));
+      if (result.isSet) {
+        map = { version, tableVersion: result.version, isListed: isListing(value), isOwn: true };
+      }
+      return result.isSet;
+    } finally {
+      // Not before: until then work goes on under the one that was known. If it fails, nothing is.
+      holding.map = map;
+    }
   }
 
   #get(holding: Holding, operation: Operation): Promise<KeyState> {
     return this.#options.coordinator.get(keyOf(holding), limitsOf(operation));
   }
 
-  #take(holding: Holding, { value, version: tableVersion }: KeyState): void {
+  /** @param isClaimed what is known beside the map that is there already is forgotten */
+  #take(holding: Holding, { value, version: tableVersion }: KeyState, isClaimed = false): void {
     if (value === undefined) {
       holding.map = { version: 0, tableVersion, isListed: false, isOwn: false };
       return;
     }
     const { map } = holding;
     const { version, shards } = decodeMapValue(value);
-    // What this client is about to publish is not forgotten for what it has published.
-    if (map?.version === version && map.tableVersion === tableVersion) return;
-    holding.map = { version, tableVersion, isListed: shards !== undefined, isOwn: false };
+    const isKnown = map?.version === version && map.tableVersion === tableVersion;
+    if (isKnown && !isClaimed) return;
+    const isOwn = isKnown && map.isOwn;
+    holding.map = { version, tableVersion, isListed: shards !== undefined, isOwn };
     if (shards !== undefined) this.#replace(holding, shards);
   }
 
@@ -235,14 +242,15 @@ export class ShardMaps {
     }
   }
 
-  /** As others may know them. */
+  /** As others may know them: none, when all lie on nodes that are this client's alone. What lies nowhere any more is lost, and not unknown. */
   #shared(shards: readonly PlacedShard[]): PlacedShard[] {
     const { roster } = this.#options;
     const shared = shards.map((shard) => {
       const holders = shard.holders.filter((nodeId) => roster.isShared(nodeId) !== false);
       return { ...shard, holders: holders.map((nodeId) => roster.nameOf(nodeId)) };
     });
-    return shared.every(({ holders }) => holders.length === 0) ? [] : shared;
+    const isHeld = shards.some(({ holders }) => holders.length > 0);
+    return isHeld && shared.every(({ holders }) => holders.length === 0) ? [] : shared;
   }
 
   #sharing(): NodeLink[] {

@@ -93,6 +93,75 @@ describe('with maps that are listed', () => {
     expect(await scene.gone(last)).toEqual([]);
   });
 
+  test('a transfer that is confirmed is in the map, though others left a mixture', {
+    timeout,
+  }, async () => {
+    const scene = await stage();
+    const one = await scene.client('one');
+    const data = scene.data(one, content);
+    await scene.run(one.transfer(data));
+    await scene.run(one.drop(data));
+    const other = await scene.client('other');
+    const mixed = scene.data(other, content, { shardBytes: 70 });
+    let stored = 0;
+    const transfer = one.transfer(data, undefined, {
+      onProgress: () => {
+        if (++stored === shards) scene.stall('one', 2_000);
+      },
+    });
+    await scene.until(() => stored === shards);
+    let hasBegun = false;
+    other
+      .transfer(mixed, undefined, {
+        onProgress: () => {
+          hasBegun = true;
+        },
+      })
+      .catch(() => {});
+    await scene.until(() => hasBegun);
+    scene.crash('other');
+    await scene.run(transfer);
+    const last = await scene.client('last');
+    expect(await scene.run(last.read(scene.data(last)))).toEqual(content);
+    expect(await scene.gone(last)).toEqual([]);
+  });
+
+  test('data whose last copies are gone are not taken for data that nobody transferred', {
+    timeout,
+  }, async () => {
+    const scene = await stage();
+    const one = await scene.client('one');
+    const data = scene.data(one, content);
+    await scene.run(one.transfer(data, one.node('node-1')));
+    scene.crash('node-1');
+    scene.disk('node-1').synced.clear();
+    scene.startNode('node-1');
+    await scene.pass(5_000);
+    const lost = { code: 'PAIPAI_ERR_NODE_LOST' };
+    await expect(scene.run(one.repair(data))).rejects.toMatchObject(lost);
+    const other = await scene.client('other');
+    await expect(scene.run(other.read(scene.data(other)))).rejects.toMatchObject(lost);
+  });
+
+  test('a copy that one client could not use keeps its name', { timeout }, async () => {
+    const scene = await stage();
+    const one = await scene.client('one', ['node-0', 'node-1']);
+    const data = scene.data(one, content);
+    await scene.run(one.transfer(data));
+    const disk = scene.disk('node-1');
+    const [[key, first] = ['', undefined]] = disk.synced;
+    disk.synced.delete(key);
+    await expect(scene.run(one.process(data))).rejects.toThrow();
+    disk.synced.set(key, first);
+    scene.crash('node-1');
+    scene.startNode('node-1');
+    await scene.pass(5_000);
+    await scene.run(one.joinNode(scene.node('node-2')));
+    await scene.run(one.rebalance());
+    const last = await scene.client('last');
+    expect(await scene.run(last.read(scene.data(last)))).toEqual(content);
+  });
+
   test('who has dropped data and processes them anew takes what others have brought', {
     timeout,
   }, async () => {
