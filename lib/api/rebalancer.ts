@@ -141,18 +141,21 @@ export class Rebalancer {
     for (const holding of this.#holdings.values()) {
       const left = new Set<number>();
       let conflicts = 0;
-      const isMapped = await this.#claim(holding, operation);
       for (let step: Step | undefined; ; ) {
         // Outside of the work on the data, so that nobody waits for it.
         await pace.take(step?.bytes ?? 0, operation.signal);
         operation.throwIfFailed();
+        const isFirst = step === undefined;
         step = await holding.sideBySide(operation, async () => {
+          const { maps } = this.#net;
           await holding.brought(operation);
-          const moves = this.#movesOf(holding, leaving).filter(({ index }) => !left.has(index));
-          const batch = firstOf(moves, batchBytes);
-          return this.#net.maps.whileChanging(holding, () =>
-            this.#step(holding, leaving, batch, isMapped, operation),
-          );
+          // What lies elsewhere by now needs no claim.
+          if (isFirst && holding.shards.count > 0) await maps.look(holding, operation);
+          const plan = (): Move[] => {
+            const moves = this.#movesOf(holding, leaving).filter(({ index }) => !left.has(index));
+            return firstOf(moves, batchBytes);
+          };
+          return maps.whileChanging(holding, () => this.#step(holding, leaving, plan, operation));
         });
         if (step === undefined) break;
         copies += step.copies;
@@ -171,23 +174,19 @@ export class Rebalancer {
     return { copies, bytes, dropped, shardsShort, wallMs: env.clock.nowMs() - startMs };
   }
 
-  /** Data whose shards are known; whether they have a map. */
-  async #claim(holding: Holding, operation: Operation): Promise<boolean> {
-    if (holding.shards.count === 0) return false;
-    return holding.sideBySide(operation, async () => {
-      await holding.brought(operation);
-      return this.#net.maps.claim(holding, operation);
-    });
-  }
-
-  /** Brings the shards of `batch` in place; undefined when there are none. */
+  /** Makes the moves that `plan` says; undefined when there are none. */
   async #step(
     holding: Holding,
     leaving: ReadonlySet<string>,
-    batch: readonly Move[],
-    isMapped: boolean,
+    plan: () => Move[],
     operation: Operation,
   ): Promise<Step | undefined> {
+    const { maps } = this.#net;
+    let batch = plan();
+    if (batch.length === 0) return undefined;
+    const isMapped = await maps.claim(holding, operation);
+    // The map may say something else.
+    if (isMapped) batch = plan();
     if (batch.length === 0) return undefined;
     let copies = 0;
     let bytes = 0;
@@ -201,7 +200,6 @@ export class Rebalancer {
       // Some could not be copied; what else there is goes on.
       if (operation.hasFailed || !isPaipaiError(thrown)) throw thrown;
       if (isPaipaiError(thrown, 'PAIPAI_ERR_STALE_MAP')) {
-        const { maps } = this.#net;
         await maps.claim(holding, operation, thrown.mapVersion);
         await maps.verify(holding, operation);
         return {
@@ -223,7 +221,7 @@ export class Rebalancer {
       if (to.length > 0) left.push(index);
       else for (const nodeId of from) retire(holding, index, nodeId, retired);
     }
-    const isConflict = isMapped && !(await this.#net.maps.publishRemoval(holding, operation));
+    const isConflict = isMapped && !(await maps.publishRemoval(holding, operation));
     if (isConflict) retired.clear();
     return { copies, bytes, retired, isConflict, left, failure };
   }

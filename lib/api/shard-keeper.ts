@@ -164,7 +164,7 @@ export class ShardKeeper {
     operation: Operation,
     note: (nodeId: string, index: number) => void = () => {},
   ): Promise<RepairReport> {
-    const { env, roster, isTaker } = this.#options;
+    const { env, roster, maps, isTaker } = this.#options;
     const { data, shards } = holding;
     const all = shards.list();
     const links = roster.living();
@@ -175,7 +175,7 @@ export class ShardKeeper {
       {
         env,
         fetch: this.#fetchOf(holding, operation),
-        copying: this.#copyingOf(holding, links, operation),
+        copying: this.#copyingOf(holding, links, operation, maps.ownVersionOf(holding)),
         replicas: data.replicas,
         targetsOf({ index, bytes }, holders) {
           const keepers = holders.filter(isTaker);
@@ -218,7 +218,7 @@ export class ShardKeeper {
     operation: Operation,
     onStored: (shard: PlacedShard) => void,
   ): Promise<void> {
-    const { env, roster } = this.#options;
+    const { env, roster, maps } = this.#options;
     const { data, shards } = holding;
     const links = roster.living();
     const targets = new Map(moves.map(({ index, to }) => [index, to]));
@@ -227,7 +227,7 @@ export class ShardKeeper {
       {
         env,
         fetch: this.#fetchOf(holding, operation),
-        copying: this.#copyingOf(holding, links, operation),
+        copying: this.#copyingOf(holding, links, operation, maps.ownVersionOf(holding)),
         replicas: data.replicas,
         targetsOf: ({ index }, holders) =>
           (targets.get(index) ?? []).filter((id) => present.has(id) && !holders.includes(id)),
@@ -322,7 +322,9 @@ export class ShardKeeper {
     operation: Operation,
   ): Promise<void> {
     const links = [this.#options.roster.link(nodeId)];
-    const copier = new ShardCopier(this.#copyingOf(holding, links, operation));
+    // It takes the place of one that the map names, whoever has published that.
+    const mapVersion = this.#options.maps.versionOf(holding);
+    const copier = new ShardCopier(this.#copyingOf(holding, links, operation, mapVersion));
     try {
       await copier.copy(shard, content, nodeId);
     } finally {
@@ -330,10 +332,13 @@ export class ShardKeeper {
     }
   }
 
-  #copyingOf(holding: Holding, links: readonly NodeLink[], operation: Operation): Copying {
-    const { env, tools, sourceId, maps } = this.#options;
-    const { data, shards } = holding;
-    const mapVersion = maps.versionOf(holding);
+  #copyingOf(
+    { data, shards }: Holding,
+    links: readonly NodeLink[],
+    operation: Operation,
+    mapVersion: number,
+  ): Copying {
+    const { env, tools, sourceId } = this.#options;
     return {
       clock: env.clock,
       operation,

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { deferred } from '../../dist/base/deferred.js';
 import type { ShardContext } from '../../dist/index.js';
 import { noise } from '../main-job/nets.js';
 import { type Code, loadCode } from './cluster-scenario.mjs';
@@ -46,18 +47,15 @@ function staged(edit?: PlantedBug): {
 
 /** A handler that waits until it is let go. */
 function gated() {
-  let open = (): void => {};
-  const gate = new Promise<void>((resolve) => {
-    open = resolve;
-  });
+  const gate = deferred<void>();
   /** Indexes of shards. */
   const seen = new Set<number>();
   return {
     seen,
-    open: () => open(),
+    open: () => gate.resolve(),
     handler: async (_: Uint8Array, { shardIndex }: ShardContext) => {
       seen.add(shardIndex);
-      await gate;
+      await gate.promise;
       return null;
     },
   };
@@ -162,6 +160,34 @@ describe('with maps that are listed', () => {
     expect(await scene.run(last.read(scene.data(last)))).toEqual(content);
   });
 
+  test('a rebalancing that waits for a first transfer publishes what it moves', {
+    timeout,
+  }, async () => {
+    const scene = await stage();
+    const one = await scene.client('one', ['node-0']);
+    const joining = deferred<void>();
+    // Of no size that is known, and whole only when another node is there.
+    const data = scene.data(
+      one,
+      (async function* () {
+        yield content.subarray(0, 1_000);
+        await joining.promise;
+        yield content.subarray(1_000);
+      })(),
+    );
+    const transfer = one.transfer(data);
+    const moving = one.rebalance();
+    await scene.run(one.joinNode(scene.node('node-1')));
+    joining.resolve();
+    await scene.run(transfer);
+    const { copies, dropped } = await scene.run(moving);
+    expect(copies).toBeGreaterThan(0);
+    expect(dropped).toBe(copies);
+    expect(await scene.gone(one)).toEqual([]);
+    const last = await scene.client('last');
+    expect(await scene.run(last.read(scene.data(last)))).toEqual(content);
+  });
+
   test('who has dropped data and processes them anew takes what others have brought', {
     timeout,
   }, async () => {
@@ -175,5 +201,28 @@ describe('with maps that are listed', () => {
     const result = await scene.run(one.node('node-1').process(data, 'digest', { keep: false }));
     expect(result.report.shards).toBe(5);
     expect(await scene.gone(one)).toEqual([]);
+  });
+
+  test('a rebalancing that is overtaken in the middle goes on', { timeout }, async () => {
+    const scene = await stage();
+    const one = await scene.client('one', ['node-0']);
+    const data = scene.data(one, content);
+    await scene.run(one.transfer(data));
+    await scene.run(one.joinNode(scene.node('node-1')));
+    const other = await scene.client('other');
+    const same = scene.data(other);
+    let steps = 0;
+    const moving = one.rebalance({
+      bytesPerSecond: 1_024,
+      onProgress: () => {
+        steps++;
+      },
+    });
+    moving.catch(() => {});
+    await scene.until(() => steps > 0);
+    await scene.run(other.repair(same));
+    expect((await scene.run(moving)).copies).toBeGreaterThan(0);
+    expect(await scene.gone(one)).toEqual([]);
+    expect(await scene.run(other.read(same))).toEqual(content);
   });
 });

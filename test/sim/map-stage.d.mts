@@ -21,7 +21,7 @@ export class MapStage {
   node(name: string): Node;
   data(
     net: Net,
-    content?: Uint8Array,
+    content?: Uint8Array | AsyncIterable<Uint8Array>,
     options?: { id?: string; shardBytes?: number; replicas?: number },
   ): Data;
   map(net: Net, id?: string): Promise<MapValue | undefined>;

@@ -26,7 +26,7 @@ const passingShardsMax = 64;
 
 /**
  * Copies shards from nodes that are there to others of these. A node that goes away, or is full, gets no more copies.
- * Fails, when all else is copied: as `fetchShards` does for shards that came to harm on all nodes, or with PAIPAI_ERR_STORE_FULL; else as
+ * Fails with PAIPAI_ERR_STALE_MAP, when what is under way has ended, and the operation has not failed by that. When all else is copied: as `fetchShards` does for shards that came to harm on all nodes, or with PAIPAI_ERR_STORE_FULL; else as
  * `ShardCopier.copy`.
  */
 export async function repairShards(
@@ -42,6 +42,7 @@ export async function repairShards(
   const present = new Set(copying.links.map(({ nodeId }) => nodeId));
   const full = new Set<string>();
   let fullness: PaipaiError | undefined;
+  let overtaking: PaipaiError | undefined;
   let shardsShort = 0;
   const damages = new Map<number, PaipaiError>();
 
@@ -55,6 +56,10 @@ export async function repairShards(
     } catch (thrown) {
       if (operation.hasFailed || !isPaipaiError(thrown)) throw thrown;
       if (thrown.code === 'PAIPAI_ERR_NODE_LOST') return 0;
+      if (thrown.code === 'PAIPAI_ERR_STALE_MAP') {
+        overtaking ??= thrown;
+        return 0;
+      }
       if (thrown.code !== 'PAIPAI_ERR_STORE_FULL') throw thrown;
       full.add(nodeId);
       fullness ??= thrown;
@@ -65,7 +70,9 @@ export async function repairShards(
   };
   const mend = async (shard: PlacedShard): Promise<void> => {
     const holders = shard.holders.filter((nodeId) => present.has(nodeId));
-    const wanted = holders.length === 0 ? [] : targetsOf(shard, holders);
+    // The other nodes would refuse it too.
+    const isOver = holders.length === 0 || overtaking !== undefined;
+    const wanted = isOver ? [] : targetsOf(shard, holders);
     const targets = wanted.filter((nodeId) => !full.has(nodeId));
     let count = holders.length;
     if (targets.length > 0) {
@@ -100,6 +107,7 @@ export async function repairShards(
     fetcher.close();
     copier.close();
   }
+  if (overtaking !== undefined) throw overtaking;
   if (damages.size > 0) throw unreadShards(dataId, damages);
   if (fullness !== undefined) throw fullness;
   const { copies, bytes } = copier;
