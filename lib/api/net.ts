@@ -450,8 +450,11 @@ export class Net extends EventEmitter<NetEvents> {
       },
       onTransfer: this.#progressOf('transfer', undefined),
     };
-    return this.#operate(`MapReduce of data ${data.id}`, operationSettings, (operation) =>
-      work.mapReduce(holding, call, operation),
+    return this.#operateOn(
+      holding,
+      `MapReduce of data ${data.id}`,
+      operationSettings,
+      (operation) => work.mapReduce(holding, call, operation),
     );
   }
 

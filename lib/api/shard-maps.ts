@@ -7,6 +7,7 @@ import type { Operation } from '../cluster/transfer/operation.js';
 import type { PlacedShard } from '../cluster/transfer/shard-map.js';
 import { type Coordinator, type KeyState, valueBytesMax } from '../coordination/coordinator.js';
 import type { Roster } from '../node/roster.js';
+import type { NodeList as ListOf } from './held.js';
 import type { Holding } from './holding.js';
 import type { NetNodes } from './net-nodes.js';
 
@@ -27,6 +28,8 @@ export interface ShardMapsOptions {
   readonly nodes: NetNodes;
   readonly roster: Roster;
 }
+
+type NodeList = ListOf<ListedShard>;
 
 /** For one question to the coordinator, or to a node. */
 const answerMsMax = 10_000;
@@ -72,12 +75,17 @@ export class ShardMaps {
     }
   }
 
-  /** Takes up the map as it is now. Fails as `Coordinator.get`, and as `NetNodes.coordinator`. */
+  /** Takes up the map as it is now; of one that is not listed what the nodes hold. Fails as `Coordinator.get`, and as `NetNodes.coordinator`. */
   async read(holding: Holding, operation: Operation): Promise<void> {
     if (!this.areKept || holding.changes > 0) return;
-    const state = await this.#get(holding, operation);
+    const found = foundIn(await this.#get(holding, operation));
+    const isUnlisted = found.version > 0 && found.shards === undefined;
+    if (isKnown(holding, found) && !(isUnlisted && holding.shards.count === 0)) return;
+    const lists = isUnlisted ? await this.#lists(holding, operation) : [];
     // Somebody may have begun meanwhile.
-    if (holding.changes === 0) this.#take(holding, state);
+    if (holding.changes > 0) return;
+    this.#take(holding, found);
+    if (isUnlisted) this.#see(holding, lists);
   }
 
   /** `read`, unless the coordinator is down and something is known: content that is found is right, wherever it lies. */
@@ -92,9 +100,10 @@ export class ShardMaps {
     }
   }
 
-  /** `read`, unless one is known. */
+  /** `read`, unless one is known, by which the data lie somewhere. */
   async ensure(holding: Holding, operation: Operation): Promise<void> {
-    if (holding.map === undefined) await this.read(holding, operation);
+    const { map, shards } = holding;
+    if (map === undefined || shards.count === 0) await this.read(holding, operation);
   }
 
   /**
@@ -107,10 +116,11 @@ export class ShardMaps {
     for (let conflicts = 0; conflicts < conflictsMax; conflicts++) {
       const state = await this.#get(holding, operation);
       // All that it says: what this client could not use, or has not published, is no reason to change it.
-      this.#take(holding, state, true);
-      const { isListed = false, version: known = 0 } = holding.map ?? {};
+      const found = foundIn(state);
+      this.#take(holding, found);
+      const isListed = found.shards !== undefined;
       // Above every version there was, also of a map that was there before: the table gives no version twice.
-      const before = state.value === undefined ? state.asOf : known;
+      const before = found.version > 0 ? found.version : state.asOf;
       const version = Math.max(before, seen) + 1;
       if (!(await this.#set(holding, operation, version, state.version, isListed))) continue;
       // What this client knows may be old, and what the nodes say is not.
@@ -122,23 +132,7 @@ export class ShardMaps {
 
   /** Looks what lies on the nodes that are there of data that are claimed; nothing that was begun by others changes that any more. */
   async verify(holding: Holding, operation: Operation): Promise<void> {
-    const { shards } = holding;
-    const answers = await operation.race(
-      Promise.all(this.#sharing().map((link) => this.#list(link, holding, operation))),
-    );
-    const lists = answers.filter((list) => list !== undefined);
-    if (shards.count === 0) {
-      for (const { shard, holders } of wholeOf(lists) ?? []) {
-        for (const nodeId of holders) shards.add(shard, shard.crc32c, nodeId);
-      }
-      return;
-    }
-    for (const [nodeId, listed] of lists) {
-      const there = new Map(listed.map((shard) => [shard.index, shard]));
-      const lies = (shard: PlacedShard): boolean => isSame(there.get(shard.index), shard);
-      shards.retain(nodeId, lies);
-      for (const shard of shards.list()) if (lies(shard)) shards.add(shard, shard.crc32c, nodeId);
-    }
+    this.#see(holding, await this.#lists(holding, operation));
   }
 
   /**
@@ -210,34 +204,53 @@ export class ShardMaps {
     return this.#options.coordinator.get(keyOf(holding), limitsOf(operation));
   }
 
-  /** @param isClaimed what is known beside the map that is there already is forgotten */
-  #take(holding: Holding, { value, version: tableVersion }: KeyState, isClaimed = false): void {
-    if (value === undefined) {
-      holding.map = { version: 0, tableVersion, isListed: false, isOwn: false };
-      return;
-    }
-    const { map } = holding;
-    const { version, shards } = decodeMapValue(value);
-    const isKnown = map?.version === version && map.tableVersion === tableVersion;
-    if (isKnown && !isClaimed) return;
-    const isOwn = isKnown && map.isOwn;
-    holding.map = { version, tableVersion, isListed: shards !== undefined, isOwn };
-    if (shards !== undefined) this.#replace(holding, shards);
+  #take(holding: Holding, found: FoundMap): void {
+    const { version, tableVersion, shards } = found;
+    const isListed = shards !== undefined;
+    const isOwn = isKnown(holding, found) && holding.map?.isOwn === true;
+    holding.map = { version, tableVersion, isListed, isOwn };
+    if (!isListed) return;
+    const { roster } = this.#options;
+    const listed = shards.map((shard) => ({
+      ...shard,
+      holders: shard.holders.map((name) => roster.idOf(name)),
+    }));
+    // Copies that are this client's alone stand in no map.
+    this.#replace(holding, listed, (nodeId) => roster.isShared(nodeId) === false);
   }
 
-  /** Copies that are this client's alone stand in no map. */
-  #replace({ shards }: Holding, listed: readonly PlacedShard[]): void {
-    const { roster } = this.#options;
+  /** Takes up what nodes have told: which shards there are, if no map says it, and where those lie. What is known of the other nodes stays. */
+  #see(holding: Holding, lists: readonly NodeList[]): void {
+    const { shards, map } = holding;
+    const whole = shards.count === 0 || map?.isListed !== true ? wholeOf(lists) : undefined;
+    if (whole !== undefined) {
+      const told = new Set(lists.map(([nodeId]) => nodeId));
+      const listed = whole.map(({ shard, holders }) => ({ ...shard, holders }));
+      this.#replace(holding, listed, (nodeId) => !told.has(nodeId));
+      return;
+    }
+    for (const [nodeId, listed] of lists) {
+      const there = new Map(listed.map((shard) => [shard.index, shard]));
+      const lies = (shard: PlacedShard): boolean => isSame(there.get(shard.index), shard);
+      shards.retain(nodeId, lies);
+      for (const shard of shards.list()) if (lies(shard)) shards.add(shard, shard.crc32c, nodeId);
+    }
+  }
+
+  /** With copies of the same that were known before on nodes that `stays` names. */
+  #replace(
+    { shards }: Holding,
+    listed: readonly PlacedShard[],
+    stays: (nodeId: string) => boolean,
+  ): void {
     const before = shards.list();
     const isNone = listed.length === 0;
     shards.clear();
-    for (const shard of listed) {
-      shards.set({ ...shard, holders: shard.holders.map((name) => roster.idOf(name)) });
-    }
+    for (const shard of listed) shards.set(shard);
     for (const shard of before) {
       if (!isNone && !isSame(listed[shard.index], shard)) continue;
       for (const nodeId of shard.holders) {
-        if (roster.isShared(nodeId) === false) shards.add(shard, shard.crc32c, nodeId);
+        if (stays(nodeId)) shards.add(shard, shard.crc32c, nodeId);
       }
     }
   }
@@ -258,22 +271,40 @@ export class ShardMaps {
     return roster.living().filter(({ nodeId }) => roster.isShared(nodeId) === true);
   }
 
-  /** Undefined of a node that goes away meanwhile: what is known of it stays, for it may come back with all that it has. */
-  async #list(
-    link: NodeLink,
-    holding: Holding,
-    operation: Operation,
-  ): Promise<readonly [string, ListedShard[]] | undefined> {
+  /** What lies on the nodes that are there, for the claim if there is one; those that go away meanwhile may come back with all that they have. */
+  async #lists(holding: Holding, operation: Operation): Promise<NodeList[]> {
     const { id, version } = holding.data;
     const { deadlineMs } = limitsOf(operation);
     const mapVersion = this.ownVersionOf(holding);
-    try {
-      return [link.nodeId, await listShards(link, id, version, deadlineMs, mapVersion)];
-    } catch (thrown) {
-      if (isPaipaiError(thrown, 'PAIPAI_ERR_NODE_LOST')) return undefined;
-      throw thrown;
-    }
+    const asking = this.#sharing().map(async (link): Promise<NodeList | undefined> => {
+      try {
+        return [link.nodeId, await listShards(link, id, version, deadlineMs, mapVersion)];
+      } catch (thrown) {
+        if (isPaipaiError(thrown, 'PAIPAI_ERR_NODE_LOST')) return undefined;
+        throw thrown;
+      }
+    });
+    const lists = await operation.race(Promise.all(asking));
+    return lists.filter((list) => list !== undefined);
   }
+}
+
+/** As the table has it. */
+interface FoundMap {
+  /** 0: there is none. */
+  readonly version: number;
+  readonly tableVersion: number;
+  readonly shards: readonly PlacedShard[] | undefined;
+}
+
+function foundIn({ value, version: tableVersion }: KeyState): FoundMap {
+  if (value === undefined) return { version: 0, tableVersion, shards: undefined };
+  const { version, shards } = decodeMapValue(value);
+  return { version, tableVersion, shards };
+}
+
+function isKnown({ map }: Holding, { version, tableVersion }: FoundMap): boolean {
+  return map?.version === version && map.tableVersion === tableVersion;
 }
 
 function limitsOf(operation: Operation): { deadlineMs: number; signal: AbortSignal } {

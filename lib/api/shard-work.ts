@@ -81,6 +81,8 @@ export class ShardWork {
   ): Promise<MapReduceResult> {
     const { data, shards } = holding;
     return holding.sideBySide(operation, async () => {
+      // As for reading.
+      await this.#net.maps.look(holding, operation);
       const transfer = await this.#bring(holding, undefined, operation, onTransfer);
       const result = await mapReduce({
         ...call,

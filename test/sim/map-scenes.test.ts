@@ -61,6 +61,13 @@ function gated() {
   };
 }
 
+/** For MapReduce: how many bytes there are. */
+const counting = {
+  counting: (shard: Uint8Array, { emit }: { emit(key: string, value: number): void }) =>
+    emit('bytes', shard.length),
+  summing: (_: unknown, values: Iterable<number>) => [...values].reduce((sum, one) => sum + one, 0),
+};
+
 describe('with maps that are listed', () => {
   const { stage } = staged();
 
@@ -203,6 +210,25 @@ describe('with maps that are listed', () => {
     expect(await scene.gone(one)).toEqual([]);
   });
 
+  test('who has seen data dropped finds what others have brought since, and moved', {
+    timeout,
+  }, async () => {
+    const scene = await stage(counting);
+    const one = await scene.client('one');
+    const stored = scene.data(one);
+    expect(await scene.run(one.find(stored))).toBeUndefined();
+    await scene.run(one.drop(stored));
+    expect(await scene.run(one.find(stored))).toBeUndefined();
+    const other = await scene.client('other');
+    const data = scene.data(other, content);
+    await scene.run(other.transfer(data));
+    expect(await scene.run(one.find(stored))).toMatchObject({ shards });
+    // And where they lie when they have been moved.
+    await scene.run(other.removeNode(other.node('node-2')));
+    const job = one.mapReduce(stored, { map: 'counting', reduce: 'summing' });
+    expect((await scene.run(job)).value).toEqual(new Map([['bytes', content.length]]));
+  });
+
   test('a rebalancing that is overtaken in the middle goes on', { timeout }, async () => {
     const scene = await stage();
     const one = await scene.client('one', ['node-0']);
@@ -224,5 +250,33 @@ describe('with maps that are listed', () => {
     expect((await scene.run(moving)).copies).toBeGreaterThan(0);
     expect(await scene.gone(one)).toEqual([]);
     expect(await scene.run(other.read(same))).toEqual(content);
+  });
+});
+
+describe('with maps that are too large to be listed', () => {
+  const { stage } = staged({
+    name: 'no map is listed',
+    file: 'api/shard-maps.js',
+    from: 'shards }, valueBytesMax)',
+    to: 'shards }, 24)',
+  });
+
+  test('who knows where shards were looks anew when others have moved them', {
+    timeout,
+  }, async () => {
+    const scene = await stage();
+    const one = await scene.client('one');
+    const data = scene.data(one, content);
+    await scene.run(one.transfer(data));
+    const reading = await scene.client('reading');
+    const read = scene.data(reading);
+    expect(await scene.run(reading.read(read))).toEqual(content);
+    const working = await scene.client('working');
+    const stored = scene.data(working);
+    // Nobody has told it where they are.
+    expect((await scene.run(working.process(stored))).report.shards).toBe(shards);
+    await scene.run(one.removeNode(one.node('node-2')));
+    expect(await scene.run(reading.read(read))).toEqual(content);
+    expect((await scene.run(working.process(stored))).report.shards).toBe(shards);
   });
 });

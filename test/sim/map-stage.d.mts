@@ -1,5 +1,5 @@
 import type { MapValue } from '../../dist/cluster/transfer/map-value.js';
-import type { Data, Net, NetOptions, Node, ShardContext } from '../../dist/index.js';
+import type { Data, Net, NetOptions, Node } from '../../dist/index.js';
 import type { Code } from './cluster-scenario.mjs';
 
 export interface StagedDisk {
@@ -8,7 +8,7 @@ export interface StagedDisk {
   readonly journals: Map<string, Map<string, unknown>>;
 }
 
-type Handlers = Readonly<Record<string, (shard: Uint8Array, context: ShardContext) => unknown>>;
+type Handlers = Readonly<Record<string, (...args: never[]) => unknown>>;
 
 export class MapStage {
   constructor(code: Code, handlers?: Handlers);
