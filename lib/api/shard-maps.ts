@@ -1,3 +1,4 @@
+import type { PaipaiCode } from '../base/codes.js';
 import { isPaipaiError, PaipaiError } from '../base/errors.js';
 import { listShards, wholeOf } from '../cluster/transfer/list-shards.js';
 import { decodeMapValue, encodeMapValue, isListing } from '../cluster/transfer/map-value.js';
@@ -33,6 +34,14 @@ type NodeList = ListOf<ListedShard>;
 
 /** For one question to the coordinator, or to a node. */
 const answerMsMax = 10_000;
+/** Of a coordinator that cannot be asked. */
+const silence: ReadonlySet<PaipaiCode> = new Set([
+  'PAIPAI_ERR_COORDINATOR_DOWN',
+  'PAIPAI_ERR_COORDINATOR_AMBIGUOUS',
+  'PAIPAI_ERR_PEER_CLOSED',
+  'PAIPAI_ERR_DEADLINE',
+  'PAIPAI_ERR_OVERLOADED',
+]);
 /** How often somebody else may come in between before an attempt is given up. */
 const conflictsMax = 4;
 
@@ -88,15 +97,14 @@ export class ShardMaps {
     if (isUnlisted) this.#see(holding, lists);
   }
 
-  /** `read`, unless the coordinator is down and something is known: content that is found is right, wherever it lies. */
+  /** `read`, unless nobody answers for the table and something is known: content that is found is right, wherever it lies. */
   async look(holding: Holding, operation: Operation): Promise<void> {
     try {
       await this.read(holding, operation);
     } catch (thrown) {
-      const isDown =
-        isPaipaiError(thrown, 'PAIPAI_ERR_COORDINATOR_DOWN') ||
-        isPaipaiError(thrown, 'PAIPAI_ERR_PEER_CLOSED');
-      if (!isDown || holding.shards.count === 0) throw thrown;
+      operation.throwIfFailed();
+      const isSilent = isPaipaiError(thrown) && silence.has(thrown.code);
+      if (!isSilent || holding.shards.count === 0) throw thrown;
     }
   }
 
@@ -271,7 +279,10 @@ export class ShardMaps {
     return roster.living().filter(({ nodeId }) => roster.isShared(nodeId) === true);
   }
 
-  /** What lies on the nodes that are there, for the claim if there is one; those that go away meanwhile may come back with all that they have. */
+  /**
+   * What lies on the nodes that are there, for the claim if there is one. Those that go away meanwhile, or do not answer, may be back with all that
+   * they have.
+   */
   async #lists(holding: Holding, operation: Operation): Promise<NodeList[]> {
     const { id, version } = holding.data;
     const { deadlineMs } = limitsOf(operation);
@@ -280,7 +291,11 @@ export class ShardMaps {
       try {
         return [link.nodeId, await listShards(link, id, version, deadlineMs, mapVersion)];
       } catch (thrown) {
-        if (isPaipaiError(thrown, 'PAIPAI_ERR_NODE_LOST')) return undefined;
+        operation.throwIfFailed();
+        const isSilent =
+          isPaipaiError(thrown, 'PAIPAI_ERR_NODE_LOST') ||
+          isPaipaiError(thrown, 'PAIPAI_ERR_DEADLINE');
+        if (isSilent) return undefined;
         throw thrown;
       }
     });

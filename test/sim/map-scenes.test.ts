@@ -229,6 +229,26 @@ describe('with maps that are listed', () => {
     expect((await scene.run(job)).value).toEqual(new Map([['bytes', content.length]]));
   });
 
+  test('a node that stands still does not keep data from others', { timeout }, async () => {
+    const scene = await stage();
+    const one = await scene.client('one');
+    const data = scene.data(one, content);
+    scene.stall('node-2', 25_000);
+    await scene.run(one.transfer(data, one.node('node-1')));
+    expect(await scene.run(one.read(data))).toEqual(content);
+  });
+
+  test('a coordinator that stands still does not keep known data from being read', {
+    timeout,
+  }, async () => {
+    const scene = await stage();
+    const one = await scene.client('one');
+    const data = scene.data(one, content);
+    await scene.run(one.transfer(data, one.node('node-1')));
+    scene.stall('node-0', 25_000);
+    expect(await scene.run(one.read(data))).toEqual(content);
+  });
+
   test('a rebalancing that is overtaken in the middle goes on', { timeout }, async () => {
     const scene = await stage();
     const one = await scene.client('one', ['node-0']);
