@@ -116,24 +116,35 @@ export class ShardMaps {
 
   /**
    * Takes up the map as it is now, and makes it one's own. False when no maps are kept, and then there is nothing to publish either.
-   * @param seen a version that nodes have heard of: they may know more than a coordinator that has lost its table
-   * Fails: PAIPAI_ERR_STALE_MAP when others come in between again and again; as `read`, and as `Coordinator.compareAndSet`.
+   * @param seenBefore a version that nodes have heard of: they may know more than a coordinator that has lost its table, or has an old one
+   * Fails: PAIPAI_ERR_STALE_MAP when others come in between again and again; as `read`, and as `Coordinator.compareAndSet`; PAIPAI_ERR_PROTOCOL
+   * when no version is left.
    */
-  async claim(holding: Holding, operation: Operation, seen = 0): Promise<boolean> {
+  async claim(holding: Holding, operation: Operation, seenBefore = 0): Promise<boolean> {
     if (!this.areKept) return false;
+    let seen = seenBefore;
     for (let conflicts = 0; conflicts < conflictsMax; conflicts++) {
       const state = await this.#get(holding, operation);
       // All that it says: what this client could not use, or has not published, is no reason to change it.
       const found = foundIn(state);
       this.#take(holding, found);
-      const isListed = found.shards !== undefined;
       // Above every version there was, also of a map that was there before: the table gives no version twice.
       const before = found.version > 0 ? found.version : state.asOf;
       const version = Math.max(before, seen) + 1;
+      if (!Number.isSafeInteger(version)) throw noneAfter(holding, version - 1);
+      // Behind what the nodes have heard of, what it says is old.
+      const isListed = found.shards !== undefined && seen <= before;
       if (!(await this.#set(holding, operation, version, state.version, isListed))) continue;
-      // What this client knows may be old, and what the nodes say is not.
-      if (!isListed) await this.verify(holding, operation);
-      return true;
+      if (isListed) return true;
+      try {
+        // What this client knows may be old too, and what the nodes say is not.
+        await this.verify(holding, operation);
+        return true;
+      } catch (thrown) {
+        const { mapVersion = 0 } = isPaipaiError(thrown, 'PAIPAI_ERR_STALE_MAP') ? thrown : {};
+        if (mapVersion <= version) throw thrown;
+        seen = mapVersion;
+      }
     }
     throw stale(holding);
   }
@@ -280,13 +291,14 @@ export class ShardMaps {
   }
 
   /**
-   * What lies on the nodes that are there, for the claim if there is one. Those that go away meanwhile, or do not answer, may be back with all that
+   * What lies on the nodes that are there, for the claim if there is one: fails with PAIPAI_ERR_STALE_MAP, of the latest that they have heard of. Those that go away meanwhile, or do not answer, may be back with all that
    * they have.
    */
   async #lists(holding: Holding, operation: Operation): Promise<NodeList[]> {
     const { id, version } = holding.data;
     const { deadlineMs } = limitsOf(operation);
     const mapVersion = this.ownVersionOf(holding);
+    let overtaking: PaipaiError | undefined;
     const asking = this.#sharing().map(async (link): Promise<NodeList | undefined> => {
       try {
         return [link.nodeId, await listShards(link, id, version, deadlineMs, mapVersion)];
@@ -296,10 +308,14 @@ export class ShardMaps {
           isPaipaiError(thrown, 'PAIPAI_ERR_NODE_LOST') ||
           isPaipaiError(thrown, 'PAIPAI_ERR_DEADLINE');
         if (isSilent) return undefined;
-        throw thrown;
+        if (!isPaipaiError(thrown, 'PAIPAI_ERR_STALE_MAP')) throw thrown;
+        const latest = overtaking?.mapVersion ?? 0;
+        if (overtaking === undefined || (thrown.mapVersion ?? 0) > latest) overtaking = thrown;
+        return undefined;
       }
     });
     const lists = await operation.race(Promise.all(asking));
+    if (overtaking !== undefined) throw overtaking;
     return lists.filter((list) => list !== undefined);
   }
 }
@@ -341,6 +357,14 @@ function isSame(
   b: PlacedShard,
 ): boolean {
   return a !== undefined && a.offset === b.offset && a.bytes === b.bytes && a.crc32c === b.crc32c;
+}
+
+function noneAfter({ data }: Holding, version: number): PaipaiError {
+  return new PaipaiError(
+    'PAIPAI_ERR_PROTOCOL',
+    `nodes have heard of version ${version} of the shard map of data ${data.id}, and there is none after it`,
+    { dataId: data.id },
+  );
 }
 
 function stale({ data }: Holding): PaipaiError {

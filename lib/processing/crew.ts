@@ -69,11 +69,17 @@ export function failureOf(errors: readonly Error[]): Error | undefined {
   const [first] = errors;
   if (errors.length < 2 || !isPaipaiError(first)) return first;
   const { code, message, nodeId, dataId, shardIndex, handler } = first;
+  // Nodes that refuse an old shard map may have heard of different ones: the latest counts.
+  const mapVersion = errors.reduce(
+    (latest, error) => Math.max(latest, (isPaipaiError(error) && error.mapVersion) || 0),
+    0,
+  );
   return new PaipaiError(code, `${message} (and ${errors.length - 1} more)`, {
     cause: new AggregateError(errors),
     ...(nodeId === undefined ? {} : { nodeId }),
     ...(dataId === undefined ? {} : { dataId }),
     ...(shardIndex === undefined ? {} : { shardIndex }),
     ...(handler === undefined ? {} : { handler }),
+    ...(mapVersion === 0 ? {} : { mapVersion }),
   });
 }

@@ -80,7 +80,7 @@ function readDetails(value: unknown): PaipaiErrorDetails {
   }
   for (const field of numberFields) {
     const number = value[field];
-    if (typeof number === 'number') details[field] = number;
+    if (typeof number === 'number' && Number.isSafeInteger(number)) details[field] = number;
   }
   return details;
 }

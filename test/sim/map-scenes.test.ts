@@ -271,6 +271,28 @@ describe('with maps that are listed', () => {
     expect(await scene.gone(one)).toEqual([]);
     expect(await scene.run(other.read(same))).toEqual(content);
   });
+
+  test('a table from an old backup is not believed', { timeout }, async () => {
+    const scene = await stage();
+    const one = await scene.client('one', ['node-1', 'node-2', 'node-0']);
+    const data = scene.data(one, content);
+    await scene.run(one.transfer(data));
+    const { journals } = scene.disk('node-0');
+    const backup = new Map(journals.get('coordination'));
+    await scene.run(one.removeNode(one.node('node-2')));
+    // Nodes have heard of different versions.
+    await scene.run(one.repair(data));
+    scene.crash('node-0');
+    journals.set('coordination', backup);
+    scene.startNode('node-0');
+    await scene.pass(5_000);
+    const other = await scene.client('other');
+    const same = scene.data(other);
+    expect((await scene.run(other.process(same))).report.shards).toBe(shards);
+    await scene.run(other.repair(same));
+    expect(await scene.gone(other)).toEqual([]);
+    expect(await scene.run(other.read(same))).toEqual(content);
+  });
 });
 
 describe('with maps that are too large to be listed', () => {
