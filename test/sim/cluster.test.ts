@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { loadCode, runClusterChaos } from './cluster-scenario.mjs';
-import { clusterBugs, membershipBugs } from './planted-bugs.mjs';
+import { clusterBugs, mapBugs, membershipBugs } from './planted-bugs.mjs';
 import { checkPlaces, withShippedCode } from './shipped-code.mjs';
 
 /** The short form; `npm run accept -- cluster` has more seeds, and `npm run test:sim -- --only cluster --seed N` runs a single one again. */
@@ -38,9 +38,12 @@ test('one seed, one run', { timeout }, async () => {
   });
 });
 
-test.each([...membershipBugs, ...clusterBugs])('there is a place to plant: $name', (bug) => {
-  expect(() => checkPlaces(bug)).not.toThrow();
-});
+test.each([...membershipBugs, ...clusterBugs, ...mapBugs])(
+  'there is a place to plant: $name',
+  (bug) => {
+    expect(() => checkPlaces(bug)).not.toThrow();
+  },
+);
 
 /** One for each part; `npm run accept -- cluster --full` looks for all of them. */
 const quicklyFound = [

@@ -2,8 +2,9 @@ import { SimulatedWorld } from './simulated-world.mjs';
 
 /**
  * Clients who change the same data side by side, on nodes one of which coordinates them, all of the shipped code: they transfer to one node or
- * to all, repair, rebalance and drop, and stand still and die in the middle; nodes die and come back. What must hold: no map in the table names a
- * copy that is gone.
+ * to all, repair, rebalance, find, process and drop, sometimes two at once, and stand still and die in the middle; nodes die and come back. What
+ * must hold: no map in the table names a copy that is gone; what was transferred, and not dropped since, is read by a client that comes later; what
+ * was processed is all of it.
  */
 
 const deadlineMs = 60_000;
@@ -18,6 +19,15 @@ const expectedCodes = new Set([
   'PAIPAI_ERR_PEER_CLOSED',
   'PAIPAI_ERR_SHARD_INCOMPLETE',
 ]);
+
+/** Those in which nothing is dropped come more often. */
+const works = [
+  ...['toOne', 'toOne', 'toOne', 'toAll', 'toAll', 'repair', 'repair', 'rebalance', 'rebalance'],
+  ...['rebalance', 'process', 'find', 'drop', 'processAndDrop', 'processAndDropOne'],
+];
+const dropping = new Set(['drop', 'processAndDrop', 'processAndDropOne']);
+/** What a client that died has sent has arrived by then. */
+const lastWordsMs = 1_000;
 
 /** @param note hears of everything that happens, as sentences */
 export async function runMapChaos({ code, seed, note = () => {} }) {
@@ -36,14 +46,20 @@ export async function runMapChaos({ code, seed, note = () => {} }) {
 }
 
 class MapRun {
-  counts = { done: 0, stale: 0, failed: 0 };
+  counts = { done: 0, stale: 0, failed: 0, kept: 0 };
   /** Somebody has transferred something. */
   isMapped = false;
+  /** Somebody has, and since that was begun nobody was dropping anything. */
+  isKept = false;
+  /** Of works that drop: how many were begun, and how many of these are under way. */
+  dropsBegun = 0;
+  dropsUnderWay = 0;
 
   constructor(code, seed, note) {
     this.code = code;
     this.note = (sentence) => note(`${this.world.time.nowMs.toFixed(0)} ms: ${sentence}`);
-    this.world = new SimulatedWorld(code, seed, () => new Map());
+    const handlers = new Map([['digest', code.digestHandler(code.crc32c)]]);
+    this.world = new SimulatedWorld(code, seed, () => handlers);
     this.names = Array.from({ length: 3 + (seed % 3) }, (_, at) => `node-${at}`);
   }
 
@@ -129,6 +145,9 @@ class MapRun {
       world.time.after(random.between(0, 500), () => {
         this.note(`${clientName} dies`);
         world.crash(client);
+        world.time.after(lastWordsMs, () => {
+          for (const end of client.drops ?? []) end();
+        });
         resolve();
       });
     });
@@ -144,30 +163,69 @@ class MapRun {
         // In the middle of something, mostly.
         world.time.after(random.between(0, 30), () => world.stall(client, random.exponential(200)));
       }
-      const what = random.pick([
-        'toOne',
-        'toOne',
-        'toAll',
-        'repair',
-        'rebalance',
-        'rebalance',
-        'drop',
-      ]);
-      this.note(`${clientName} begins ${what}`);
-      try {
-        if (what === 'toOne') await net.transfer(data, net.node(random.pick(this.names)));
-        else if (what === 'toAll') await net.transfer(data);
-        else await net[what](what === 'rebalance' ? {} : data);
-        this.counts.done++;
-        if (what.startsWith('to')) this.isMapped = true;
-        this.note(`${clientName} has done ${what}`);
-      } catch (error) {
-        this.counts[error.code === 'PAIPAI_ERR_STALE_MAP' ? 'stale' : 'failed']++;
-        this.note(`${clientName}: ${what} failed: ${error.message}`);
-        if (!expectedCodes.has(error.code)) world.violate(`${what} failed: ${error.stack}`);
-      }
+      const count = random.next() < 0.2 ? 2 : 1;
+      const doing = Array.from({ length: count }, () =>
+        this.#do(clientName, random.pick(works), net, data, client),
+      );
+      await Promise.all(doing);
     }
     await net.close();
+  }
+
+  async #do(clientName, what, net, data, client) {
+    const { world, content } = this;
+    const endDrop = dropping.has(what) ? this.#beginDrop(client) : undefined;
+    const dropsBefore = this.dropsUnderWay === 0 ? this.dropsBegun : NaN;
+    this.note(`${clientName} begins ${what}`);
+    try {
+      const result = await this.#workOf(what, net, data, client);
+      this.counts.done++;
+      if (what.startsWith('to')) {
+        this.isMapped = true;
+        this.isKept ||= dropsBefore === this.dropsBegun;
+      }
+      if (what === 'process' && result.value.bytes !== content.length) {
+        world.violate(`${result.value.bytes} of ${content.length} bytes were processed`);
+      }
+      this.note(`${clientName} has done ${what}`);
+    } catch (error) {
+      this.counts[error.code === 'PAIPAI_ERR_STALE_MAP' ? 'stale' : 'failed']++;
+      this.note(`${clientName}: ${what} failed: ${error.message}`);
+      if (!expectedCodes.has(error.code)) world.violate(`${what} failed: ${error.stack}`);
+    }
+    endDrop?.();
+  }
+
+  /** It ends when what this gives is called, or some time after the client has died. */
+  #beginDrop(client) {
+    this.dropsBegun++;
+    this.dropsUnderWay++;
+    this.isKept = false;
+    let isUnderWay = true;
+    const end = () => {
+      if (isUnderWay) this.dropsUnderWay--;
+      isUnderWay = false;
+    };
+    client.drops ??= [];
+    client.drops.push(end);
+    return end;
+  }
+
+  #workOf(what, net, data, { random }) {
+    switch (what) {
+      case 'toOne':
+        return net.transfer(data, net.node(random.pick(this.names)));
+      case 'toAll':
+        return net.transfer(data);
+      case 'rebalance':
+        return net.rebalance();
+      case 'processAndDrop':
+        return net.process(data, 'digest', { keep: false });
+      case 'processAndDropOne':
+        return net.node(random.pick(this.names)).process(data, 'digest', { keep: false });
+      default:
+        return net[what](data);
+    }
   }
 
   /** Every copy that the table names is on disk where it says. */
@@ -187,6 +245,10 @@ class MapRun {
         world.violate(`the map names a copy of shard ${index} on ${name}, which is gone`);
       }
     }
+    if (!this.isKept || world.violations.length > 0) return;
+    this.counts.kept++;
+    const read = await this.#await('reading of what was transferred', net.read(data), 60_000);
+    if (Buffer.compare(read, this.content) !== 0) world.violate('something else was read');
   }
 
   async #await(what, promise, msMax) {

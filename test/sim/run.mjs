@@ -4,7 +4,7 @@
 //   agreement, quiet, stalls, traffic    membership of many nodes
 //   chaos                                membership of 3 to 9 nodes, in every kind of trouble
 //   cluster                              a client with 3 to 9 nodes: transfer, reading, repair, processing, MapReduce in trouble
-//   maps                                 three clients of 3 to 5 nodes who change the same data
+//   maps                                 three clients of 3 to 5 nodes who change and use the same data
 //   bugs                                 how many seeds it takes to find each planted bug; only when it is named
 //
 // --json ends with one line of JSON. The exit code is 1 when something was wrong.
