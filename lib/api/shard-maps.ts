@@ -90,7 +90,7 @@ export class ShardMaps {
     const found = foundIn(await this.#get(holding, operation));
     const isUnlisted = found.version > 0 && found.shards === undefined;
     if (isKnown(holding, found) && !(isUnlisted && holding.shards.count === 0)) return;
-    const lists = isUnlisted ? await this.#lists(holding, operation) : [];
+    const lists = isUnlisted ? await this.#lists(holding, operation, 0) : [];
     // Somebody may have begun meanwhile.
     if (holding.changes > 0) return;
     this.#take(holding, found);
@@ -151,7 +151,7 @@ export class ShardMaps {
 
   /** Looks what lies on the nodes that are there of data that are claimed; nothing that was begun by others changes that any more. */
   async verify(holding: Holding, operation: Operation): Promise<void> {
-    this.#see(holding, await this.#lists(holding, operation));
+    this.#see(holding, await this.#lists(holding, operation, this.ownVersionOf(holding)));
   }
 
   /**
@@ -291,13 +291,15 @@ export class ShardMaps {
   }
 
   /**
-   * What lies on the nodes that are there, for the claim if there is one: fails with PAIPAI_ERR_STALE_MAP, of the latest that they have heard of. Those that go away meanwhile, or do not answer, may be back with all that
+   * What lies on the nodes that are there, for a claim if there is one: fails with PAIPAI_ERR_STALE_MAP, of the latest that they have heard of. Those that go away meanwhile, or do not answer, may be back with all that
    * they have.
    */
-  async #lists(holding: Holding, operation: Operation): Promise<NodeList[]> {
-    const { id, version } = holding.data;
+  async #lists(
+    { data: { id, version } }: Holding,
+    operation: Operation,
+    mapVersion: number,
+  ): Promise<NodeList[]> {
     const { deadlineMs } = limitsOf(operation);
-    const mapVersion = this.ownVersionOf(holding);
     let overtaking: PaipaiError | undefined;
     const asking = this.#sharing().map(async (link): Promise<NodeList | undefined> => {
       try {

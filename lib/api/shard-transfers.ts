@@ -81,6 +81,8 @@ export class ShardTransfers {
           return undefined;
         },
       });
+      // What lay there before may have been cut into more.
+      for (const { index } of shards.list()) if (index >= report.shards) shards.forget(index);
       await this.#settle(holding, nodeId, confirm, operation, added);
       if (isMapped) {
         isPublishing = true;

@@ -272,6 +272,28 @@ describe('with maps that are listed', () => {
     expect(await scene.run(other.read(same))).toEqual(content);
   });
 
+  test.each([
+    [200, 70],
+    [70, 200],
+  ])('shards of %i bytes give way to those of %i', { timeout }, async (before, after) => {
+    const scene = await stage();
+    const one = await scene.client('one');
+    const data = scene.data(one, content, { shardBytes: before });
+    await scene.run(one.transfer(data));
+    const other = await scene.client('other');
+    const again = scene.data(other, content, { shardBytes: after });
+    await scene.run(other.transfer(again));
+    const { shards: listed = [] } = (await scene.map(other)) ?? {};
+    expect(listed.map(({ bytes }) => bytes)).toEqual(
+      Array.from({ length: Math.ceil(3_000 / after) }, (_, at) =>
+        Math.min(after, 3_000 - at * after),
+      ),
+    );
+    expect(await scene.gone(other)).toEqual([]);
+    expect(await scene.run(one.read(data))).toEqual(content);
+    expect((await scene.run(one.process(data))).value).toMatchObject({ bytes: 3_000 });
+  });
+
   test('a table from an old backup is not believed', { timeout }, async () => {
     const scene = await stage();
     const one = await scene.client('one', ['node-1', 'node-2', 'node-0']);
@@ -319,6 +341,9 @@ describe('with maps that are too large to be listed', () => {
     expect((await scene.run(working.process(stored))).report.shards).toBe(shards);
     await scene.run(one.removeNode(one.node('node-2')));
     expect(await scene.run(reading.read(read))).toEqual(content);
+    // Also who has changed them before.
+    await scene.run(working.repair(stored));
+    expect(await scene.run(one.read(data))).toEqual(content);
     expect((await scene.run(working.process(stored))).report.shards).toBe(shards);
   });
 });

@@ -18,7 +18,10 @@ export class ShardMap {
 
   /** Whether the node was not known to hold the shard. */
   add({ index, offset, bytes }: ShardCut, crc32c: number, nodeId: string): boolean {
-    const holders = this.#shards.get(index)?.holders ?? [];
+    const known = this.#shards.get(index);
+    // Of another cut, or content, nobody is asked any more.
+    const isSame = known?.offset === offset && known.bytes === bytes && known.crc32c === crc32c;
+    const holders = isSame ? known.holders : [];
     if (holders.includes(nodeId)) return false;
     this.#shards.set(index, { index, offset, bytes, crc32c, holders: [...holders, nodeId] });
     return true;
