@@ -16,21 +16,21 @@ const versionsPerMs = 1_024;
 
 /**
  * The coordinator that a node serves: in memory, or in the folder of its store, which is open.
- * @param isAlone nobody comes back to one that was started anew, as with embedded nodes
+ * @param isEmbedded nobody comes back to one that was started anew
  * Fails: PAIPAI_ERR_STORE_FAILED.
  */
 export async function openCoordination(
   env: Pick<Env, 'timers' | 'clock'>,
   store: StoreChoice = 'memory',
-  isAlone = false,
+  isEmbedded = false,
 ): Promise<CoordinatorService> {
+  // One that begins with nothing, as when its folder is gone, must not give versions again that the one before it gave.
+  const startVersion = isEmbedded ? 0 : Math.floor(env.clock.wallMs()) * versionsPerMs;
   if (store === 'memory') {
-    // One that begins with nothing must not give versions again that the one before it gave.
-    const startVersion = isAlone ? 0 : Math.floor(env.clock.wallMs()) * versionsPerMs;
     return new CoordinatorService(await LocalCoordinator.open(env, { startVersion }));
   }
   const journal = new FilesJournal(join(folderOf(store), folderName));
-  return new CoordinatorService(await LocalCoordinator.open(env, { journal }));
+  return new CoordinatorService(await LocalCoordinator.open(env, { startVersion, journal }));
 }
 
 /** What a node remembers of shard maps; undefined for a store in memory, of which each client has a part for itself. Fails as `openCoordination`. */

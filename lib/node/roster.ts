@@ -250,6 +250,7 @@ export class Roster {
       engine: engineChoice,
       store: entry.store,
       coordinator: entry.coordinator,
+      isEmbedded: true,
       // The embedded nodes share this machine.
       workers: Math.max(1, Math.floor(availableParallelism() / this.#embeddedCount)),
       storeBytesMax: Math.floor(storeBytesDefault() / this.#embeddedCount),

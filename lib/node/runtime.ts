@@ -80,6 +80,8 @@ export interface NodeConfig extends MembershipConfig {
   readonly store?: StoreChoice | undefined;
   /** Whether it serves the coordinator of the net, which outlives its process when its store does. Default false. */
   readonly coordinator?: boolean | undefined;
+  /** Whether it is one client's alone, and ends with it. Default false. */
+  readonly isEmbedded?: boolean | undefined;
   /**
    * Memory for shards: all of them in a store in memory, those on their way to and from the disk in another. Default: half of what this
    * machine, or the container around it, has.
@@ -323,7 +325,7 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
   try {
     fences = await openFences(config.store);
     if (config.coordinator === true) {
-      coordination = await openCoordination(env, config.store, choice === null);
+      coordination = await openCoordination(env, config.store, config.isEmbedded);
     }
     if (config.handlers !== undefined) await pool.handlers();
     listener = await listenPeers(networkEnv, config.listen, { ...session, service });
