@@ -211,11 +211,9 @@ export class NetNodes {
 
   /** Whether a node has ever claimed to coordinate the net that other clients see as well. From then on it does, or it is down. */
   get isCoordinated(): boolean {
-    this.#isCoordinated ||=
-      this.#claims.size > 0 ||
-      [...this.#byId.values()].some(
-        ({ node, coordinates }) => coordinates && node.address !== undefined,
-      );
+    this.#isCoordinated ||= [...this.#byId.values()].some(
+      ({ node, coordinates }) => coordinates && node.address !== undefined,
+    );
     return this.#isCoordinated;
   }
 
@@ -365,6 +363,7 @@ export class NetNodes {
   #noteClaims(members: readonly NetMember[]): void {
     const claiming = members.filter(({ coordinates }) => coordinates);
     this.#claims = new Map(claiming.map((member) => [member.nodeId, member]));
+    this.#isCoordinated ||= claiming.length > 0;
   }
 
   #onSilent({ nodeId, state }: NetMember): void {

@@ -411,8 +411,13 @@ export class Net extends EventEmitter<NetEvents> {
       confirm: checkConfirm(options.confirm, node === undefined ? data.replicas : 1),
       onProgress: this.#progressOf('transfer', settings.onProgress),
     };
-    return this.#operateOn(holding, `transfer of data ${data.id}`, settings, (operation) =>
-      holding.exclusively(operation, () => transfers.transfer(holding, call, operation)),
+    return this.#operateOn(
+      holding,
+      `transfer of data ${data.id}`,
+      settings,
+      (operation) =>
+        holding.exclusively(operation, () => transfers.transfer(holding, call, operation)),
+      () => data.source.repeatable,
     );
   }
 
@@ -802,6 +807,7 @@ export class Net extends EventEmitter<NetEvents> {
     what: string,
     settings: OperationSettings,
     work: (operation: Operation) => Promise<T>,
+    isRepeatable = () => holding.data.source.repeatable || holding.shards.count > 0,
   ): Promise<T> {
     const startMs = this.#env.clock.nowMs();
     try {
@@ -809,9 +815,8 @@ export class Net extends EventEmitter<NetEvents> {
     } catch (thrown) {
       if (!isPaipaiError(thrown, 'PAIPAI_ERR_STALE_MAP')) throw thrown;
       const { mapVersion = 0 } = thrown;
-      const isRepeatable = holding.data.source.repeatable || holding.shards.count > 0;
       const leftMs = settings.deadlineMs - (this.#env.clock.nowMs() - startMs);
-      if (!isRepeatable || leftMs <= 0) throw thrown;
+      if (!isRepeatable() || leftMs <= 0) throw thrown;
       return this.#operate(what, { ...settings, deadlineMs: leftMs }, async (operation) => {
         await this.#started().maps.refresh(holding, operation, mapVersion);
         return work(operation);

@@ -73,6 +73,9 @@ export interface MemberInfo {
   readonly isDurable: boolean;
 }
 
+/** Of ids of nodes that are not in this net; nobody types it. */
+const strangerStart = '\u0000';
+
 /** Time for what is said last to a remote node. */
 const goodbyeMs = 1_000;
 
@@ -161,15 +164,16 @@ export class Roster {
 
   /** What the node calls itself, by which other clients know it too. */
   nameOf(nodeId: string): string {
-    return this.#members.get(nodeId)?.link.peer.remoteNodeId ?? nodeId;
+    const name = this.#members.get(nodeId)?.link.peer.remoteNodeId;
+    return name ?? (nodeId.startsWith(strangerStart) ? nodeId.slice(strangerStart.length) : nodeId);
   }
 
-  /** The id of the node that calls itself so; of one that is not known the same. */
+  /** The id of the node that calls itself so; of one that is not known the same, or one that no node has when another bears that id here. */
   idOf(name: string): string {
     for (const [nodeId, { link }] of this.#members) {
       if (link.peer.remoteNodeId === name) return nodeId;
     }
-    return name;
+    return this.#members.has(name) ? strangerStart + name : name;
   }
 
   /** Connects to a remote node, one that was lost or a new one. Fails as `start` does, and with PAIPAI_ERR_ABORTED, _CLOSED. */

@@ -294,6 +294,49 @@ describe('with maps that are listed', () => {
     expect((await scene.run(one.process(data))).value).toMatchObject({ bytes: 3_000 });
   });
 
+  test('a node that others know by the id of another one here is not taken for that', {
+    timeout,
+  }, async () => {
+    const scene = await stage();
+    const one = await scene.client('one');
+    const data = scene.data(one, content);
+    await scene.run(one.transfer(data, one.node('node-2')));
+    const other = await scene.client('other', ['node-0']);
+    await scene.run(other.joinNode(scene.node('node-2', 'node-1')));
+    const stored = scene.data(other);
+    const lost = { code: 'PAIPAI_ERR_NODE_LOST' };
+    await expect(scene.run(other.read(stored))).rejects.toMatchObject(lost);
+    await expect(scene.run(other.repair(stored))).rejects.toMatchObject(lost);
+    expect((await scene.map(one))?.shards?.every(({ holders }) => holders.includes('node-2'))).toBe(
+      true,
+    );
+  });
+
+  test('a stream that was read is not read again, and its transfer says why', {
+    timeout,
+  }, async () => {
+    const scene = await stage();
+    const one = await scene.client('one');
+    const other = await scene.client('other');
+    const same = scene.data(other, content);
+    await scene.run(other.transfer(same));
+    const begun = deferred<void>();
+    const data = scene.data(
+      one,
+      (async function* () {
+        yield content.subarray(0, 1_000);
+        await begun.promise;
+        yield content.subarray(1_000);
+      })(),
+    );
+    const transfer = one.transfer(data);
+    transfer.catch(() => {});
+    await scene.pass(2_000);
+    await scene.run(other.transfer(same));
+    begun.resolve();
+    await expect(scene.run(transfer)).rejects.toMatchObject({ code: 'PAIPAI_ERR_STALE_MAP' });
+  });
+
   test('a table from an old backup is not believed', { timeout }, async () => {
     const scene = await stage();
     const one = await scene.client('one', ['node-1', 'node-2', 'node-0']);

@@ -18,7 +18,7 @@ export class MapStage {
   stall(name: string, forMs: number): void;
   disk(name: string): StagedDisk;
   client(name: string, nodes?: readonly string[], options?: NetOptions): Promise<Net>;
-  node(name: string): Node;
+  node(id: string, name?: string): Node;
   data(
     net: Net,
     content?: Uint8Array | AsyncIterable<Uint8Array>,

@@ -66,8 +66,9 @@ export class MapStage {
     return net;
   }
 
-  node(name) {
-    return new this.code.Node(name, { address: `unix:///${name}` });
+  /** @param name of the node that `id` of the client stands for */
+  node(id, name = id) {
+    return new this.code.Node(id, { address: `unix:///${name}` });
   }
 
   /** @param content undefined: what others have stored */

@@ -125,7 +125,7 @@ function stale({ dataId }: FencedData, mapVersion: number, newer: number): Paipa
   const known = mapVersion === 0 ? 'no shard map' : `version ${mapVersion} of the shard map`;
   return new PaipaiError(
     'PAIPAI_ERR_STALE_MAP',
-    `data ${dataId}: the caller has ${known}, and this node has heard of version ${newer}`,
+    `data ${dataId}: the caller has ${known}, and this node has heard of version ${newer}${mapVersion === 0 ? ': what clients of a coordinator have changed is changed with a coordinator alone' : ''}`,
     { dataId, mapVersion: newer },
   );
 }
