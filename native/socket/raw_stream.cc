@@ -40,6 +40,7 @@ ssize_t SendPieces(int fd, std::span<const ByteSpan> pieces) {
 
 Result<size_t> RawStream::SendNow(std::span<const ByteSpan> pieces) {
   if (!stream_.is_open()) return Error::System(EBADF);
+  if (has_shut_down_) return Error::System(EPIPE);
   if (is_waiting()) return size_t{0};
   ssize_t sent;
   do {
@@ -93,6 +94,7 @@ void RawStream::Wait(ByteSpan bytes, uint32_t token, Waiting::Kind kind,
 // As libuv has it: of who closes in the same turn, with bytes unread, the other side sees the reset
 // and no end before it.
 void RawStream::ShutDown(uint32_t token) {
+  has_shut_down_ = true;
   if (is_waiting()) return Wait({}, token, Waiting::Kind::kShutDown, nullptr);
   shut_down_token_ = token;
   loop_.RequestEnd(*this);

@@ -45,7 +45,7 @@ class RawStream final : private StreamUser, private Flushable {
   // The same for bytes that are gone when the call returns.
   Result<bool> WriteCopy(ByteSpan bytes, uint32_t token);
   // Sends an end-of-stream behind everything else, and not before this turn ends; OnDone(token)
-  // follows.
+  // follows. Whoever writes after this fails with EPIPE.
   void ShutDown(uint32_t token);
   // If it waits for the end of the turn alone, it leaves now.
   void FinishShutDown();
@@ -116,6 +116,7 @@ class RawStream final : private StreamUser, private Flushable {
   std::vector<Waiting> waiting_;
   size_t first_ = 0;
   size_t queued_bytes_ = 0;
+  bool has_shut_down_ = false;
   uint32_t shut_down_token_ = 0;  // While this is to be flushed.
   MutableByteSpan room_;          // Where the receive under way lands.
   bool is_lent_ = false;          // By somebody who wants to keep it.

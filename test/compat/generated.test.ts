@@ -15,7 +15,7 @@ import { timeOuts } from './generated/time-outs.js';
 import { turns } from './generated/turns.js';
 import { unixPaths } from './generated/unix.js';
 import { runsTimes, seeded } from './runs.js';
-import { expectNoDifference } from './ways.js';
+import { expectNoDifference, tellsResets, whyResets } from './ways.js';
 
 /**
  * Scripts that are made up, through `node:net` and through ours, both ways in: the same ones in each run, unless told otherwise.
@@ -51,10 +51,14 @@ const kinds: Record<string, Generated<any>> = {
   turns,
 };
 
-test.each(Object.entries(kinds))(
+/** Those in which one side closes while bytes of the other are unread. */
+const differentOverUring = ['turns'];
+
+test.for(Object.entries(kinds))(
   '%s',
   { timeout: 120_000 * runsTimes },
-  async (_name, { inputs, play, runCount }) => {
+  async ([name, { inputs, play, runCount }], { skip }) => {
+    skip(tellsResets && differentOverUring.includes(name), whyResets);
     const property = fc.asyncProperty(inputs, (input) =>
       expectNoDifference((net, recorder) => play(net, recorder, input)),
     );

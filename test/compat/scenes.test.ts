@@ -14,7 +14,7 @@ import { scenes as server } from './scenes/server.js';
 import { scenes as socketOptions } from './scenes/socket-options.js';
 import { scenes as timeOuts } from './scenes/time-outs.js';
 import { scenes as unix } from './scenes/unix.js';
-import { expectNoDifference } from './ways.js';
+import { expectNoDifference, tellsResets, whyResets } from './ways.js';
 
 /**
  * The same scenes through `node:net` and through ours, both ways in: what sockets and servers say must be the same.
@@ -40,15 +40,13 @@ const groups = {
   'bad days': badDays,
 };
 
-/** What docs/DROP-IN.md says is different over io_uring, by group and name, with libuv before 1.52. */
+/** Those that meet what is different over io_uring, by group and name. */
 const differentOverUring = ['reset: with bytes of its own that wait'];
-const isDifferent =
-  process.env['PAIPAINET_IO'] === 'uring' && Number(process.versions.uv.split('.')[1]) < 52;
 
 describe.each(Object.entries(groups))('%s', (group, scenes) => {
   test.for(Object.entries(scenes))('%s', async ([name, scene], { skip }) => {
-    const isLeftOut = isDifferent && differentOverUring.includes(`${group}: ${name}`);
-    skip(isLeftOut, 'io_uring tells of the reset, libuv before 1.52 of the end');
+    const isLeftOut = tellsResets && differentOverUring.includes(`${group}: ${name}`);
+    skip(isLeftOut, whyResets);
     await expectNoDifference(scene);
   });
 });

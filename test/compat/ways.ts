@@ -17,6 +17,11 @@ export interface Way {
   enter(): () => void;
 }
 
+/** What docs/DROP-IN.md says is different over io_uring, with libuv before 1.52. */
+export const tellsResets: boolean =
+  process.env['PAIPAINET_IO'] === 'uring' && Number(process.versions.uv.split('.')[1]) < 52;
+export const whyResets = 'io_uring tells of the reset, libuv before 1.52 of the end';
+
 /** A script that hangs is shown with what it saw. */
 const deadlineMs = 20_000;
 

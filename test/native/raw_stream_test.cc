@@ -295,6 +295,8 @@ void OneDirectionOutlivesTheOther() {
 void TheEndLeavesWithTheTurn() {
   Fixture fixture;
   fixture.stream().ShutDown(1);
+  const Bytes bytes = Numbered(10);
+  CHECK(fixture.stream().Write(bytes, 2).error() == Error::System(EPIPE));
   CHECK(!fixture.link().PeerSawEnd());
   CHECK(fixture.done.empty());
   fixture.Turn();
