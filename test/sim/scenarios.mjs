@@ -80,8 +80,6 @@ export function measureStalls({
   };
 }
 
-/** With these parameters a split heals soon enough to wait for it. */
-const chaosParameters = { reconnectIntervalMs: 5_000 };
 /** Four times the shortest of 6 s, a stall of the observer, and the time to notice. */
 const suspicionMsMax = 32_000;
 /** The longest suspicion, and the way of the news. */
@@ -95,11 +93,7 @@ const quietDatagramsMax = 10;
  */
 export function runChaos({ nodeCount, disturbanceCount = 10, parameters = {}, ...options }) {
   const network = { loss: 0.05, doubling: 0.05, delayMeanMs: 5 };
-  const net = new SimulatedNet({
-    ...options,
-    network,
-    parameters: { ...chaosParameters, ...parameters },
-  });
+  const net = new SimulatedNet({ ...options, network, parameters });
   net.startMany(nodeCount, 5_000);
   // Only without a split is every death of a running node a false one.
   const maySplit = net.random.next() < 0.5;

@@ -56,7 +56,10 @@ export interface SwimParameters {
   readonly exchangeQuietMs: number;
   /** Least time between two exchanges that this node asks for. */
   readonly exchangeIntervalMs: number;
-  /** How often a dead member may be asked for its full state, which is how the halves of a split net find each other again. */
+  /**
+   * How often a dead member may be asked for its full state. So the halves of a split net find each other again, and a first node that
+   * was started anew, and has nobody to join, is found.
+   */
   readonly reconnectIntervalMs: number;
   /** How long dead and departed members are remembered: old rumours of them must have died out, and a split be healed. */
   readonly deadKeptMs: number;
@@ -84,7 +87,7 @@ export const defaultParameters: SwimParameters = {
   stallNoticeMs: 200,
   exchangeQuietMs: 2_000,
   exchangeIntervalMs: 10_000,
-  reconnectIntervalMs: 30_000,
+  reconnectIntervalMs: 5_000,
   deadKeptMs: 3_600_000,
   leaveMs: 1_000,
   memberCountMax: 4_096,

@@ -331,8 +331,8 @@ export class Swim {
     const { reconnectIntervalMs, deadKeptMs } = this.#parameters;
     this.#reconnectMs = this.#nowMs + reconnectIntervalMs;
     this.#table.forgetDead(this.#nowMs - deadKeptMs);
-    // One dead member among many is then looked up about once an interval by the whole net, not by each node.
-    if (this.#random.next() * this.#livingCount >= this.#table.deadCount) return;
+    // One dead member among many is then looked up about twice an interval by the whole net, not by each node; among two, by each.
+    if (this.#random.next() * this.#livingCount >= 2 * this.#table.deadCount) return;
     const dead = this.#table.someDead();
     if (dead !== undefined) this.#exchanges.push(dead);
   }

@@ -316,6 +316,16 @@ describe('suspicion', () => {
   });
 });
 
+test('in a net of three each looks up the dead one every five seconds', () => {
+  const bench = Bench.member(['a', 'x']);
+  bench.hear([accused('x', 'a', { state: 'dead' })]);
+  for (let i = 0; i < 6; i++) {
+    bench.forget();
+    live(bench, 5_200);
+    expect(bench.exchanges).toContain('x');
+  }
+});
+
 test('property: incarnations of a member only rise, and ours outlives every accusation', () => {
   const rumour = fc.record({
     nodeId: fc.constantFrom('x', 'y', 'me'),
