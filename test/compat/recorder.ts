@@ -23,11 +23,22 @@ export class Recorder {
   readonly #logs = new Map<string, string[]>();
   readonly #counts = new Map<string, number>();
   readonly #flushes: (() => void)[] = [];
+  readonly #sockets: net.Socket[] = [];
   #signCount = 0;
 
   /** How much was seen so far: it stands still while nothing happens. */
   get signCount(): number {
     return this.#signCount;
+  }
+
+  /**
+   * Whether the kernel has bytes of one of the sockets for another, which reads. As long as small writes wait for the confirmation of the
+   * one before (Nagle), that is up to 40 ms.
+   */
+  get hasBytesUnderWay(): boolean {
+    return this.#sockets.some((from) =>
+      this.#sockets.some((to) => isPeer(from, to) && bytesBetween(from, to) > 0),
+    );
   }
 
   note(name: string, ...what: unknown[]): void {
@@ -65,6 +76,7 @@ export class Recorder {
     const count = (this.#counts.get(as) ?? 0) + 1;
     this.#counts.set(as, count);
     const name = count === 1 ? as : `${as} (${count})`;
+    this.#sockets.push(socket);
     let data = '';
     const flush = (): void => {
       if (data !== '') this.note(name, 'data', ...(counts ? [shortened(data)] : []));
@@ -135,6 +147,30 @@ export class Recorder {
       ]),
     );
   }
+}
+
+function isPeer(one: net.Socket, other: net.Socket): boolean {
+  const { localPort, remotePort } = one;
+  return (
+    localPort !== undefined && localPort === other.remotePort && remotePort === other.localPort
+  );
+}
+
+/** Bytes that the kernel was given by `from` and `to` has not got; 0 when it does not read. */
+function bytesBetween(from: net.Socket, to: net.Socket): number {
+  const [giver, taker] = [from, to].map((socket) => (socket as never as WithHandle)._handle);
+  if (!giver || !taker?.reading) return 0;
+  return giver.bytesWritten - giver.writeQueueSize - taker.bytesRead;
+}
+
+/** What Node and ours keep behind a socket until it is destroyed. */
+interface WithHandle {
+  readonly _handle: {
+    readonly reading: boolean;
+    readonly bytesRead: number;
+    readonly bytesWritten: number;
+    readonly writeQueueSize: number;
+  } | null;
 }
 
 function stateOf(socket: net.Socket): string {

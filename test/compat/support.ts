@@ -30,7 +30,8 @@ export async function settle(recorder: Recorder): Promise<void> {
   for (let quietTurns = 0; quietTurns < 8; ) {
     const { signCount } = recorder;
     await turn();
-    quietTurns = recorder.signCount === signCount ? quietTurns + 1 : 0;
+    const isQuiet = recorder.signCount === signCount && !recorder.hasBytesUnderWay;
+    quietTurns = isQuiet ? quietTurns + 1 : 0;
   }
 }
 
