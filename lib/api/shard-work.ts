@@ -51,13 +51,14 @@ export class ShardWork {
   async process(holding: Holding, call: ProcessCall, operation: Operation): Promise<ProcessResult> {
     const { data, shards } = holding;
     const { handler, args, keep, nodeId, onTransfer, ...settings } = call;
-    const { env, nodes } = this.#net;
+    const { env, nodes, roster } = this.#net;
     const processing: ProcessingCall = {
       ...settings,
       env,
       job: { operation, dataId: data.id, version: data.version, mapVersion: 0, handler, args },
       weightOf: (id) => nodes.get(id)?.weight ?? 1,
       cpuLoadOf: (id) => nodes.cpuLoadOf(id),
+      workersOf: (id) => roster.workersOf(id),
       onCopyFailure: ({ index }, failedId) => shards.remove(index, failedId),
     };
     if (!keep) {

@@ -18,7 +18,8 @@ const comma = 0x2c;
  */
 export function lastRecordEnd(bytes: Uint8Array, records: RecordKind): RecordEnd {
   if (records === 'csv') {
-    const firstQuote = bytes.indexOf(quote);
+    // As a Buffer, since V8 looks for a byte in a Uint8Array one by one.
+    const firstQuote = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).indexOf(quote);
     if (firstQuote >= 0) return lastEndAmongQuotes(bytes, firstQuote);
   }
   return { end: bytes.lastIndexOf(lineFeed) + 1, insideQuotes: false };

@@ -37,7 +37,7 @@ export async function* splitSource(
 ): AsyncGenerator<ShardPiece, void, undefined> {
   const { shardBytes, records } = checkSplitOptions(options);
   if (source.sizeBytes !== undefined) checkShardCount(source.sizeBytes, shardBytes);
-  const blockBytes = blockBytesFor(shardBytes, records);
+  const blockBytes = blockBytesFor(source, shardBytes, records);
   const windows = new WindowReader(
     source.blocks(env, { blockBytes, signal: options.signal }),
     shardBytes,
@@ -146,13 +146,18 @@ function recordsIn(
 
 /**
  * Small shards share a block, so that reading does not pay for each of them. With records every block ends in the middle of a
- * shard, which is then copied together: several shards a block keep that rare.
+ * shard, which is then copied together: several shards a block keep that rare. What is in memory already comes as one block.
  */
-function blockBytesFor(shardBytes: number, records: RecordKind | undefined): number {
+function blockBytesFor(
+  source: DataSource,
+  shardBytes: number,
+  records: RecordKind | undefined,
+): number {
   const aimBytes = 1024 * 1024;
   if (records === undefined) {
     return shardBytes * Math.max(1, Math.floor(aimBytes / shardBytes));
   }
+  if (source.kind === 'bytes') return Math.max(shardBytes, source.sizeBytes ?? 0);
   const recordBlockBytesMax = 16 * aimBytes;
   return Math.max(shardBytes, Math.min(Math.max(4 * shardBytes, aimBytes), recordBlockBytesMax));
 }

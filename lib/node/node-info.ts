@@ -12,11 +12,15 @@ export interface NodeInfo {
   /** In its store. */
   readonly shards: number;
   readonly bytes: number;
+  /** How many handlers run at once. */
+  readonly workers: number;
   /** Whether what it stores outlives its sessions and itself. */
   readonly isDurable: boolean;
   /** Whether it serves the coordinator of the net. */
   readonly coordinates: boolean;
 }
+
+const workersMax = 65_536;
 
 export const infoMethod = 'node.info';
 
@@ -34,6 +38,7 @@ export function decodeNodeInfo(bytes: Uint8Array): NodeInfo {
     engineReason: fields.string('engineReason', 4_096),
     shards: fields.integer('shards', 0, Number.MAX_SAFE_INTEGER),
     bytes: fields.integer('bytes', 0, Number.MAX_SAFE_INTEGER),
+    workers: fields.integer('workers', 1, workersMax),
     isDurable: fields.boolean('isDurable'),
     coordinates: fields.boolean('coordinates'),
   };

@@ -147,6 +147,11 @@ export class Roster {
   }
 
   /** Whether what the node stores outlives the session. */
+  /** How many handlers run at once there; 1 of one that is not known. */
+  workersOf(nodeId: string): number {
+    return this.#members.get(nodeId)?.info.workers ?? 1;
+  }
+
   isDurable(nodeId: string): boolean {
     return this.#members.get(nodeId)?.info.isDurable === true;
   }

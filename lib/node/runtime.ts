@@ -272,6 +272,7 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
             engineReason: engine.reason,
             shards: usages.reduce((sum, { shards }) => sum + shards, 0),
             bytes: usages.reduce((sum, { bytes }) => sum + bytes, 0),
+            workers: pool.size,
             isDurable: store.isDurable,
             coordinates: coordination !== undefined,
           });

@@ -7,16 +7,18 @@ export interface Batch {
 /** Beyond these a larger batch saves nothing that could be measured, and a smaller one spreads and reports better. */
 const batchBytesMax = 8 * 1024 * 1024;
 const batchItemsMax = 256;
-/** Batches for each worker, so that the last ones even out unequal shards. */
+/** Batches for each of several workers, so that the last ones even out unequal shards. */
 const batchesPerWorker = 4;
 
 /**
  * Groups items of these sizes, in order, into batches that go to a worker with one message: large enough that small shards do
- * not pay for a message each, small enough that every one of `workers` gets several. Each item is in exactly one batch.
+ * not pay for a message each, small enough that every one of `workers` gets several. A single worker gets as much as it may at once: what it merges
+ * by itself need not be encoded. Each item is in exactly one batch.
  */
 export function planBatches(sizes: readonly number[], workers: number): Batch[] {
   const totalBytes = sizes.reduce((sum, bytes) => sum + bytes, 0);
-  const bytesAim = Math.min(batchBytesMax, totalBytes / (workers * batchesPerWorker));
+  const bytesAim =
+    workers === 1 ? Infinity : Math.min(batchBytesMax, totalBytes / (workers * batchesPerWorker));
   const batches: Batch[] = [];
   let start = 0;
   let bytes = 0;

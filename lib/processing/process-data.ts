@@ -22,6 +22,8 @@ export interface ProcessingCall
   > {
   readonly job: Omit<ProcessingJob, 'drop' | 'limit' | 'standIn'>;
   readonly strategy: BalancingStrategy;
+  /** How many handlers run at once on a node, 1 or more. */
+  readonly workersOf: (nodeId: string) => number;
   /** How many shards a node works on at once; undefined: as many as it has workers. */
   readonly concurrency: number | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
@@ -61,8 +63,11 @@ export async function processStored(
 /** A transfer as far as it is the same whether shards stay where they come or not. */
 export type PassingTransfer = Omit<
   Transfer,
-  'place' | 'confirm' | 'returns' | 'onStored' | 'onProgress'
+  'place' | 'confirm' | 'returns' | 'writingBytesMax' | 'onStored' | 'onProgress'
 >;
+
+/** Few shards travel at once: a node should have its first one soon, and the rest while it works. */
+const writingBytesMax = 4 * 1024 * 1024;
 
 /** What a node has processed and not told is gone with it. */
 const noReturns: Returns = {
@@ -80,7 +85,7 @@ export async function processPassing(
   transfer: PassingTransfer,
 ): Promise<ProcessResult> {
   const { source } = transfer.cargo;
-  const spread = new PassingSpread(call, transfer.links);
+  const spread = new PassingSpread(call, transfer.links, () => source.sizeBytes);
   return processOn(
     call,
     transfer.links,
@@ -89,50 +94,119 @@ export async function processPassing(
     (schedule) =>
       transferData({
         ...transfer,
-        place: ({ index }) => [spread.begin(index)],
+        place: (cut) => spread.begin(cut),
         confirm: 1,
         returns: noReturns,
+        writingBytesMax,
         // Each passes through one node alone.
         async onStored(cut, nodeId) {
           await schedule.process([{ ...cut, holders: [nodeId] }]);
-          spread.end(cut.index);
+          spread.end(cut);
         },
       }),
   );
 }
 
+/** What a node has before it, for each of its workers, when little is left to give away: one shard or more, so that it is never idle. */
+const aheadBytes = 4 * 1024 * 1024;
+const aheadShards = 2;
+
+/** A node, and what has set out for it and does not count yet. */
+interface PassingLane {
+  readonly id: string;
+  readonly weight: number;
+  readonly workers: number;
+  shards: number;
+  bytes: number;
+}
+
 /**
  * Who gets which shard, from when it sets out until its value counts. Nobody looks for it later, so that it may go to whoever
- * has least to do.
+ * has least to do. What has set out stays where it is: so the less is left, the less each node has before it, and all end together.
  */
 class PassingSpread {
   readonly #call: ProcessingCall;
-  readonly #links: readonly NodeLink[];
+  readonly #lanes: ReadonlyMap<string, PassingLane>;
+  readonly #sizeBytes: () => number | undefined;
   readonly #balancer: Balancer;
-  readonly #assignments = new Map<number, Assignment>();
+  readonly #underWay = new Map<number, { readonly lane: PassingLane; assignment: Assignment }>();
+  #begunBytes = 0;
+  /** Goes on with the shard that waits for a node with room. */
+  #onRoom: (() => void) | undefined;
 
-  constructor(call: ProcessingCall, links: readonly NodeLink[]) {
+  constructor(
+    call: ProcessingCall,
+    links: readonly NodeLink[],
+    sizeBytes: () => number | undefined,
+  ) {
+    const { weightOf, workersOf, concurrency = Infinity, job } = call;
     this.#call = call;
-    this.#links = links;
+    this.#lanes = new Map(
+      links.map(({ nodeId: id }) => {
+        const workers = Math.min(workersOf(id), concurrency);
+        return [id, { id, weight: weightOf(id), workers, shards: 0, bytes: 0 }];
+      }),
+    );
+    this.#sizeBytes = sizeBytes;
     this.#balancer = new Balancer(call.strategy, call.env);
+    job.operation.signal.addEventListener('abort', () => this.#goOn(), { once: true });
   }
 
-  /** The id of the node that gets the shard. */
-  begin(index: number): string {
-    const { weightOf, cpuLoadOf } = this.#call;
-    const ids = this.#links.map(({ nodeId }) => nodeId);
-    for (const id of ids) {
+  /** The id of the node that gets the shard, as soon as one has room for it, or when the operation has failed. One call at a time. */
+  begin(cut: ShardCut): [string] | Promise<[string]> {
+    const lanes = this.#withRoom(cut);
+    if (lanes.length > 0) return [this.#assign(cut, lanes)];
+    return new Promise((resolve) => {
+      this.#onRoom = () => {
+        const free = this.#withRoom(cut);
+        if (free.length === 0) return;
+        this.#onRoom = undefined;
+        resolve([this.#assign(cut, free)]);
+      };
+    });
+  }
+
+  end({ index, bytes }: ShardCut): void {
+    const { lane, assignment } = this.#underWay.get(index) ?? {};
+    if (lane === undefined) return;
+    this.#underWay.delete(index);
+    assignment?.end('done');
+    lane.shards--;
+    lane.bytes -= bytes;
+    this.#goOn();
+  }
+
+  #goOn(): void {
+    this.#onRoom?.();
+  }
+
+  #withRoom({ bytes }: ShardCut): PassingLane[] {
+    const { strategy, job } = this.#call;
+    const lanes = [...this.#lanes.values()];
+    // Turns are the same whoever is slow, and who asks after a failure is not to wait.
+    if (strategy === 'roundRobin' || job.operation.hasFailed) return lanes;
+    const leftBytes = (this.#sizeBytes() ?? Infinity) - this.#begunBytes;
+    const share = leftBytes / (2 * lanes.length);
+    return lanes.filter((lane) => {
+      const { workers, shards } = lane;
+      const bytesMax = Math.max(share, workers * aheadShards * aheadBytes);
+      return shards < workers * aheadShards || lane.bytes + bytes <= bytesMax;
+    });
+  }
+
+  #assign({ index, bytes }: ShardCut, lanes: readonly PassingLane[]): string {
+    const { cpuLoadOf } = this.#call;
+    for (const { id } of lanes) {
       const load = cpuLoadOf(id);
       if (load !== undefined) this.#balancer.reportCpuLoad(id, load);
     }
-    const assignment = this.#balancer.assign(ids.map((id) => ({ id, weight: weightOf(id) })));
-    this.#assignments.set(index, assignment);
-    return assignment.nodeId;
-  }
-
-  end(index: number): void {
-    this.#assignments.get(index)?.end('done');
-    this.#assignments.delete(index);
+    const assignment = this.#balancer.assign(lanes);
+    const lane = this.#lanes.get(assignment.nodeId) as PassingLane; // The balancer gives one of those it was given.
+    lane.shards++;
+    lane.bytes += bytes;
+    this.#begunBytes += bytes;
+    this.#underWay.set(index, { lane, assignment });
+    return lane.id;
   }
 }
 

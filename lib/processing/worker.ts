@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import type { MessagePort } from 'node:worker_threads';
 import type { Clock } from '../base/env.js';
 import { PaipaiError, toError } from '../base/errors.js';
@@ -31,17 +32,26 @@ function encodeResult(handler: string, value: unknown, shardIndex: number): Uint
   }
 }
 
+/** How long shards are worked on before the thread looks whether the task was aborted. */
+const turnMs = 10;
+
 async function runShards(
   task: RunTask,
   handler: Handler,
   signal: AbortSignal,
+  clock: Clock,
 ): Promise<ValueEntry[]> {
   const { merge } = handler;
   const args = task.args === undefined ? null : decodeValue(task.args);
   const entries: ValueEntry[] = [];
   let merged: unknown;
   let isFirst = true;
+  let turnedMs = clock.nowMs();
   for (const { index, bytes } of task.shards) {
+    if (!isFirst && clock.nowMs() - turnedMs >= turnMs) {
+      await setImmediate();
+      turnedMs = clock.nowMs();
+    }
     if (signal.aborted) throw new PaipaiError('PAIPAI_ERR_ABORTED', 'the task was aborted');
     const context = { dataId: task.dataId, shardIndex: index, nodeId: task.nodeId, args, signal };
     let value: unknown;
@@ -108,7 +118,7 @@ async function runPartTask(
   }
   const startMs = clock.nowMs();
   const entries = await (task.kind === 'run'
-    ? runShards(task, handler, signal)
+    ? runShards(task, handler, signal, clock)
     : mergeParts(task, handler, signal));
   // Cut to its own memory, which then moves to the other thread instead of being copied.
   return { part: encodePart(entries).slice(), timeMs: clock.nowMs() - startMs };

@@ -1,5 +1,7 @@
 /** Handlers for tests; each says in its name what it does. */
 
+import { threadId } from 'node:worker_threads';
+
 export const notAHandler = 42;
 
 export function length(shard) {
@@ -118,6 +120,13 @@ export function endlessOnShard0(_shard, { shardIndex }) {
 export function endlessButOnShard0(_shard, { shardIndex }) {
   if (shardIndex === 0) throw new RangeError('no luck with this one');
   for (;;);
+}
+
+/** Keeps its thread, whose number it gives, for a few milliseconds, and says so in the shard. */
+export function takesItsTime(shard) {
+  shard[0] = 1;
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 11);
+  return threadId;
 }
 
 /** Comes back when it is told to, and says so on the byte that the caller gave. */

@@ -184,11 +184,21 @@ describe('strategies', () => {
     const run = async (strategy: ProcessOptions['strategy'] & string) => {
       const data = new Data(strategy, noise(600), { shardBytes: 1 });
       net.addData(data);
-      const options = { strategy, keep: false, args: { ms: 0, slowMs: 10 } };
+      const options = { strategy, keep: false, args: { ms: 0, slowMs: 50 } };
       return shardsOn(nodesOf(await net.process(data, 'dawdles', options), 600), '1');
     };
     expect(await run('roundRobin')).toBe(200);
     expect(await run('leastInFlight')).toBeLessThanOrEqual(150);
+  });
+
+  test('shards that pass through are given away late, so that few wait for a slow node in the end', async () => {
+    const { net } = await startNet(2, { handlers, runAs: 'inline' });
+    const data = new Data('d', noise(48 * 2 ** 20), { shardBytes: 2 ** 20 });
+    net.addData(data);
+    const options = { keep: false, concurrency: 1, args: { ms: 0, slowMs: 40 } };
+    const nodeIds = nodesOf(await net.process(data, 'dawdles', options), 48);
+    // A quarter at first, and none while that is more than it should have before it.
+    expect(shardsOn(nodeIds, '1')).toBeLessThanOrEqual(18);
   });
 
   test('what a node is late with is begun on another one, and counts once', async () => {

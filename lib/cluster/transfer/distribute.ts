@@ -11,8 +11,8 @@ export interface Distribution {
   readonly shipment: Shipment;
   /** Count of shards and total of bytes where both are known beforehand. */
   readonly extent: Extent | undefined;
-  /** Which senders take the piece, one for each copy. */
-  readonly place: (cut: ShardCut) => readonly NodeSender[];
+  /** Which senders take the piece, one for each copy; as a promise where they are to be known later, and those behind wait. */
+  readonly place: (cut: ShardCut) => readonly NodeSender[] | Promise<readonly NodeSender[]>;
   /** Copies of each piece that must be confirmed, 1 or more; of those beyond, nodes that go away may leave some out. */
   readonly confirm: number;
   /** Who takes over one of several copies whose node went away, other than `taken`; undefined when nobody can. */
@@ -54,7 +54,9 @@ export async function distribute(
     operation.throwIfFailed();
     for await (const piece of pieces) {
       const { bytes } = piece;
-      const berths = distribution.place(piece).map((sender) => new Berth(sender, bytes));
+      const placed = distribution.place(piece);
+      const taking = placed instanceof Promise ? await placed : placed;
+      const berths = taking.map((sender) => new Berth(sender, bytes));
       // Without a turn of the queue when there is room, which is the rule.
       const isOver =
         operation.hasFailed || (!tryRoom(berths) && !(await waitForRoom(berths, operation)));

@@ -1,8 +1,10 @@
+import { setMaxListeners } from 'node:events';
 import type { Clock } from '../../base/env.js';
 import { PaipaiError } from '../../base/errors.js';
 import type { ShardPiece } from '../../data/shard.js';
 import type { PeerStream } from '../../session/types.js';
 import type { ShardHeader } from '../../wire/shard-header.js';
+import { ByteWindow } from './byte-window.js';
 import { decodeConfirmation, encodeChecksum, putMethod } from './messages.js';
 import { nodeError } from './node-error.js';
 import type { NodeLink } from './node-link.js';
@@ -14,16 +16,21 @@ export class NodeSender {
   link: NodeLink;
   readonly #clock: Clock;
   readonly #tools: ShardTools;
+  readonly #stopped = new AbortController();
+  readonly #writing: ByteWindow;
   readonly #streams = new Set<PeerStream>();
   #firstMs: number | undefined;
   #lastMs = 0;
   shards = 0;
   bytes = 0;
 
-  constructor(link: NodeLink, clock: Clock, tools: ShardTools) {
+  /** @param writingBytesMax of shards whose bytes are on their way at once; one that is longer goes alone */
+  constructor(link: NodeLink, clock: Clock, tools: ShardTools, writingBytesMax: number = Infinity) {
     this.link = link;
     this.#clock = clock;
     this.#tools = tools;
+    setMaxListeners(0, this.#stopped.signal); // One for each shard that waits.
+    this.#writing = new ByteWindow(writingBytesMax, Infinity);
   }
 
   /** From the first byte sent to the last confirmation. */
@@ -38,6 +45,15 @@ export class NodeSender {
    */
   async put(piece: ShardPiece, header: ShardHeader, deadlineMs: number): Promise<number> {
     this.#firstMs ??= this.#clock.nowMs();
+    const { signal } = this.#stopped;
+    if (!(await this.#writing.acquire(piece.bytes, signal))) {
+      piece.release();
+      throw signal.reason;
+    }
+    const onWritten = (): void => {
+      piece.release();
+      this.#writing.release(piece.bytes);
+    };
     const { link } = this;
     let stream: PeerStream | undefined;
     let written: Promise<void> | undefined;
@@ -46,7 +62,7 @@ export class NodeSender {
       stream = link.peer.openStream(putMethod, metadata, { deadlineMs });
       this.#streams.add(stream);
       // The stream uses the bytes until the write settles, also when it is reset meanwhile.
-      written = stream.write(piece.content).finally(piece.release);
+      written = stream.write(piece.content).finally(onWritten);
       // A reset ends the wait at once, though the channel may still hold pieces of the write.
       await Promise.race([written, stream.ended.then(() => written)]);
       const sent = stream.sentCrc32c;
@@ -63,7 +79,7 @@ export class NodeSender {
       this.bytes += piece.bytes;
       return crc32c;
     } catch (thrown) {
-      if (written === undefined) piece.release();
+      if (written === undefined) onWritten();
       else written.catch(() => {}); // It fails for the same reason, perhaps later.
       throw nodeError(link, thrown);
     } finally {
@@ -71,8 +87,9 @@ export class NodeSender {
     }
   }
 
-  /** Gives up what is under way. */
+  /** Gives up what is under way, for good. */
   stop(error: Error): void {
+    this.#stopped.abort(error);
     for (const stream of this.#streams) stream.reset(error);
   }
 }

@@ -37,12 +37,20 @@ export interface Transfer {
   readonly mapVersion: number;
   readonly tools: ShardTools;
   readonly links: readonly NodeLink[];
-  /** Ids of as many distinct `links` for each shard as it has copies; asked in the order of the shards. */
-  readonly place: (cut: ShardCut) => readonly string[];
+  /**
+   * Ids of as many distinct `links` for each shard as it has copies; asked in the order of the shards. A promise, which settles also when
+   * the operation fails, puts that off, and with it the shards behind.
+   */
+  readonly place: (cut: ShardCut) => readonly string[] | Promise<readonly string[]>;
   /** Copies of each shard that must be confirmed; see `Distribution.confirm`. */
   readonly confirm: number;
   /** Nodes that went away, and may come back. */
   readonly returns: Returns;
+  /**
+   * Bytes of shards that are on their way to a node at once; default as many as its window has room for. Streams share a connection
+   * fairly, so that of many that begin together the first is there when nearly all are.
+   */
+  readonly writingBytesMax?: number;
   /** Hears of each copy that a node has stored; see `Distribution.onStored`. */
   readonly onStored: (cut: ShardCut, nodeId: string, crc32c: number) => Promise<void> | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
@@ -55,10 +63,10 @@ export interface Transfer {
  */
 export async function transferData(transfer: Transfer): Promise<TransferReport> {
   const { env, operation, cargo, tools, links, place, confirm, returns } = transfer;
-  const { onStored, onProgress } = transfer;
+  const { onStored, onProgress, writingBytesMax = Infinity } = transfer;
   const { id: dataId, version, source, shardBytes, records } = cargo;
   const senders = new Map(
-    links.map((link) => [link.nodeId, new NodeSender(link, env.clock, tools)]),
+    links.map((link) => [link.nodeId, new NodeSender(link, env.clock, tools, writingBytesMax)]),
   );
   /** Whether the node of the sender is there, perhaps by a new link. */
   const renewed = (sender: NodeSender): boolean => {
@@ -67,6 +75,15 @@ export async function transferData(transfer: Transfer): Promise<TransferReport> 
     if (link !== undefined) sender.link = link;
     return link !== undefined;
   };
+  const sendersOf = (nodeIds: readonly string[]): NodeSender[] =>
+    nodeIds.map((nodeId) => {
+      const sender = senders.get(nodeId);
+      if (sender === undefined) {
+        throw new RangeError(`placed on ${nodeId}, which is not in the transfer`);
+      }
+      renewed(sender);
+      return sender;
+    });
   const startMs = env.clock.nowMs();
   const sizeBytes = await source.measure(env);
   let bytes = 0;
@@ -79,15 +96,10 @@ export async function transferData(transfer: Transfer): Promise<TransferReport> 
       sizeBytes === undefined || records !== undefined
         ? undefined
         : { count: Math.ceil(sizeBytes / shardBytes), totalBytes: sizeBytes },
-    place: (cut) =>
-      place(cut).map((nodeId) => {
-        const sender = senders.get(nodeId);
-        if (sender === undefined) {
-          throw new RangeError(`placed on ${nodeId}, which is not in the transfer`);
-        }
-        renewed(sender);
-        return sender;
-      }),
+    place(cut) {
+      const placed = place(cut);
+      return placed instanceof Promise ? placed.then(sendersOf) : sendersOf(placed);
+    },
     confirm,
     replace(taken) {
       const others = [...senders.values()].filter((sender) => !taken.has(sender));

@@ -4,13 +4,14 @@ import { planBatches } from '../../../dist/processing/batches.js';
 
 const mebibyte = 1024 * 1024;
 
-test('a few shards are spread over the workers', () => {
-  expect(planBatches([100, 100, 100, 100], 1)).toEqual([
+test('a few shards are spread over the workers, and a single one takes all', () => {
+  expect(planBatches([100, 100, 100, 100], 2)).toEqual([
     { start: 0, end: 1 },
     { start: 1, end: 2 },
     { start: 2, end: 3 },
     { start: 3, end: 4 },
   ]);
+  expect(planBatches([100, 100, 100, 100], 1)).toEqual([{ start: 0, end: 4 }]);
   expect(planBatches([], 4)).toEqual([]);
 });
 
@@ -20,7 +21,7 @@ test('many small ones share a batch, of at most 256', () => {
 });
 
 test('a batch stops at 8 MiB', () => {
-  const batches = planBatches(Array(256).fill(mebibyte), 1);
+  const batches = planBatches(Array(256).fill(mebibyte), 2);
   expect(batches.every(({ start, end }) => end - start === 8)).toBe(true);
 });
 

@@ -109,6 +109,18 @@ describe('run', () => {
     expect(valuesOf(await pool.run(taskOf('length'), unlimited))).toEqual([3]);
   });
 
+  test('between its shards a worker hears that its task was aborted, and is kept', async () => {
+    const pool = newPool();
+    const [thread] = valuesOf(await pool.run(taskOf('takesItsTime'), unlimited));
+    const abort = new AbortController();
+    const task = taskOf('takesItsTime', Array(200).fill([0]));
+    const running = pool.run(task, { ...unlimited, signal: abort.signal });
+    setImmediate(() => abort.abort());
+    await expect(running).rejects.toMatchObject({ code: 'PAIPAI_ERR_ABORTED' });
+    expect(valuesOf(await pool.run(taskOf('takesItsTime'), unlimited))).toEqual([thread]);
+    expect(task.shards.filter(({ bytes }) => bytes[0] === 1).length).toBeLessThan(20);
+  });
+
   test.each(['exits', 'rejectsBehindOurBack'])(
     'a handler that %s fails its own task',
     async (handler) => {
