@@ -107,9 +107,13 @@ export async function processPassing(
   );
 }
 
-/** What a node has before it, for each of its workers, when little is left to give away: one shard or more, so that it is never idle. */
-const aheadBytes = 4 * 1024 * 1024;
+/**
+ * What a node has before it, for each of its workers, when little is left to give away: two shards, so that it is never idle, and
+ * as many more as are worth a message. A small shard may be long work: those that wait are few enough to be waited for.
+ */
 const aheadShards = 2;
+const aheadBytes = 8 * 1024 * 1024;
+const aheadSmallShards = 32;
 
 /** A node, and what has set out for it and does not count yet. */
 interface PassingLane {
@@ -189,8 +193,9 @@ class PassingSpread {
     const share = leftBytes / (2 * lanes.length);
     return lanes.filter((lane) => {
       const { workers, shards } = lane;
-      const bytesMax = Math.max(share, workers * aheadShards * aheadBytes);
-      return shards < workers * aheadShards || lane.bytes + bytes <= bytesMax;
+      if (shards < workers * aheadShards) return true;
+      const isFew = shards < workers * aheadSmallShards;
+      return lane.bytes + bytes <= (isFew ? Math.max(share, workers * aheadBytes) : share);
     });
   }
 

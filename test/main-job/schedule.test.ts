@@ -184,11 +184,12 @@ describe('strategies', () => {
     const run = async (strategy: ProcessOptions['strategy'] & string) => {
       const data = new Data(strategy, noise(600), { shardBytes: 1 });
       net.addData(data);
-      const options = { strategy, keep: false, args: { ms: 0, slowMs: 50 } };
+      const options = { strategy, keep: false, args: { ms: 0, slowMs: 20 } };
       return shardsOn(nodesOf(await net.process(data, 'dawdles', options), 600), '1');
     };
     expect(await run('roundRobin')).toBe(200);
-    expect(await run('leastInFlight')).toBeLessThanOrEqual(150);
+    // A sixth at first, and none while that is more than its share of half of what is left.
+    expect(await run('leastInFlight')).toBeLessThanOrEqual(120);
   });
 
   test('shards that pass through are given away late, so that few wait for a slow node in the end', async () => {
