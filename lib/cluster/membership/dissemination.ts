@@ -20,6 +20,11 @@ export class Dissemination {
     this.#put(nodeId, rumour, 0);
   }
 
+  /** `add` for a rumour that may have been dropped; one that is still on its way out stays as it is. */
+  renew(nodeId: string, rumour: Uint8Array): void {
+    if (!this.#sendsOf.has(nodeId)) this.#put(nodeId, rumour, 0);
+  }
+
   /** Rumours of at most `bytesMax` together and at most `countMax`; each has then been sent once more, and `limit` times at most. */
   take(bytesMax: number, countMax: number, limit: number): Uint8Array[] {
     const taken: { nodeId: string; rumour: Uint8Array; sends: number }[] = [];

@@ -1,3 +1,5 @@
+const questionCountMax = 2;
+
 /**
  * One member under suspicion. The first accuser alone may be the one that is ill, so a suspicion starts long, and each further
  * accuser, up to `wanted` of them, shortens it (Lifeguard's dynamic suspicion):
@@ -13,6 +15,7 @@ export class Suspicion {
   readonly #wanted: number;
   #startMs: number;
   #isHastened = false;
+  #questionCount = 0;
 
   constructor(fromId: string, startMs: number, leastMs: number, mostMs: number, wanted: number) {
     this.#accusers = new Set([fromId]);
@@ -25,6 +28,18 @@ export class Suspicion {
   /** When the member is to be buried. */
   get dueMs(): number {
     return this.#startMs + this.#lengthMs();
+  }
+
+  /** When the member itself is to be asked, one and two of these intervals before it is buried; Infinity when it was. */
+  questionDueMs(intervalMs: number): number {
+    const left = questionCountMax - this.#questionCount;
+    return left === 0 ? Infinity : this.dueMs - left * intervalMs;
+  }
+
+  /** It was asked. What is overdue by then counts as asked too. */
+  noteQuestion(nowMs: number, intervalMs: number): void {
+    do this.#questionCount++;
+    while (this.questionDueMs(intervalMs) <= nowMs);
   }
 
   /** True for a new accuser that still counts; such news is worth passing on. */

@@ -288,9 +288,7 @@ export class Swim {
     this.#rivals.runDue();
     if (this.#phase === 'member') {
       this.#prober.runDue();
-      for (const member of this.#table.suspects()) {
-        if (this.#nowMs >= (member.suspicion?.dueMs ?? Infinity)) this.#bury(member);
-      }
+      for (const member of this.#table.suspects()) this.#hold(member);
       if (this.#nowMs >= this.#reconnectMs) this.#keepHouse();
     }
     if (this.#nowMs >= this.#gossipDueMs) this.#gossip();
@@ -305,8 +303,10 @@ export class Swim {
     let dueMs = Math.min(this.#gossipDueMs, this.#goneMs, this.#rivals.nextDueMs);
     if (this.#phase !== 'member') return dueMs;
     dueMs = Math.min(dueMs, this.#prober.nextDueMs, this.#reconnectMs);
+    const { probeIntervalMs } = this.#parameters;
     for (const { suspicion } of this.#table.suspects()) {
-      dueMs = Math.min(dueMs, suspicion?.dueMs ?? Infinity);
+      if (suspicion === null) continue;
+      dueMs = Math.min(dueMs, suspicion.dueMs, suspicion.questionDueMs(probeIntervalMs));
     }
     return dueMs;
   }
@@ -515,6 +515,25 @@ export class Swim {
     if (!wasSuspect) this.#emit('suspect', record);
   }
 
+  /**
+   * Buries a suspect when its time is over. Before that it is asked: it may have denied long ago, and by chance all that passed
+   * that on here was lost. The question tells what it is suspected of, and the answer denies it.
+   */
+  #hold(member: Member): void {
+    const { record, suspicion } = member;
+    if (suspicion === null) return;
+    if (this.#nowMs >= suspicion.dueMs) {
+      this.#bury(member);
+      return;
+    }
+    const { probeIntervalMs } = this.#parameters;
+    if (this.#nowMs < suspicion.questionDueMs(probeIntervalMs)) return;
+    suspicion.noteQuestion(this.#nowMs, probeIntervalMs);
+    const { nodeId: targetId, address } = record;
+    const sequence = this.#prober.nextSequence();
+    this.#send('ping', address, { sequence, targetId, receiver: member });
+  }
+
   #bury(member: Member): void {
     const record: MemberRecord = { ...member.record, state: 'dead' };
     this.#table.update(member, record, null, this.#nowMs);
@@ -565,6 +584,9 @@ export class Swim {
       this.counts.refutations++;
       this.#health.note(1);
       this.#raise(rumour.incarnation);
+    } else if (this.#phase === 'member' && rumour.state !== 'alive') {
+      // It has been denied, but not everybody has heard that.
+      this.#rumours.renew(self.nodeId, encodeRumour({ ...self, fromId: '' }));
     }
   }
 

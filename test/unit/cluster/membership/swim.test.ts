@@ -291,6 +291,45 @@ describe('suspicion', () => {
     expect(told).toContainEqual(expect.objectContaining({ nodeId: 'me', state: 'alive' }));
   });
 
+  test('of this node that was denied long ago is denied again to whom has not heard it', () => {
+    const bench = Bench.member(['a', 'b', 'x']);
+    const { instanceId, incarnation } = bench.swim.self;
+    const old = accused('me', 'a', { instanceId, incarnation });
+    bench.hear([old]);
+    live(bench, 10_000);
+    for (let times = 0; times < 3; times++) {
+      bench.forget();
+      bench.receive({ kind: 'ping', targetId: 'me', rumours: [old] }, 'at-x');
+      expect(bench.sent('ack')[0]?.rumours).toMatchObject([
+        { nodeId: 'me', state: 'alive', incarnation: incarnation + 1 },
+      ]);
+    }
+    expect(bench.swim.counts.refutations).toBe(1);
+    live(bench, 10_000);
+    bench.forget();
+    bench.receive({ kind: 'ping', targetId: 'me', rumours: [alive('x')] }, 'at-x');
+    expect(bench.sent('ack')[0]?.rumours).toEqual([]);
+  });
+
+  test('is told to the suspect twice before it is buried', () => {
+    const bench = Bench.member(['a', 'b', 'c', 'd', 'x'], { suspicionFactor: 0 });
+    bench.hear(['a', 'b', 'c', 'd'].map((id) => accused('x', id)));
+    const asked = (): number =>
+      bench.sent('ping').filter(({ to, rumours }) => {
+        const [first] = rumours;
+        return to === 'at-x' && first?.nodeId === 'x' && first.state === 'suspect';
+      }).length;
+    live(bench, 4_990);
+    const before = asked();
+    live(bench, 20);
+    expect(asked() - before).toBe(1);
+    live(bench, 980);
+    expect(asked() - before).toBeGreaterThanOrEqual(2);
+    expect(bench.stateOf('x')).toBe('suspect');
+    live(bench, 20);
+    expect(bench.stateOf('x')).toBe('dead');
+  });
+
   test('the suspect is the first to be told', () => {
     const bench = Bench.member(['a', 'x'], { datagramBytesMax: 1_200 });
     bench.hear([accused('x', 'a')]);
