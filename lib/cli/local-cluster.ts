@@ -7,7 +7,7 @@ import type { NetMember } from '../cluster/membership/member-list.js';
 import { nodeHeartbeat } from '../node/heartbeat.js';
 import { launchProcess, type NodeProcess } from '../node/launch.js';
 import type { MemberEvent } from '../node/member-events.js';
-import { storeBytesDefault } from '../node/runtime.js';
+import { storeBytesDefault } from '../node/node-store.js';
 import type { StoreChoice } from '../store/open-store.js';
 import { formatAddress, type TcpAddress } from '../transport/address.js';
 import { NetStory } from './net-story.js';

@@ -12,7 +12,7 @@ import type { ChannelPath, EngineName } from '../transport/frame-channel.js';
 import { nodeHeartbeat } from './heartbeat.js';
 import { type EmbeddedNode, launchNode, type RunAs } from './launch.js';
 import { decodeNodeInfo, infoMethod, type NodeInfo } from './node-info.js';
-import { storeBytesDefault } from './runtime.js';
+import { storeBytesDefault } from './node-store.js';
 import type { Engine, EngineChoice } from './select-network.js';
 import { SocketFolder } from './socket-folder.js';
 

@@ -1,66 +1,30 @@
 import { EventEmitter } from 'node:events';
-import { availableParallelism, totalmem } from 'node:os';
+import { availableParallelism } from 'node:os';
 import { deferred } from '../base/deferred.js';
 import { PaipaiError } from '../base/errors.js';
-import {
-  memberListMethod,
-  memberWatchMethod,
-  type NetMember,
-} from '../cluster/membership/member-list.js';
-import {
-  exchangeMethod,
-  type Membership,
-  type MembershipEvents,
-} from '../cluster/membership/membership.js';
+import type { NetMember } from '../cluster/membership/member-list.js';
+import type { Membership, MembershipEvents } from '../cluster/membership/membership.js';
 import { randomInstanceId } from '../cluster/membership/swim.js';
 import { Attachment } from '../cluster/relay/attachment.js';
 import { RelayService } from '../cluster/relay/relay-service.js';
-import { ByteWindow } from '../cluster/transfer/byte-window.js';
-import { dataListMethod } from '../cluster/transfer/data-list.js';
-import type { MapFences } from '../cluster/transfer/map-fences.js';
-import { dropMethod, getMethod, listMethod, putMethod } from '../cluster/transfer/messages.js';
-import {
-  serveDataList,
-  serveDrop,
-  serveGet,
-  serveList,
-  servePut,
-} from '../cluster/transfer/serve-shards.js';
-import type { CoordinatorService } from '../coordination/serve-coordinator.js';
-import { JobLimits } from '../processing/job-limits.js';
-import { MapReduceService } from '../processing/map-reduce/serve-map-reduce.js';
-import { mergeMethod, processMethod } from '../processing/messages.js';
-import { messageMethod } from '../processing/messaging/message.js';
-import { serveMessage } from '../processing/messaging/serve-message.js';
-import { serveMerge, serveProcess } from '../processing/serve-processing.js';
 import { WorkerPool } from '../processing/worker-pool.js';
 import { listenPeers } from '../session/listen.js';
 import { netNameDefault } from '../session/settings.js';
-import type {
-  HeartbeatOptions,
-  IncomingRequest,
-  Peer,
-  PeerListener,
-  PeerService,
-  PeerStream,
-  SessionOptions,
-} from '../session/types.js';
-import { MemoryStore } from '../store/memory-store.js';
-import { openDurableStore, type StoreChoice } from '../store/open-store.js';
-import type { ShardStore } from '../store/store.js';
+import type { HeartbeatOptions, PeerListener, SessionOptions } from '../session/types.js';
+import type { StoreChoice } from '../store/open-store.js';
 import { parseAddress } from '../transport/address.js';
 import type { EngineName } from '../transport/frame-channel.js';
-import { LoadMeter } from './load-meter.js';
 import { checkSole, openCoordination, openFences } from './node-coordination.js';
-import { encodeNodeInfo, infoMethod } from './node-info.js';
 import {
   checkHubs,
   checkMembership,
   type MembershipConfig,
   openMembership,
 } from './node-membership.js';
+import { NodeService } from './node-service.js';
+import { openStore } from './node-store.js';
 import { createRealEnv } from './real-env.js';
-import { type Engine, type EngineChoice, selectEngine } from './select-network.js';
+import { type EngineChoice, selectEngine } from './select-network.js';
 import { UdpNetwork } from './udp-network.js';
 
 /** A node that listens on TCP is a member of a net: of one that it joins, or of its own. */
@@ -110,48 +74,6 @@ export interface RunningNode {
   close(): Promise<void>;
 }
 
-/** What one client has here, as long as its session lasts. */
-interface Client {
-  /**
-   * In memory a store of its own: others neither see nor disturb it, and it is gone with the session. What is on disk outlives every session,
-   * so it belongs to the net, and whoever is in it sees it.
-   */
-  readonly store: ShardStore;
-  /** Room of its shards that have not come whole. */
-  readonly incoming: ByteWindow;
-  /** How much of each of its jobs is worked on at once. */
-  readonly limits: JobLimits;
-}
-
-/** As much as the session lets come in at once. */
-const incomingBytesMax = 64 * 1024 * 1024;
-
-export function storeBytesDefault(): number {
-  // 0 or a number beyond the machine's own where nothing constrains the process.
-  const constrained = process.constrainedMemory();
-  const memoryBytes = constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
-  return Math.floor(memoryBytes / 2);
-}
-
-/** The store of a node, and what of it each client gets. */
-interface NodeStore {
-  readonly store: ShardStore;
-  forClient(): ShardStore;
-}
-
-async function openStore(config: NodeConfig, engine: Engine): Promise<NodeStore> {
-  const memoryBytes = config.storeBytesMax ?? storeBytesDefault();
-  const onSlab = engine.adviseShardMemory;
-  const choice = config.store ?? 'memory';
-  if (choice === 'memory') {
-    const store = new MemoryStore({ sizeLimitBytes: memoryBytes, onSlab });
-    return { store, forClient: () => store.part() };
-  }
-  const { crc32c } = engine;
-  const store = await openDurableStore(choice, { memoryLimitBytes: memoryBytes, onSlab, crc32c });
-  return { store, forClient: () => store };
-}
-
 /**
  * Opens the store and loads the handlers, then listens: a node that answers is a node that works. Then it joins its net: when nobody can be
  * reached there it works on, and goes on trying (`joinProblem`).
@@ -165,27 +87,13 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
   const hubs = checkHubs(config);
   const env = createRealEnv();
   const engine = selectEngine(config.engine ?? 'auto');
-  const { store, forClient } = await openStore(config, engine);
+  const store = await openStore(engine, config.store, config.storeBytesMax);
   const pool = new WorkerPool({
     env,
     entry: new URL('./worker-entry.cjs', import.meta.url),
     workerData: { handlers: config.handlers, engine: engine.name },
     size: config.workers ?? availableParallelism(),
   });
-  const mapReduce = new MapReduceService(pool);
-  const clients = new Map<Peer, Client>();
-  const clientOf = (peer: Peer): Client => {
-    let client = clients.get(peer);
-    if (client === undefined) {
-      client = {
-        store: forClient(),
-        incoming: new ByteWindow(incomingBytesMax, Infinity),
-        limits: new JobLimits(),
-      };
-      clients.set(peer, client);
-    }
-    return client;
-  };
 
   // Of no use before the port is known, and with it the first requests may come.
   const opening = deferred<Membership | null>();
@@ -210,113 +118,25 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
     // Whoever asks for it came by the listener.
     listener: () => listener as PeerListener,
   });
-  const meter = new LoadMeter({
-    clock: env.clock,
-    timers: env.timers,
-    cpuMs() {
-      const { user, system } = process.cpuUsage();
-      return (user + system) / 1_000;
-    },
-    cpuCount: availableParallelism(),
-    storedBytes: () => storesOf().reduce((sum, one) => sum + one.usage().bytes, 0),
-  });
-  const storesOf = (): ShardStore[] => [
-    ...new Set([store, ...Array.from(clients.values(), (client) => client.store)]),
-  ];
-
-  const serveStream = (stream: PeerStream): Promise<void> => {
-    const client = clientOf(stream.peer);
-    const processing = { env, store: client.store, pool, limits: client.limits, fences };
-    if (coordination?.servesStream(stream.method)) return coordination.onStream(stream);
-    switch (stream.method) {
-      case putMethod:
-        return servePut(stream, client.store, client.incoming, engine, fences);
-      case getMethod:
-        return serveGet(stream, client.store);
-      case processMethod:
-        return serveProcess(stream, processing);
-      case mergeMethod:
-        return serveMerge(stream, processing);
-      default:
-        if (mapReduce.servesStream(stream.method)) return mapReduce.onStream(stream);
-        throw methodUnknown(stream.method);
-    }
-  };
-
-  const service: PeerService = {
-    onRequest(request: IncomingRequest): Uint8Array | Promise<Uint8Array> {
-      const { peer, method, payload } = request;
-      switch (method) {
-        case dropMethod:
-          return serveDrop(payload, clientOf(peer).store, fences);
-        case listMethod:
-          return serveList(payload, clientOf(peer).store, fences);
-        case messageMethod:
-          return serveMessage(request, pool);
-        case dataListMethod:
-          return serveDataList(payload, clientOf(peer).store);
-        case exchangeMethod:
-          return membershipFor().then((membership) => membership.answerExchange(payload));
-        case memberListMethod:
-          return membershipFor().then((membership) => membership.answerList());
-        case memberWatchMethod:
-          return membershipFor().then((membership) =>
-            membership.answerWatch(payload, request.signal),
-          );
-        case infoMethod: {
-          const usages = storesOf().map((one) => one.usage());
-          return encodeNodeInfo({
-            pid: process.pid,
-            nodeVersion: process.version,
-            engine: engine.name,
-            engineReason: engine.reason,
-            shards: usages.reduce((sum, { shards }) => sum + shards, 0),
-            bytes: usages.reduce((sum, { bytes }) => sum + bytes, 0),
-            workers: pool.size,
-            isDurable: store.isDurable,
-            coordinates: coordination !== undefined,
-          });
-        }
-        default:
-          if (relay.serves(method)) return relay.onRequest(request);
-          if (coordination?.serves(method)) return coordination.onRequest(request);
-          if (!mapReduce.serves(method)) throw methodUnknown(method);
-          return meter.during(() => mapReduce.onRequest(request, clientOf(peer).store));
-      }
-    },
-    onStream: (stream: PeerStream) =>
-      relay.servesStream(stream.method)
-        ? relay.onStream(stream)
-        : meter.during(() => serveStream(stream)),
-    onClose(peer: Peer): void {
-      mapReduce.onClose(peer);
-      relay.onClose(peer);
-      const client = clients.get(peer);
-      clients.delete(peer);
-      // A store in memory closes at once.
-      if (client !== undefined && client.store !== store) void client.store.close();
-    },
-  };
+  const service = new NodeService({ env, engine, store, pool, relay, membership: membershipFor });
   let listener: PeerListener | undefined;
-  let coordination: CoordinatorService | undefined;
-  let fences: MapFences | undefined;
   let membership: Membership | null = null;
   let attachments: readonly Attachment[] = [];
   let closing: Promise<void> | undefined;
   const closed = deferred<PaipaiError | null>();
   const end = async (): Promise<void> => {
-    meter.stop();
+    service.meter.stop();
     opening.reject(new PaipaiError('PAIPAI_ERR_CLOSED', `node ${nodeId} is being closed`));
     await Promise.all([...attachments.map((one) => one.close()), membership?.close()]);
     // What is under way fails first, so that nobody waits for it.
-    await Promise.all([pool.close(), coordination?.close()]);
+    await Promise.all([pool.close(), service.coordination?.close()]);
     try {
       await listener?.close(0);
       await relay.close();
-      await mapReduce.close();
-      await fences?.close();
+      await service.close();
+      await service.fences?.close();
     } finally {
-      await store.close();
+      await store.store.close();
     }
   };
   const close = (reason: PaipaiError | null = null): Promise<void> => {
@@ -324,10 +144,11 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
     return closing;
   };
   try {
-    fences = await openFences(config.store);
+    service.fences = await openFences(config.store);
     if (config.coordinator === true) {
-      coordination = await openCoordination(env, config.store, config.isEmbedded);
+      service.coordination = await openCoordination(env, config.store, config.isEmbedded);
     }
+    const coordinates = service.coordination !== undefined;
     if (config.handlers !== undefined) await pool.handlers();
     listener = await listenPeers(networkEnv, config.listen, { ...session, service });
     const listening = parseAddress(listener.address);
@@ -337,22 +158,22 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
         nodeId,
         netName: netName ?? netNameDefault,
         secret,
-        coordinates: coordination !== undefined,
+        coordinates,
         // Who closes it as well hears of what goes wrong.
         onFailed: (error) => void close(error).catch(() => {}),
       });
     }
     opening.resolve(membership);
     await membership?.start();
-    if (coordination !== undefined) checkSole(membership?.members() ?? []);
+    if (coordinates) checkSole(membership?.members() ?? []);
     const self = {
       weight: config.weight ?? 1,
       instanceId: randomInstanceId(env.random),
-      coordinates: coordination !== undefined,
+      coordinates,
     };
     attachments = hubs.map((hub) => new Attachment(networkEnv, hub, { ...session, service }, self));
     await Promise.all(attachments.map((one) => one.start()));
-    meter.start((load) => membership?.tellLoad(load));
+    service.meter.start((load) => membership?.tellLoad(load));
   } catch (thrown) {
     await close();
     throw thrown;
@@ -379,10 +200,4 @@ function noMember(nodeId: string, listen: string): PaipaiError {
     `node ${nodeId} is no member of a net: it listens on ${listen} and says no address at which others reach it (advertise)`,
     { nodeId },
   );
-}
-
-function methodUnknown(method: string): PaipaiError {
-  return new PaipaiError('PAIPAI_ERR_METHOD_UNKNOWN', `a node serves no method ${method}`, {
-    method,
-  });
 }
