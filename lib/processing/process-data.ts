@@ -9,9 +9,10 @@ import { type Returns, type Transfer, transferData } from '../cluster/transfer/t
 import type { ShardCut } from '../data/shard.js';
 import { Crew } from './crew.js';
 import { gather } from './gather.js';
+import type { HeldCut } from './lane.js';
 import { NodeProcessing, type ProcessingJob } from './node-processing.js';
 import type { ProcessResult } from './report.js';
-import { type HeldCut, Schedule, type ScheduleOptions } from './schedule.js';
+import { Schedule, type ScheduleOptions } from './schedule.js';
 
 /** Processing seen from the client: over shards that lie on the nodes, or over shards that pass through them. */
 

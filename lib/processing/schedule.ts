@@ -1,18 +1,22 @@
 import type { Env, Timer } from '../base/env.js';
 import { PaipaiError } from '../base/errors.js';
-import type { Assignment, Balancer, TaskOutcome } from '../cluster/balancing/balancer.js';
+import type { Balancer, TaskOutcome } from '../cluster/balancing/balancer.js';
 import { lostShards } from '../cluster/transfer/lost-shards.js';
 import { isCopyFailure } from '../cluster/transfer/node-error.js';
 import type { Operation } from '../cluster/transfer/operation.js';
 import type { ShardCut } from '../data/shard.js';
 import { type Crew, failureOf } from './crew.js';
+import {
+  type Attempt,
+  type HeldCut,
+  type Item,
+  Lane,
+  type Lot,
+  requestBytesMax,
+  type Task,
+} from './lane.js';
 import { Lateness } from './lateness.js';
 import type { NodeProcessing } from './node-processing.js';
-
-/** A shard, and the ids of the nodes that hold it: 1 or more. */
-export interface HeldCut extends ShardCut {
-  readonly holders: readonly string[];
-}
 
 export interface ScheduleOptions {
   readonly env: Env;
@@ -39,114 +43,8 @@ export interface ScheduleOptions {
   readonly onCopyFailure: (cut: ShardCut, nodeId: string) => void;
 }
 
-/** The shards of one call of `process`, which settle together. */
-interface Lot {
-  leftCount: number;
-  resolve(): void;
-  reject(error: Error): void;
-}
-
-interface Item {
-  readonly shard: HeldCut;
-  readonly lot: Lot;
-  /** Several nodes could do it. */
-  readonly isShared: boolean;
-  /** Some node has it in its queue or is at it, or it is done. */
-  isGiven: boolean;
-  isDone: boolean;
-  readonly underWay: Attempt[];
-  /** Nodes that do not have it any more, or not whole. */
-  readonly refusedBy: Lane[];
-  /** Nodes whose handler failed with it: others come first. */
-  readonly failedOn: Lane[];
-  /** Nodes that were at it when another one was first with a shard of the same request: others come first. */
-  readonly lateOn: Lane[];
-  /** How handlers failed with it. */
-  readonly failures: PaipaiError[];
-}
-
-/** An item that is given to a node. */
-interface Task {
-  readonly item: Item;
-  readonly assignment: Assignment;
-}
-
-/** One request to a node. What it comes to counts as a whole, or not at all. */
-interface Attempt {
-  readonly lane: Lane;
-  readonly tasks: readonly Task[];
-  readonly startMs: number;
-  readonly stop: AbortController;
-  /** Others were first. */
-  isGivenUp: boolean;
-}
-
-/** One request works on at most this much, so that progress shows and an answer stays small. */
-const requestBytesMax = 32 * 1024 * 1024;
-const requestShardsMax = 1_024;
 /** While the node works on one request, the next is already there. */
 const requestsInFlightMax = 2;
-/** How long a request should take whose shards others could do as well: whatever is in it does not go to those that are faster. */
-const requestMsAim = 100;
-/** How many shards the first one has. */
-const sharedCountFirst = 2;
-
-/** A node, as the schedule sees it. */
-class Lane {
-  readonly id: string;
-  readonly weight: number;
-  readonly node: NodeProcessing;
-  /** Given to it, and not begun. */
-  readonly queue: Task[] = [];
-  /** What it could do and nobody has been given; what was given since is passed over. */
-  readonly #open: Item[] = [];
-  #openAt = 0;
-  readonly attempts = new Set<Attempt>();
-  /** Requests whose answer, or end, is awaited. */
-  requestsInFlight = 0;
-  /** Shards in one request: those that others could do as well, and those that lie here alone. */
-  sharedCountMax = sharedCountFirst;
-  ownCountMax = requestShardsMax;
-  /** It went away, or is about to. */
-  isLost = false;
-
-  constructor(node: NodeProcessing, weight: number) {
-    this.id = node.link.nodeId;
-    this.node = node;
-    this.weight = weight;
-  }
-
-  get isThere(): boolean {
-    return !this.isLost && this.node.isThere;
-  }
-
-  offer(item: Item): void {
-    this.#open.push(item);
-  }
-
-  /** The next of what was offered that nobody has. */
-  nextOpen(): Item | undefined {
-    while (this.#openAt < this.#open.length) {
-      const item = this.#open[this.#openAt++];
-      if (item?.isGiven === false) return item;
-    }
-    return undefined;
-  }
-
-  /** What it could do and nobody has been given. */
-  open(): Item[] {
-    return this.#open.slice(this.#openAt).filter(({ isGiven }) => !isGiven);
-  }
-
-  /** Makes the next requests for shared shards as long as they should be. */
-  adapt(count: number, tookMs: number): void {
-    if (tookMs < requestMsAim / 2) {
-      this.sharedCountMax = Math.min(requestShardsMax, Math.max(this.sharedCountMax, 4 * count));
-    } else if (tookMs > 2 * requestMsAim) {
-      this.sharedCountMax = Math.max(1, Math.ceil(Math.min(this.sharedCountMax, count) / 2));
-    }
-  }
-}
 
 /**
  * Has each shard processed by a node that holds it. One that lies on a single node goes there; of the others a few at a time are given away, as
@@ -321,7 +219,7 @@ export class Schedule {
       if (item === undefined) break;
       this.#give(item);
     }
-    if (lane.queue.length > 0) return lane.queue.splice(0, requestCount(lane, countMax));
+    if (lane.queue.length > 0) return lane.takeQueued(countMax);
     if (!this.#hasShared || !lane.isThere) return [];
     const taken = this.#takeOver(lane, countMax);
     return taken.length > 0 ? taken : this.#late(lane, countMax);
@@ -438,8 +336,7 @@ export class Schedule {
     this.#end(attempt, 'done');
     const tookMs = this.#options.env.clock.nowMs() - startMs;
     this.#lateness.add(tookMs, tasks.length);
-    if (tasks[0]?.item.isShared === true) lane.adapt(tasks.length, tookMs);
-    else lane.ownCountMax = Math.min(requestShardsMax, 2 * lane.ownCountMax);
+    lane.onAnswer(tasks.length, tasks[0]?.item.isShared === true, tookMs);
     for (const { item } of tasks) item.isDone = true;
     for (const { item } of tasks) for (const other of [...item.underWay]) this.#giveUp(other);
     return true;
@@ -484,9 +381,7 @@ export class Schedule {
       this.#leave(lane, items, thrown);
     } else if (thrown.code === 'PAIPAI_ERR_HANDLER_FAILED') {
       this.#tryAgain(failed, lane, thrown);
-      // One more that fails should cost less.
-      lane.ownCountMax = Math.max(1, Math.ceil(items.length / 2));
-      lane.sharedCountMax = Math.max(1, Math.ceil(lane.sharedCountMax / 2));
+      lane.onHandlerFailure(items.length);
     } else {
       if (!isCopyFailure(thrown)) throw thrown;
       for (const { shard } of named) onCopyFailure(shard, lane.id);
@@ -524,20 +419,4 @@ export class Schedule {
       this.retries++;
     }
   }
-}
-
-/** How many of its queue, 1 or more, the next request takes: those with which a handler has failed alone, own and shared ones apart. */
-function requestCount({ queue, ownCountMax }: Lane, sharedCountMax: number): number {
-  const first = (queue[0] as Task).item; // It has one.
-  const countMax = first.isShared ? sharedCountMax : ownCountMax;
-  let bytes = 0;
-  let count = 0;
-  for (const { item } of queue) {
-    bytes += item.shard.bytes;
-    const isAlike = item.isShared === first.isShared && item.failures.length === 0;
-    if (count > 0 && (bytes > requestBytesMax || count >= countMax || !isAlike)) break;
-    count++;
-    if (item.failures.length > 0) break;
-  }
-  return count;
 }

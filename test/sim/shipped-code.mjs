@@ -73,7 +73,7 @@ const lowered = [
   ['session/stream-writer.js', 'pieceBytesMax = 1024 * 1024', 'pieceBytesMax = 1024'],
   ['transport/limits.js', 'bulkChunkBytes = 128 * 1024', 'bulkChunkBytes = 512'],
   ['transport/memory-channel.js', 'chunksPerTurn = 4', 'chunksPerTurn = 2'],
-  ['node/runtime.js', 'incomingBytesMax = 64 * 1024 * 1024', 'incomingBytesMax = 16 * 1024'],
+  ['node/node-service.js', 'incomingBytesMax = 64 * 1024 * 1024', 'incomingBytesMax = 16 * 1024'],
   ['cluster/transfer/node-link.js', 'nodeBytesMax = 32 * 1024 * 1024', 'nodeBytesMax = 16 * 1024'],
   [
     'cluster/transfer/node-link.js',
@@ -90,7 +90,10 @@ const lowered = [
   ],
   ['cluster/transfer/repair-shards.js', 'passingShardsMax = 64', 'passingShardsMax = 4'],
   ['cluster/transfer/messages.js', 'shardsPerListMax = 100_000', 'shardsPerListMax = 7'],
-  ['processing/schedule.js', 'requestShardsMax = 1_024', 'requestShardsMax = 4'],
+  ['processing/lane.js', 'requestShardsMax = 1_024', 'requestShardsMax = 4'],
+  ['processing/process-data.js', 'writingBytesMax = 4 * 1024 * 1024', 'writingBytesMax = 512'],
+  ['processing/process-data.js', 'aheadBytes = 8 * 1024 * 1024', 'aheadBytes = 512'],
+  ['processing/process-data.js', 'aheadSmallShards = 32', 'aheadSmallShards = 3'],
   ['processing/node-processing.js', 'partsMax = 32', 'partsMax = 3'],
   ['processing/map-reduce/map-phase.js', 'taskBytesMin = 1024 * 1024', 'taskBytesMin = 1024'],
 ];

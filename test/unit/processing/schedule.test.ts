@@ -4,8 +4,9 @@ import { PaipaiError } from '../../../dist/base/errors.js';
 import { Balancer } from '../../../dist/cluster/balancing/balancer.js';
 import { Operation } from '../../../dist/cluster/transfer/operation.js';
 import { Crew } from '../../../dist/processing/crew.js';
+import type { HeldCut } from '../../../dist/processing/lane.js';
 import type { NodeProcessing } from '../../../dist/processing/node-processing.js';
-import { type HeldCut, Schedule } from '../../../dist/processing/schedule.js';
+import { Schedule } from '../../../dist/processing/schedule.js';
 import { ManualTime } from '../../support/test-env.js';
 
 /** Nodes that the test moves by hand, so that each answer and each loss comes at its moment. */
