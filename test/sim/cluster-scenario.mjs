@@ -317,11 +317,12 @@ class ClusterRun {
     const handler = random.pick(['digest', 'list', 'merge']);
     const strategy = random.pick(['leastInFlight', 'p2cEwma', 'cpuLoad', 'roundRobin']);
     const limit = random.next() < 0.3 ? { concurrency: 1 } : {};
+    const startMs = this.world.time.nowMs;
     const result = await this.#operate(`${handler} of ${cargo.id}`, cargo, () =>
       net.process(cargo.data, handler, { ...options, ...limit, strategy, retries: 20 }),
     );
     if (result === undefined) return;
-    this.#noteTransfer(cargo, result, options);
+    this.#noteTransfer(cargo, result, startMs, options);
     const { value, report } = result;
     const name = `${handler} of ${cargo.id}`;
     this.#expect(
@@ -347,11 +348,12 @@ class ClusterRun {
   async #mapReduce(net, cargo) {
     const combine = this.world.random.next() < 0.5 ? { combine: 'sum' } : {};
     if (!this.isPeaceful && this.world.random.next() < 0.3) this.#silenceSoon();
+    const startMs = this.world.time.nowMs;
     const result = await this.#operate(`MapReduce of ${cargo.id}`, cargo, () =>
       net.mapReduce(cargo.data, { map: 'emitBytes', reduce: 'sum', partitions: 3, ...combine }),
     );
     if (result === undefined) return;
-    this.#noteTransfer(cargo, result, {});
+    this.#noteTransfer(cargo, result, startMs);
     const expected = new Map();
     const add = (key) => expected.set(key, (expected.get(key) ?? 0) + 1);
     for (const [index, shard] of cargo.shards.entries()) {
@@ -365,10 +367,10 @@ class ClusterRun {
     );
   }
 
-  /** Processing has transferred what lay nowhere. */
-  #noteTransfer(cargo, { transfer }, { keep = true }) {
+  /** Processing has transferred what lay nowhere. Since then it took its time, in which memory may have gone with its node. */
+  #noteTransfer(cargo, { transfer }, startMs, { keep = true } = {}) {
     if (transfer === undefined || !keep) return;
-    this.#checkConfirmed(cargo, cargo.data.replicas);
+    this.#checkConfirmed(cargo, cargo.data.replicas, startMs + transfer.wallMs);
     cargo.confirmed = Math.max(cargo.confirmed, cargo.data.replicas);
   }
 
@@ -422,9 +424,12 @@ class ClusterRun {
 
   // ── What must hold of a transfer that was confirmed ──
 
-  #checkConfirmed(cargo, confirm) {
+  /** @param atMs when nodes should have had in memory what they have confirmed */
+  #checkConfirmed(cargo, confirm, atMs = this.world.time.nowMs) {
     for (const index of cargo.shards.keys()) {
-      const holders = this.isDurable ? this.#onDisk(cargo, index) : this.#inMemory(cargo, index);
+      const holders = this.isDurable
+        ? this.#onDisk(cargo, index)
+        : this.#inMemory(cargo, index, atMs);
       if (holders.size >= confirm) continue;
       this.world.violate(
         `shard ${index} of ${cargo.id} is confirmed with ${confirm} copies and lies on ${holders.size}`,
@@ -444,13 +449,13 @@ class ClusterRun {
     return holders;
   }
 
-  /** Nodes that have said that they store it, to a client that has not been told since that their session is over. */
-  #inMemory(cargo, index) {
-    const { rules, time } = this.world;
+  /** Nodes that have said that they store it, to a client that had not been told by then that their session is over. */
+  #inMemory(cargo, index, atMs = this.world.time.nowMs) {
+    const { rules } = this.world;
     const holders = new Set();
     for (const { node, connection, key } of rules.confirmed) {
       if (key.dataId !== cargo.id || key.index !== index) continue;
-      if (connection.nearToldMs >= time.nowMs) holders.add(node);
+      if (connection.nearToldMs >= atMs) holders.add(node);
     }
     return holders;
   }
