@@ -570,7 +570,10 @@ class ClusterRun {
     world.crash(process, { withHost });
     // Some machines stay dark until somebody sees to them.
     if (withHost && world.random.next() < 0.3) return;
-    world.time.after(world.random.exponential(3_000), () => this.#startNode(process.name));
+    world.time.after(world.random.exponential(3_000), () => {
+      // Unless peace has come before.
+      if (world.processes.get(process.name) === process) this.#startNode(process.name);
+    });
   }
 
   /** Everything runs again; then what was confirmed is there, and can be worked with. */
