@@ -11,6 +11,7 @@ const files = [
   'index.js',
   'base/errors.js',
   'cluster/transfer/map-value.js',
+  'cluster/transfer/messages.js',
   'node/node-info.js',
   'node/runtime.js',
   'processing/digest.js',

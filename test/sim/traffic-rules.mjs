@@ -9,7 +9,7 @@ const inFlightBytesMax = 8 * 1024;
 const linkShardsMax = 6;
 
 export class TrafficRules {
-  /** Confirmations of nodes, in their order: { node, connection, key }. */
+  /** Confirmations of nodes, in their order, of what they have not been told to drop since: { node, connection, key }. */
   confirmed = [];
   #world;
   #books = new Map();
@@ -29,6 +29,8 @@ export class TrafficRules {
       ]),
       /** By id. */
       streams: new Map(),
+      /** What nodes are asked to drop and have not answered, by id of the request. */
+      drops: new Map(),
       puts: 0,
       putBytes: 0,
     });
@@ -59,7 +61,29 @@ export class TrafficRules {
       case FrameType.streamReset:
         this.#close(book, streamId);
         break;
+      case FrameType.request:
+        if (book.names.get(side).get(name) === 'data.drop') {
+          const request = this.#world.code.decodeDropRequest(bytes.subarray(start, end));
+          book.drops.set(streamId, request);
+          this.#forget(connection, request);
+        }
+        break;
+      case FrameType.response:
+        // With what was confirmed before the request had come.
+        if (book.drops.has(streamId)) this.#forget(connection, book.drops.get(streamId));
+        book.drops.delete(streamId);
+        break;
     }
+  }
+
+  #forget(connection, { dataId, version, shards }) {
+    this.confirmed = this.confirmed.filter(
+      ({ connection: other, key }) =>
+        other !== connection ||
+        key.dataId !== dataId ||
+        key.version !== version ||
+        shards?.includes(key.index) === false,
+    );
   }
 
   sentBulk(connection, side, other, streamId, byteCount) {
