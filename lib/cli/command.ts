@@ -62,6 +62,18 @@ export function integerOption(
   return value;
 }
 
+/** @throws PaipaiError PAIPAI_ERR_INVALID_ARGUMENT. */
+export function oneOfOption<T extends string>(
+  command: string,
+  name: string,
+  text: string,
+  choices: readonly T[],
+): T {
+  const choice = choices.find((one) => one === text);
+  if (choice !== undefined) return choice;
+  throw usageError(command, `--${name} must be one of ${choices.join(', ')}, but is '${text}'`);
+}
+
 /** What every command takes; `main.ts` itself acts on it. */
 export const commonOptions = {
   verbose: { type: 'boolean' },

@@ -2,10 +2,10 @@ import { basename } from 'node:path';
 import { Data } from '../api/data.js';
 import { type ProcessOptions, retriesMax } from '../api/options.js';
 import { toError } from '../base/errors.js';
-import type { BalancingStrategy } from '../cluster/balancing/balancer.js';
+import { balancingStrategies } from '../cluster/balancing/balancer.js';
 import type { PlacementStrategy } from '../cluster/placement/placement.js';
 import { concurrencyMax } from '../processing/messages.js';
-import { integerOption, usageError } from './command.js';
+import { integerOption, oneOfOption, usageError } from './command.js';
 
 /** Data as the options of commands describe them. */
 
@@ -50,8 +50,9 @@ export function schedulingOptions(
 ): ProcessOptions {
   const { strategy, concurrency, retries } = values;
   return {
-    // Whatever it is, the net refuses what it does not know.
-    ...(strategy === undefined ? {} : { strategy: strategy as BalancingStrategy }),
+    ...(strategy === undefined
+      ? {}
+      : { strategy: oneOfOption(command, 'strategy', strategy, balancingStrategies) }),
     ...(concurrency === undefined
       ? {}
       : { concurrency: integerOption(command, 'concurrency', concurrency, 1, concurrencyMax) }),

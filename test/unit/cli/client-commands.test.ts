@@ -539,6 +539,18 @@ describe('every command', () => {
     ['plan', [book]],
   ] as const;
 
+  test.each([
+    ['process', ['book.txt', 'lines', '--strategy', 'fastest']],
+    ['put', [book, '--placement', 'nearest']],
+    ['explain', ['book.txt', '--replicas', '0']],
+  ] as const)('%s %j is refused before anybody is asked', async (name, args) => {
+    const elsewhere = ['--join', `tcp://127.0.0.1:${await quietPort()}`];
+    expect(await refusal(name, [...args, ...elsewhere])).toEqual([
+      2,
+      'PAIPAI_ERR_INVALID_ARGUMENT',
+    ]);
+  });
+
   test.each(calls)('%s %j says that nobody is there to join', async (name, args) => {
     const elsewhere = ['--join', `tcp://127.0.0.1:${await quietPort()}`];
     expect(await refusal(name, [...args, ...elsewhere])).toEqual([1, 'PAIPAI_ERR_NODE_START']);
