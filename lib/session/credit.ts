@@ -24,6 +24,7 @@ export class CreditBudget {
   readonly #floorBytes: number;
   #sharedBytes: number;
   readonly #waiting = new Set<Grantee>();
+  #isClosed = false;
 
   constructor(inFlightBytesMax: number, streamsMax: number) {
     this.#floorBytes = Math.floor(inFlightBytesMax / 4 / streamsMax);
@@ -32,6 +33,7 @@ export class CreditBudget {
 
   /** Grants what `grantee` wants as far as there is room, and the rest later. */
   ask(grantee: Grantee): void {
+    if (this.#isClosed) return;
     const wanted = grantee.wantedBytes;
     const ofFloor = Math.max(0, this.#floorBytes - grantee.outstandingBytes);
     const ofShared = this.#waiting.size === 0 ? this.#sharedBytes : 0;
@@ -53,6 +55,12 @@ export class CreditBudget {
   leave(grantee: Grantee): void {
     this.#waiting.delete(grantee);
     this.giveBack(grantee, grantee.outstandingBytes);
+  }
+
+  /** The connection is over: what streams give back as they end goes to nobody. */
+  close(): void {
+    this.#isClosed = true;
+    this.#waiting.clear();
   }
 
   #serveWaiting(): void {

@@ -102,6 +102,7 @@ export class Streams implements StreamKeeper {
 
   /** The connection is over. */
   failAll(cause: Error | null): void {
+    this.#budget.close();
     for (const stream of [...this.#streams.values()]) {
       const tried = `stream '${stream.method}'`;
       stream.fail(peerClosed(this.#link.channel.remoteAddress, tried, cause));

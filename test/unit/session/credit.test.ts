@@ -85,6 +85,19 @@ describe('credit budget', () => {
     expect(waiting.leftBytes).toBe(0);
   });
 
+  test('closed, nobody gets what others leave', () => {
+    const budget = new CreditBudget(4 * mebi, 64);
+    const [first, second, third] = [new Reader(4 * mebi), new Reader(mebi), new Reader(1)];
+    budget.ask(first);
+    budget.ask(second);
+    const before = [...second.granted];
+    budget.close();
+    budget.leave(first);
+    budget.ask(third);
+    expect(second.granted).toEqual(before);
+    expect(third.granted).toEqual([]);
+  });
+
   test('never more than the whole is outstanding, and every wish ends granted', () => {
     fc.assert(
       fc.property(
