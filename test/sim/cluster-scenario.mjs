@@ -286,14 +286,20 @@ class ClusterRun {
     cargo.confirmed = Math.max(cargo.confirmed, confirm);
   }
 
-  /** Where nothing was before, nothing is left of it. */
-  async #abortedTransfer(net, cargo) {
+  /** Of the client that there is now. */
+  #abortSoon() {
     const controller = new AbortController();
     const { client, world } = this;
-    client.env.timers.after(world.random.exponential(20 * world.latencyMs), () =>
-      controller.abort(),
-    );
-    await this.#transfer(net, cargo, controller.signal);
+    const afterMs = world.random.exponential(20 * world.latencyMs);
+    client.env.timers.after(afterMs, () => controller.abort());
+    return controller;
+  }
+
+  /** Where nothing was before, nothing is left of it. */
+  async #abortedTransfer(net, cargo) {
+    const { client } = this;
+    const { signal } = this.#abortSoon();
+    await this.#transfer(net, cargo, signal);
     if (!this.isPeaceful || cargo.users > 1) return;
     await client.sleep(2_000);
     if (cargo.confirmed > 0) return;
@@ -623,6 +629,18 @@ class ClusterRun {
       const { shardBytes, replicas } = data;
       const again = new this.code.Data(id, content, { shardBytes, replicas });
       net.addData(again);
+      // It stores them once more, or begins to: what it gives up was there before.
+      if (this.world.random.next() < 0.5) {
+        const name = `transfer of ${id} by another net`;
+        const { signal } = this.#abortSoon();
+        const transfer = this.#operate(
+          name,
+          cargo,
+          () => net.transfer(again, undefined, { signal }),
+          signal,
+        );
+        await this.#await(name, transfer, recoveryMsMax);
+      }
       const reading = this.#operate(`reading of ${id} by another net`, cargo, () =>
         net.read(again),
       );
