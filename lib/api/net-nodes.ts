@@ -55,6 +55,17 @@ interface Known {
 /** Of remote nodes that went away: the first attempt comes soon, since most of them were only restarted. */
 const backoff = { backoffMs: 50, backoffMsMax: 2_000, jitter: 0.5, attemptsMax: Infinity };
 
+/** How long a node that cannot be reached may be called alive by the others: a machine that vanished is, for six to eight seconds. */
+const burialMsMax = 15_000;
+const burialAskMs = 250;
+const awayCodes: ReadonlySet<string> = new Set([
+  'PAIPAI_ERR_NODE_START',
+  'PAIPAI_ERR_NODE_LOST',
+  'PAIPAI_ERR_PEER_CLOSED',
+  'PAIPAI_ERR_HANDSHAKE_TIMEOUT',
+  'PAIPAI_ERR_DEADLINE',
+]);
+
 /** The nodes of one net: who they are, and who of them is there; those that are found come and go as the net says. */
 export class NetNodes {
   readonly returns: NodeReturns;
@@ -73,6 +84,9 @@ export class NetNodes {
   #claims: ReadonlyMap<string, NetMember> = new Map();
   #isCoordinated = false;
   #isStopped = false;
+  #isCut = false;
+  /** Ends the wait of a start. */
+  #onCut: (() => void) | undefined;
 
   constructor(options: NetNodesOptions) {
     this.#options = options;
@@ -108,11 +122,48 @@ export class NetNodes {
     this.#byId.set(node.id, knownOf(node, false));
   }
 
-  /** Finds those to join, runs the embedded ones, connects to all. When it fails, the found ones are forgotten. */
+  /**
+   * Finds those to join, runs the embedded ones, connects to all. A found one that cannot be reached may have ended a moment ago: then the
+   * net is asked anew, until it has buried that one, or says for too long that it lives. When it fails, the found ones are forgotten.
+   */
   async start(engine: Engine): Promise<Roster> {
+    const { env } = this.#options;
+    const endMs = env.clock.nowMs() + burialMsMax;
+    for (;;) {
+      const found: Known[] = [];
+      try {
+        return await this.#startWith(found, engine);
+      } catch (thrown) {
+        for (const { node } of found) this.#byId.delete(node.id);
+        if (!this.#mayBeBuried(found, thrown) || env.clock.nowMs() >= endMs) throw thrown;
+        await this.#pauseStart();
+        if (this.#isCut) throw thrown;
+      }
+    }
+  }
+
+  /** Whether it is the fault of a found node that it cannot be reached; not where that would end and start embedded ones. */
+  #mayBeBuried(found: readonly Known[], thrown: unknown): boolean {
+    if (!(thrown instanceof PaipaiError) || !awayCodes.has(thrown.code)) return false;
+    const isEmbedded = [...this.#byId.values()].some(({ node }) => node.address === undefined);
+    return !isEmbedded && found.some(({ node }) => node.id === thrown.nodeId);
+  }
+
+  #pauseStart(): Promise<void> {
+    const { timers } = this.#options.env;
+    return new Promise((resolve) => {
+      const timer = timers.after(burialAskMs, resolve, { keepAlive: true });
+      this.#onCut = () => {
+        timer.cancel();
+        resolve();
+      };
+    });
+  }
+
+  /** @param found takes those that are found */
+  async #startWith(found: Known[], engine: Engine): Promise<Roster> {
     const { env, settings, clientId, host } = this.#options;
     const { engine: engineChoice, name: netName, secret, handlers, runAs, join, route } = settings;
-    const found: Known[] = [];
     const hub = route === 'hub' ? this.#lineTo(join ?? []) : undefined;
     this.#hub = hub;
     try {
@@ -148,7 +199,6 @@ export class NetNodes {
       });
     } catch (thrown) {
       await hub?.close();
-      for (const { node } of found) this.#byId.delete(node.id);
       throw thrown;
     }
     for (const known of this.#byId.values()) {
@@ -266,8 +316,10 @@ export class NetNodes {
     });
   }
 
-  /** A start that goes through a hub ends soon. */
+  /** A start that goes through a hub, or waits for a burial, ends soon. */
   cutStart(): void {
+    this.#isCut = true;
+    this.#onCut?.();
     void this.#hub?.close(); // It never fails.
   }
 

@@ -146,12 +146,12 @@ export class Roster {
       .filter(({ peer }) => peer.state === 'open');
   }
 
-  /** Whether what the node stores outlives the session. */
   /** How many handlers run at once there; 1 of one that is not known. */
   workersOf(nodeId: string): number {
     return this.#members.get(nodeId)?.info.workers ?? 1;
   }
 
+  /** Whether what the node stores outlives the session. */
   isDurable(nodeId: string): boolean {
     return this.#members.get(nodeId)?.info.isDurable === true;
   }

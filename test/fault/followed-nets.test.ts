@@ -77,6 +77,19 @@ test('one that is killed has failed, and is back when it is started again elsewh
   });
 });
 
+test('one that was killed a moment ago is waited for until the others bury it', {
+  timeout,
+}, async () => {
+  const a = await start('a');
+  const b = await start('b', a);
+  const c = await start('c', a, b);
+  const { net: before } = await joined(a);
+  expect(await reached(10_000, () => idsOf(before).length === 3)).toBe(true);
+  await c.kill();
+  const { net } = await joined(a);
+  expect(idsOf(net)).toEqual(['a', 'b']);
+});
+
 test('one that stands still is suspect, and not buried', { timeout }, async () => {
   const a = await start('a');
   await start('b', a);
