@@ -83,7 +83,7 @@ interface Running extends StartedNet {
 }
 
 /** What a net gives of its coordinator; the net closes it. */
-export type NetCoordinator = Pick<Coordinator, 'get' | 'compareAndSet' | 'watch'>;
+export type NetCoordinator = Omit<Coordinator, 'close' | typeof Symbol.asyncDispose>;
 
 /**
  * A net of nodes, seen from its client: data are cut into shards, transferred to the nodes, processed where they lie, and the

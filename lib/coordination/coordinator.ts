@@ -1,31 +1,37 @@
 /**
- * The one place that a net agrees on: a small table of keys and values, in which a value is replaced only by somebody who knew
- * what it was. Shard maps, locks and decisions are built on it. Backends differ in what they survive; all keep to this page, and
- * `test/contract/coordinator.ts` holds them to it.
+ * The one place that a net agrees on: a small table of keys and values, in which values are replaced only by somebody who knew
+ * what they were. Shard maps, locks, elections and decisions are built on it. Backends differ in what they survive; all keep to this page,
+ * and `test/contract/coordinator.ts` holds them to it.
  *
- * Every `get` and `compareAndSet` takes effect at one moment between its call and its answer, so all callers see one history
- * (linearizability). One that fails with PAIPAI_ERR_DEADLINE, _ABORTED, _PEER_CLOSED or _STORE_FAILED may or may not have taken effect, or
- * take it later: look before you try again.
+ * Every call but `watch` takes effect at one moment between its call and its answer, so all callers see one history (linearizability).
+ * One that fails with PAIPAI_ERR_DEADLINE, _ABORTED, _PEER_CLOSED or _STORE_FAILED may or may not have taken effect, or take it later: look before
+ * you try again. Each fails with PAIPAI_ERR_INVALID_ARGUMENT, _DEADLINE, _ABORTED and _CLOSED.
  */
 export interface Coordinator {
-  /**
-   * What the key holds now.
-   * Fails: PAIPAI_ERR_INVALID_ARGUMENT, _DEADLINE, _ABORTED, _CLOSED.
-   */
+  /** What the key holds now. */
   get(key: string, options?: CallOptions): Promise<KeyState>;
+
+  /** The keys that begin with `prefix` ('': all), by the order of their bytes. */
+  list(prefix: string, options?: ListOptions): Promise<KeyList>;
 
   /**
    * Sets the key to `value` (0 to `valueBytesMax` bytes, copied before this returns), or deletes it with undefined, if it holds the value
    * of `expectedVersion`; 0 stands for no value. When it does not, nothing changes, and that is an answer, not a failure.
-   * Fails: PAIPAI_ERR_INVALID_ARGUMENT (also for deleting what is expected not to be there), _STORE_FULL, _STORE_FAILED, _OVERLOADED,
-   * _DEADLINE, _ABORTED, _CLOSED.
+   * Fails: PAIPAI_ERR_INVALID_ARGUMENT also for deleting what is expected not to be there; _LEASE_LOST, _STORE_FULL, _STORE_FAILED, _OVERLOADED.
    */
   compareAndSet(
     key: string,
     expectedVersion: number,
     value: Uint8Array | undefined,
-    options?: CallOptions,
+    options?: SetOptions,
   ): Promise<CompareAndSetResult>;
+
+  /**
+   * Changes several keys at one moment, if each of `expect` holds the value of its version then; otherwise nothing changes, and that is an
+   * answer, not a failure. All changes have one version. Fails as `compareAndSet`; PAIPAI_ERR_INVALID_ARGUMENT for a key that stands twice in one of
+   * the two, and above `txnKeysMax` keys or `valueBytesMax` bytes of values.
+   */
+  txn(txn: Txn, options?: CallOptions): Promise<TxnResult>;
 
   /**
    * Every change of the key with a version above `after`, oldest first, none left out and none twice; waits when there is no more.
@@ -35,6 +41,18 @@ export interface Coordinator {
    * @throws PaipaiError PAIPAI_ERR_INVALID_ARGUMENT; PAIPAI_ERR_CLOSED.
    */
   watch(key: string, options: WatchOptions): Watch;
+
+  /**
+   * A lease that ends by itself `ttlMs` (`leaseTtlMsMin` to `leaseTtlMsMax`) after it was granted or kept alive, and never sooner by the
+   * clock of whoever counts from before that call. With it go the keys that were set under it, at one moment. Fails: PAIPAI_ERR_OVERLOADED.
+   */
+  grantLease(ttlMs: number, options?: CallOptions): Promise<GrantedLease>;
+
+  /** Has the lease begin anew. Fails: PAIPAI_ERR_LEASE_LOST. */
+  keepLease(leaseId: number, options?: CallOptions): Promise<void>;
+
+  /** Ends the lease and deletes its keys; nothing when it is over. Fails: PAIPAI_ERR_STORE_FULL, _STORE_FAILED, _OVERLOADED. */
+  revokeLease(leaseId: number, options?: CallOptions): Promise<void>;
 
   /**
    * Lets go of everything. Calls that wait end with PAIPAI_ERR_CLOSED, but a change that is just being written is finished; watches
@@ -49,6 +67,14 @@ export interface Coordinator {
 export const keyBytesMax = 512;
 /** 1 MiB: what etcd takes with its default settings, with room for the rest of the request. */
 export const valueBytesMax: number = 1024 * 1024;
+/** Different keys of one transaction: half of what etcd takes, for which each key of `set` is asked for as well. */
+export const txnKeysMax = 64;
+/** Keys in one answer. */
+export const listKeysMax = 1_000;
+/** Below it one late packet would end what it holds. */
+export const leaseTtlMsMin = 100;
+/** One hour: who died holds up the others no longer. */
+export const leaseTtlMsMax = 3_600_000;
 
 export interface CallOptions {
   /** Default 10,000; Infinity is none. */
@@ -57,6 +83,57 @@ export interface CallOptions {
 }
 
 export const callDeadlineMsDefault = 10_000;
+
+export interface SetOptions extends CallOptions {
+  /** The key is deleted when this lease ends, unless it was set anew by then. */
+  leaseId?: number | undefined;
+}
+
+export interface ListOptions extends CallOptions {
+  /** 1 to 1,000; default 1,000. */
+  limit?: number;
+  /** Only keys behind this one. */
+  after?: string | undefined;
+}
+
+export interface KeyList {
+  readonly keys: readonly KeyVersion[];
+  /** Whether there is none behind them. */
+  readonly isComplete: boolean;
+}
+
+export interface KeyVersion {
+  readonly key: string;
+  readonly version: number;
+}
+
+export interface Txn {
+  /** Version 0: the key holds no value. */
+  readonly expect?: readonly KeyVersion[];
+  readonly set?: readonly TxnSet[];
+}
+
+export interface TxnSet {
+  readonly key: string;
+  /** Undefined deletes it, if it is there. */
+  readonly value: Uint8Array | undefined;
+  readonly leaseId?: number | undefined;
+}
+
+export interface TxnResult {
+  readonly isSet: boolean;
+  /** Of each key that was named, afterwards; 0 without a value. */
+  readonly versions: ReadonlyMap<string, number>;
+  /** A watch of any of them after this one tells of all that comes afterwards, and of nothing before. */
+  readonly asOf: number;
+}
+
+export interface GrantedLease {
+  /** An integer from 1. None comes again. */
+  readonly leaseId: number;
+  /** At least what was asked for: backends round up. */
+  readonly ttlMs: number;
+}
 
 /** What a key holds. The bytes belong to whoever got them. */
 export interface KeyState {

@@ -1,16 +1,33 @@
 import { PaipaiError } from '../base/errors.js';
 import type { IncomingRequest, Peer, PeerStream } from '../session/types.js';
-import type { Change, Coordinator } from './coordinator.js';
+import type { CallOptions, Change, Coordinator } from './coordinator.js';
 import {
   decodeGet,
+  decodeLease,
+  decodeList,
   decodeSet,
+  decodeTxn,
   decodeWatch,
   encodeChangeHeader,
+  encodeGrantedLease,
+  encodeKeyList,
   encodeState,
+  encodeTxnResult,
   getKeyMethod,
+  leaseMethod,
+  listKeysMethod,
   setKeyMethod,
+  txnMethod,
   watchKeyMethod,
 } from './messages.js';
+
+const methods: ReadonlySet<string> = new Set([
+  getKeyMethod,
+  listKeysMethod,
+  setKeyMethod,
+  txnMethod,
+  leaseMethod,
+]);
 
 /** Each holds one change that its peer has not taken, so these bound the memory: 32 MiB for a peer. */
 export const watchesPerPeerMax = 32;
@@ -28,7 +45,7 @@ export class CoordinatorService {
   }
 
   serves(method: string): boolean {
-    return method === getKeyMethod || method === setKeyMethod;
+    return methods.has(method);
   }
 
   servesStream(method: string): boolean {
@@ -37,12 +54,36 @@ export class CoordinatorService {
 
   /** The caller's deadline is in the signal of its request. */
   async onRequest({ method, payload, signal }: IncomingRequest): Promise<Uint8Array> {
+    const coordinator = this.#coordinator;
     const options = { deadlineMs: Infinity, signal };
-    if (method === getKeyMethod) {
-      return encodeState(await this.#coordinator.get(decodeGet(payload), options));
+    switch (method) {
+      case getKeyMethod:
+        return encodeState(await coordinator.get(decodeGet(payload), options));
+      case listKeysMethod: {
+        const { prefix, limit, after } = decodeList(payload);
+        return encodeKeyList(await coordinator.list(prefix, { ...options, limit, after }));
+      }
+      case txnMethod:
+        return encodeTxnResult(await coordinator.txn(decodeTxn(payload), options));
+      case leaseMethod:
+        return this.#onLease(payload, options);
+      default: {
+        const { key, expectedVersion, value, leaseId } = decodeSet(payload);
+        const settings = { ...options, leaseId };
+        return encodeState(await coordinator.compareAndSet(key, expectedVersion, value, settings));
+      }
     }
-    const { key, expectedVersion, value } = decodeSet(payload);
-    return encodeState(await this.#coordinator.compareAndSet(key, expectedVersion, value, options));
+  }
+
+  async #onLease(payload: Uint8Array, options: CallOptions): Promise<Uint8Array> {
+    const request = decodeLease(payload);
+    if (request.kind === 'grant') {
+      return encodeGrantedLease(await this.#coordinator.grantLease(request.ttlMs, options));
+    }
+    const { kind, leaseId } = request;
+    if (kind === 'keep') await this.#coordinator.keepLease(leaseId, options);
+    else await this.#coordinator.revokeLease(leaseId, options);
+    return new Uint8Array(0);
   }
 
   /** Sends changes until the peer gives the stream up; fails as the watch does, with PAIPAI_ERR_OVERLOADED above the limits. */

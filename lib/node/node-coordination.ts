@@ -20,7 +20,7 @@ const versionsPerMs = 1_024;
  * Fails: PAIPAI_ERR_STORE_FAILED.
  */
 export async function openCoordination(
-  env: Pick<Env, 'timers' | 'clock'>,
+  env: Pick<Env, 'timers' | 'clock' | 'random'>,
   store: StoreChoice = 'memory',
   isEmbedded = false,
 ): Promise<CoordinatorService> {

@@ -424,9 +424,9 @@ class SimulatedJournal {
     return { lastVersion: Math.max(0, ...versions), entries };
   }
 
-  async write(change) {
+  async write(changes) {
     await this.process.sleep(this.process.random.between(0, 20));
-    this.kept.set(change.key, change);
+    for (const change of changes) this.kept.set(change.key, change);
   }
 
   async close() {}

@@ -1,6 +1,6 @@
 import { PaipaiError } from '../../base/errors.js';
 import { parseAddress } from '../../transport/address.js';
-import { ByteReader, ByteWriter, MalformedMessage } from './byte-cursor.js';
+import { ByteReader, ByteWriter, MalformedMessage } from '../../wire/byte-cursor.js';
 import { decodeMetadata, type NodeLoadFigures, readLoad, writeLoad } from './metadata.js';
 import { isLiving } from './precedence.js';
 import type { MemberRecord, MemberState } from './types.js';

@@ -1,5 +1,5 @@
 import { PaipaiError } from '../../base/errors.js';
-import { ByteReader, ByteWriter, MalformedMessage } from './byte-cursor.js';
+import { ByteReader, ByteWriter, MalformedMessage } from '../../wire/byte-cursor.js';
 import { type DatagramKey, membershipVersion } from './datagram-key.js';
 import {
   type Claim,

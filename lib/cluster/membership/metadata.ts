@@ -1,6 +1,6 @@
 import { checkInteger, invalidArgument } from '../../base/check.js';
+import { ByteReader, ByteWriter, MalformedMessage } from '../../wire/byte-cursor.js';
 import { encodeText } from '../../wire/text.js';
-import { ByteReader, ByteWriter, MalformedMessage } from './byte-cursor.js';
 
 /**
  * What a node says of itself through the gossip. Each change costs the net about N · ⌈λ · log(N + 1)⌉ times its bytes, so load figures

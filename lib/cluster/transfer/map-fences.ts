@@ -104,7 +104,7 @@ export class MapFences {
       const { seen, dropped } = fence;
       const value = new Uint8Array(droppedBytes);
       writeU64(value, 0, BigInt(dropped));
-      await this.#journal.write({ key, version: seen, value });
+      await this.#journal.write([{ key, version: seen, value }]);
       kept.seen = seen;
       kept.dropped = dropped;
     });

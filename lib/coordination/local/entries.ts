@@ -1,5 +1,6 @@
 import { PaipaiError } from '../../base/errors.js';
-import type { Change, KeyState } from '../coordinator.js';
+import type { KeyList, KeyState } from '../coordinator.js';
+import type { StoredChange } from './journal.js';
 
 export interface EntryLimits {
   /** Of all keys and values, and 128 for each key. */
@@ -13,9 +14,9 @@ export interface EntryLimits {
 const entryBytes = 128;
 
 interface Entry {
-  latest: Change;
+  latest: StoredChange;
   /** Its changes that are still kept, oldest first. */
-  readonly kept: Change[];
+  readonly kept: StoredChange[];
   /** Of the latest change that is not kept any more, or that may have been before the entry was made; 0 when there was none. */
   goneVersion: number;
 }
@@ -31,7 +32,7 @@ export class Entries {
   readonly #limits: EntryLimits;
   readonly #entries = new Map<string, Entry>();
   /** From `#historyStart` on, those of all keys that are kept. */
-  #history: Change[] = [];
+  #history: StoredChange[] = [];
   #historyStart = 0;
   #historyBytes = 0;
   #bytes = 0;
@@ -48,7 +49,7 @@ export class Entries {
   }
 
   /** Takes up where another life ended, of whose changes none is kept. */
-  restore(lastVersion: number, changes: Iterable<Change>): void {
+  restore(lastVersion: number, changes: Iterable<StoredChange>): void {
     for (const change of changes) {
       this.#entries.set(change.key, { latest: change, kept: [], goneVersion: change.version });
       this.#bytes += liveBytesOf(change);
@@ -65,21 +66,46 @@ export class Entries {
     return { value, version: value === undefined ? 0 : version, asOf: version };
   }
 
-  /** @throws PaipaiError PAIPAI_ERR_STORE_FULL when the change would not fit. */
-  checkRoom(change: Change): void {
+  /** What the key holds, with its lease; undefined when there is none. */
+  latestOf(key: string): StoredChange | undefined {
+    const latest = this.#entries.get(key)?.latest;
+    return latest?.value === undefined ? undefined : latest;
+  }
+
+  /** Those that hold a value, by the order of their bytes. */
+  list(prefix: string, after: string | undefined, limit: number): KeyList {
+    const from = after === undefined ? undefined : Buffer.from(after);
+    const found: { key: string; version: number; bytes: Buffer }[] = [];
+    for (const { latest } of this.#entries.values()) {
+      const { key, version, value } = latest;
+      if (value === undefined || !key.startsWith(prefix)) continue;
+      const bytes = Buffer.from(key);
+      if (from === undefined || Buffer.compare(bytes, from) > 0)
+        found.push({ key, version, bytes });
+    }
+    found.sort((one, other) => Buffer.compare(one.bytes, other.bytes));
+    const keys = found.slice(0, limit).map(({ key, version }) => ({ key, version }));
+    return { keys, isComplete: found.length <= limit };
+  }
+
+  /** @throws PaipaiError PAIPAI_ERR_STORE_FULL when the changes, of different keys, would not fit. */
+  checkRoom(changes: readonly StoredChange[]): void {
     const { bytesMax } = this.#limits;
-    const before = liveBytesOf(this.#entries.get(change.key)?.latest);
-    const bytes = this.#bytes - before + liveBytesOf(change);
-    // A change that frees bytes is always welcome.
-    if (bytes <= bytesMax || bytes <= this.#bytes) return;
+    const added = changes.reduce(
+      (sum, change) =>
+        sum + liveBytesOf(change) - liveBytesOf(this.#entries.get(change.key)?.latest),
+      0,
+    );
+    // Changes that free bytes are always welcome.
+    if (added <= 0 || this.#bytes + added <= bytesMax) return;
     throw new PaipaiError(
       'PAIPAI_ERR_STORE_FULL',
-      `no room for ${bytesOf(change)} bytes: the coordinator holds ${this.#bytes} of at most ${bytesMax}. Delete keys, or raise the limit.`,
+      `no room for ${added} bytes more: the coordinator holds ${this.#bytes} of at most ${bytesMax}. Delete keys, or raise the limit.`,
     );
   }
 
   /** @param change with a version above all before it */
-  apply(change: Change): void {
+  apply(change: StoredChange): void {
     const entry = this.#entries.get(change.key);
     if (entry === undefined) {
       this.#entries.set(change.key, {
@@ -103,7 +129,7 @@ export class Entries {
    * The first change of the key with a version above `after`, if there is one.
    * @throws PaipaiError PAIPAI_ERR_HISTORY_GONE when there may have been one that is not kept any more.
    */
-  changeAfter(key: string, after: number): Change | undefined {
+  changeAfter(key: string, after: number): StoredChange | undefined {
     const entry = this.#entries.get(key);
     const goneVersion = entry?.goneVersion ?? this.#forgottenVersion;
     if (after < goneVersion) {
@@ -131,7 +157,7 @@ export class Entries {
   }
 
   #forgetOldest(): void {
-    const oldest = this.#history[this.#historyStart++] as Change; // Whatever is over a limit has one.
+    const oldest = this.#history[this.#historyStart++] as StoredChange; // Whatever is over a limit has one.
     this.#historyBytes -= bytesOf(oldest);
     const entry = this.#entries.get(oldest.key) as Entry; // It has a change that is kept.
     entry.kept.shift();
@@ -142,21 +168,21 @@ export class Entries {
   }
 }
 
-function bytesOf({ key, value }: Change): number {
+function bytesOf({ key, value }: StoredChange): number {
   return Buffer.byteLength(key) + (value?.byteLength ?? 0) + entryBytes;
 }
 
 /** What a change takes as the latest of its key: a deletion nothing, it goes with the history. */
-function liveBytesOf(change: Change | undefined): number {
+function liveBytesOf(change: StoredChange | undefined): number {
   return change?.value === undefined ? 0 : bytesOf(change);
 }
 
-function firstAfter(changes: readonly Change[], version: number): Change | undefined {
+function firstAfter(changes: readonly StoredChange[], version: number): StoredChange | undefined {
   let low = 0;
   let high = changes.length;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    if ((changes[middle] as Change).version > version) high = middle;
+    if ((changes[middle] as StoredChange).version > version) high = middle;
     else low = middle + 1;
   }
   return changes[low];

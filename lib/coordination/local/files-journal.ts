@@ -4,34 +4,26 @@ import { join } from 'node:path';
 import { PaipaiError } from '../../base/errors.js';
 import { makeFolder, removeTemporaries, syncFolder, writeTemporary } from '../../store/disk.js';
 import { isMissing, storeFailed } from '../../store/store-errors.js';
-import { crc32c, extendCrc32c } from '../../wire/crc32c.js';
-import {
-  readU16,
-  readU32,
-  readU64,
-  writeU16,
-  writeU32,
-  writeU64,
-} from '../../wire/little-endian.js';
-import { decodeText, encodeText } from '../../wire/text.js';
-import { type Change, keyBytesMax, valueBytesMax } from '../coordinator.js';
-import type { Journal, JournalContent } from './journal.js';
+import { changesBytesMax, decodeChanges, encodeChanges, oneChangeBytesMax } from './entry-file.js';
+import type { Journal, JournalContent, StoredChange } from './journal.js';
 
 /**
- * One file for each key, replaced whole:
- *
- *     | magic u32 | CRC32C of what follows u32 | version u64 | key bytes u16 | 0 u16 | key | value |
- *
- * and one with the version of the latest deletion, of which no file tells.
+ * One file for each key, replaced whole; one with the version of the latest deletion, of which no file tells; and, while several keys are
+ * changed at once, one with all these changes: it is there from the moment when they count until all of them are in their files.
  */
-const magic = 0x314b5050; // The bytes `PPK1`.
-const headerBytes = 20;
 const entryEnding = '.entry';
 const deletedName = 'deleted';
+const changesName = 'changes';
 /** A version in digits, and a line end. */
 const deletedBytesMax = 32;
 
-type Entry = Change & { readonly value: Uint8Array };
+type Entry = StoredChange & { readonly value: Uint8Array };
+
+/** Undefined stands for no file. */
+interface Placement {
+  readonly name: string;
+  readonly path: string | undefined;
+}
 
 /**
  * The journal of a local coordinator in a folder that its node alone uses, made with the first change. A change is kept when it is synced.
@@ -51,11 +43,8 @@ export class FilesJournal implements Journal {
   /** Fails: PAIPAI_ERR_STORE_FAILED, also when what lies there came to harm. */
   async read(): Promise<JournalContent> {
     try {
-      const names = await readdir(this.#folder).catch((thrown: unknown): string[] => {
-        if (isMissing(thrown)) return [];
-        throw thrown;
-      });
-      if (names.length > 0) await removeTemporaries(this.#folder);
+      const isThere = await this.#finish();
+      const names = isThere ? await readdir(this.#folder) : [];
       const entries: Entry[] = [];
       for (const name of names.filter((one) => one.endsWith(entryEnding))) {
         entries.push(await this.#readEntry(name));
@@ -68,14 +57,22 @@ export class FilesJournal implements Journal {
     }
   }
 
-  async write(change: Change): Promise<void> {
+  async write(changes: readonly StoredChange[]): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
+    const written: string[] = [];
     try {
       if (!this.#isMade) await makeFolder(this.#folder);
       this.#isMade = true;
-      if (change.value === undefined) await this.#delete(change);
-      else await this.#put({ ...change, value: change.value });
+      // Whatever takes room is written before the changes count.
+      const placements = await this.#prepare(changes, written);
+      // A deletion has two places: its version and the file that goes.
+      const path =
+        placements.length > 1 ? await this.#write(encodeChanges(changes), written) : undefined;
+      await this.#decide(() => this.#commit(path, placements));
     } catch (thrown) {
+      if (this.#failure === undefined) {
+        for (const path of written) await rm(path, { force: true }).catch(() => {}); // Opening the journal does it too.
+      }
       throw storeFailed('a change cannot be kept', thrown);
     }
   }
@@ -84,30 +81,61 @@ export class FilesJournal implements Journal {
     return Promise.resolve();
   }
 
-  async #put({ key, version, value }: Entry): Promise<void> {
-    const keyBytes = encodeText(key);
-    const head = new Uint8Array(headerBytes + keyBytes.byteLength);
-    writeU32(head, 0, magic);
-    writeU64(head, 8, BigInt(version));
-    writeU16(head, 16, keyBytes.byteLength);
-    head.set(keyBytes, headerBytes);
-    writeU32(head, 4, checksumOf(head, value));
-    const path = await writeTemporary(this.#folder, [head, value]);
-    await this.#decide(async () => {
-      await rename(path, join(this.#folder, nameOf(key)));
-      await syncFolder(this.#folder);
-    });
+  /** @param written takes the paths of what was made */
+  async #prepare(changes: readonly StoredChange[], written: string[]): Promise<Placement[]> {
+    const placements: Placement[] = [];
+    const deletion = changes.find(({ value }) => value === undefined);
+    if (deletion !== undefined) {
+      const path = await this.#write(Buffer.from(`${deletion.version}\n`), written);
+      placements.push({ name: deletedName, path });
+    }
+    for (const change of changes) {
+      const isDeletion = change.value === undefined;
+      const path = isDeletion ? undefined : await this.#write(encodeChanges([change]), written);
+      placements.push({ name: nameOf(change.key), path });
+    }
+    return placements;
   }
 
-  async #delete({ key, version }: Change): Promise<void> {
-    const path = await writeTemporary(this.#folder, [Buffer.from(`${version}\n`)]);
-    await this.#decide(async () => {
-      // First the version, which must not come again, then the file.
-      await rename(path, join(this.#folder, deletedName));
+  async #write(bytes: Uint8Array, written: string[]): Promise<string> {
+    const path = await writeTemporary(this.#folder, [bytes]);
+    written.push(path);
+    return path;
+  }
+
+  /** @param path of all changes, where there are several places */
+  async #commit(path: string | undefined, placements: readonly Placement[]): Promise<void> {
+    if (path !== undefined) {
+      await rename(path, join(this.#folder, changesName));
       await syncFolder(this.#folder);
-      await rm(join(this.#folder, nameOf(key)), { force: true });
-      await syncFolder(this.#folder);
+    }
+    for (const placement of placements) await this.#place(placement);
+    await syncFolder(this.#folder);
+    // It need not be gone for sure: its changes are made once more then, and they are the latest.
+    if (path !== undefined) await rm(join(this.#folder, changesName));
+  }
+
+  async #place({ name, path }: Placement): Promise<void> {
+    const place = join(this.#folder, name);
+    if (path === undefined) await rm(place, { force: true });
+    else await rename(path, place);
+  }
+
+  /** Brings to its end what a process that died has left. Whether there is a folder. */
+  async #finish(): Promise<boolean> {
+    const names = await readdir(this.#folder).catch((thrown: unknown): undefined => {
+      if (!isMissing(thrown)) throw thrown;
     });
+    if (names === undefined) return false;
+    await removeTemporaries(this.#folder);
+    if (!names.includes(changesName)) return true;
+    const changes = decodeChanges(await this.#readBounded(changesName, changesBytesMax));
+    if (changes === undefined) throw harmed(changesName);
+    for (const placement of await this.#prepare(changes, [])) await this.#place(placement);
+    await syncFolder(this.#folder);
+    await rm(join(this.#folder, changesName));
+    await syncFolder(this.#folder);
+    return true;
   }
 
   /** Does what may have happened, or not, when it fails. */
@@ -125,17 +153,11 @@ export class FilesJournal implements Journal {
   }
 
   async #readEntry(name: string): Promise<Entry> {
-    const bytes = await this.#readBounded(name, headerBytes + keyBytesMax + valueBytesMax);
-    if (bytes.byteLength < headerBytes || readU32(bytes, 0) !== magic) throw harmed(name);
-    const valueStart = headerBytes + readU16(bytes, 16);
-    const version = readU64(bytes, 8);
-    if (valueStart > bytes.byteLength || version > Number.MAX_SAFE_INTEGER) throw harmed(name);
-    const head = bytes.subarray(0, valueStart);
-    const value = new Uint8Array(bytes.subarray(valueStart));
-    const key = decodeText(bytes, headerBytes, valueStart);
-    if (readU32(bytes, 4) !== checksumOf(head, value)) throw harmed(name);
-    if (key === undefined || nameOf(key) !== name) throw harmed(name);
-    return { key, version: Number(version), value };
+    const changes = decodeChanges(await this.#readBounded(name, oneChangeBytesMax));
+    const [entry] = changes ?? [];
+    if (entry?.value === undefined || changes?.length !== 1) throw harmed(name);
+    if (nameOf(entry.key) !== name) throw harmed(name);
+    return { ...entry, value: entry.value };
   }
 
   async #readDeleted(): Promise<number> {
@@ -155,11 +177,6 @@ export class FilesJournal implements Journal {
     }
     return readFile(path);
   }
-}
-
-/** Of everything behind it. */
-function checksumOf(head: Uint8Array, value: Uint8Array): number {
-  return extendCrc32c(crc32c(head.subarray(8)), value);
 }
 
 /** Keys may be longer than names, and hold what names must not. */

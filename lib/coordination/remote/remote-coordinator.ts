@@ -6,6 +6,11 @@ import {
   type CallSettings,
   checkCallOptions,
   checkKey,
+  checkLeaseId,
+  checkList,
+  checkSetOptions,
+  checkTtl,
+  checkTxn,
   checkValue,
   checkVersion,
   checkWatchOptions,
@@ -14,17 +19,32 @@ import type {
   CallOptions,
   CompareAndSetResult,
   Coordinator,
+  GrantedLease,
+  KeyList,
   KeyState,
+  ListOptions,
+  SetOptions,
+  Txn,
+  TxnResult,
   Watch,
   WatchOptions,
 } from '../coordinator.js';
 import {
+  decodeGrantedLease,
+  decodeKeyList,
   decodeState,
+  decodeTxnResult,
   encodeGet,
+  encodeLease,
+  encodeList,
   encodeSet,
+  encodeTxn,
   encodeWatch,
   getKeyMethod,
+  leaseMethod,
+  listKeysMethod,
   setKeyMethod,
+  txnMethod,
   watchKeyMethod,
 } from '../messages.js';
 import { RemoteWatch } from './remote-watch.js';
@@ -61,19 +81,52 @@ export class RemoteCoordinator implements Coordinator {
     return { value, version, asOf };
   }
 
+  async list(prefix: string, options: ListOptions = {}): Promise<KeyList> {
+    const { limit, after, ...settings } = checkList(prefix, options);
+    const what = `list of keys with prefix ${JSON.stringify(prefix)}`;
+    const request = encodeList({ prefix, limit, after });
+    return decodeKeyList(await this.#call(what, listKeysMethod, request, settings));
+  }
+
   async compareAndSet(
     key: string,
     expectedVersion: number,
     value: Uint8Array | undefined,
-    options: CallOptions = {},
+    options: SetOptions = {},
   ): Promise<CompareAndSetResult> {
     checkKey(key);
     checkVersion('expectedVersion', expectedVersion);
-    checkValue(value, expectedVersion);
+    const isDeletion = !checkValue(value, expectedVersion);
+    const { leaseId, ...settings } = checkSetOptions(options, isDeletion);
     const what = `compareAndSet of key ${JSON.stringify(key)}`;
-    const request = encodeSet({ key, expectedVersion, value });
-    const answer = await this.#call(what, setKeyMethod, request, checkCallOptions(options));
-    return decodeState(setKeyMethod, answer);
+    const request = encodeSet({ key, expectedVersion, value, leaseId });
+    return decodeState(setKeyMethod, await this.#call(what, setKeyMethod, request, settings));
+  }
+
+  async txn(txn: Txn, options: CallOptions = {}): Promise<TxnResult> {
+    const checked = checkTxn(txn);
+    const settings = checkCallOptions(options);
+    const answer = await this.#call('a transaction', txnMethod, encodeTxn(checked), settings);
+    return decodeTxnResult(answer, checked);
+  }
+
+  async grantLease(ttlMs: number, options: CallOptions = {}): Promise<GrantedLease> {
+    const request = encodeLease({ kind: 'grant', ttlMs: checkTtl(ttlMs) });
+    const settings = checkCallOptions(options);
+    const what = 'the grant of a lease';
+    return decodeGrantedLease(await this.#call(what, leaseMethod, request, settings));
+  }
+
+  async keepLease(leaseId: number, options: CallOptions = {}): Promise<void> {
+    const request = encodeLease({ kind: 'keep', leaseId: checkLeaseId(leaseId) });
+    const what = `keeping lease ${leaseId} alive`;
+    await this.#call(what, leaseMethod, request, checkCallOptions(options));
+  }
+
+  async revokeLease(leaseId: number, options: CallOptions = {}): Promise<void> {
+    const request = encodeLease({ kind: 'revoke', leaseId: checkLeaseId(leaseId) });
+    const what = `the end of lease ${leaseId}`;
+    await this.#call(what, leaseMethod, request, checkCallOptions(options));
   }
 
   watch(key: string, options: WatchOptions): Watch {

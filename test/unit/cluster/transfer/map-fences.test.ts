@@ -16,9 +16,9 @@ function journalInMemory(proceed: Promise<void> = Promise.resolve()) {
   const kept: Change[] = [];
   const journal: Journal = {
     read: async () => ({ lastVersion: 0, entries: [] }),
-    write: async (change) => {
+    write: async (changes) => {
       await proceed;
-      kept.push(change);
+      kept.push(...changes);
     },
     close: async () => {},
   };

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { deferred } from '../../../../dist/base/deferred.js';
-import { type Change, valueBytesMax } from '../../../../dist/coordination/coordinator.js';
-import type { Journal } from '../../../../dist/coordination/local/journal.js';
+import { valueBytesMax } from '../../../../dist/coordination/coordinator.js';
+import type { Journal, StoredChange } from '../../../../dist/coordination/local/journal.js';
 import {
   LocalCoordinator,
   type LocalCoordinatorOptions,
@@ -18,22 +18,22 @@ async function open(options: LocalCoordinatorOptions = {}) {
 
 /** Keeps changes in memory, as a disk would, and waits for `proceed` when it is told to. */
 class TestJournal implements Journal {
-  readonly kept: Change[] = [];
+  readonly kept: StoredChange[] = [];
   proceed: Promise<void> = Promise.resolve();
   isClosed = false;
 
   async read() {
-    const entries = new Map<string, Change & { value: Uint8Array }>();
-    for (const { key, version, value } of this.kept) {
+    const entries = new Map<string, StoredChange & { value: Uint8Array }>();
+    for (const { key, version, value, lease } of this.kept) {
       if (value === undefined) entries.delete(key);
-      else entries.set(key, { key, version, value });
+      else entries.set(key, { key, version, value, lease });
     }
     return { lastVersion: this.kept.at(-1)?.version ?? 0, entries: entries.values() };
   }
 
-  async write(change: Change) {
+  async write(changes: readonly StoredChange[]) {
     await this.proceed;
-    this.kept.push(change);
+    this.kept.push(...changes);
   }
 
   async close() {

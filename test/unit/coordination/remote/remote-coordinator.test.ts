@@ -1,29 +1,27 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { deferred } from '../../dist/base/deferred.js';
-import { type Coordinator, valueBytesMax } from '../../dist/coordination/coordinator.js';
-import type { Journal } from '../../dist/coordination/local/journal.js';
-import { LocalCoordinator } from '../../dist/coordination/local/local-coordinator.js';
+import { deferred } from '../../../../dist/base/deferred.js';
+import { valueBytesMax } from '../../../../dist/coordination/coordinator.js';
+import type { Journal } from '../../../../dist/coordination/local/journal.js';
+import { LocalCoordinator } from '../../../../dist/coordination/local/local-coordinator.js';
 import {
   encodeState,
   encodeWatch,
   setKeyMethod,
   watchKeyMethod,
-} from '../../dist/coordination/messages.js';
-import { RemoteCoordinator } from '../../dist/coordination/remote/remote-coordinator.js';
+} from '../../../../dist/coordination/messages.js';
+import { RemoteCoordinator } from '../../../../dist/coordination/remote/remote-coordinator.js';
 import {
   CoordinatorService,
   watchesPerPeerMax,
-} from '../../dist/coordination/serve-coordinator.js';
-import { selectEngine } from '../../dist/node/select-network.js';
-import { connectPeer } from '../../dist/session/connect.js';
-import { listenPeers } from '../../dist/session/listen.js';
-import type { Peer, PeerListener, PeerService } from '../../dist/session/types.js';
-import { codeOf } from '../support/session-pair.js';
-import { realTimers, testEnv } from '../support/test-env.js';
-import { type CoordinatorWorld, coordinatorContract } from './coordinator.js';
+} from '../../../../dist/coordination/serve-coordinator.js';
+import { selectEngine } from '../../../../dist/node/select-network.js';
+import { connectPeer } from '../../../../dist/session/connect.js';
+import { listenPeers } from '../../../../dist/session/listen.js';
+import type { PeerService } from '../../../../dist/session/types.js';
+import { codeOf } from '../../../support/session-pair.js';
+import { testEnv } from '../../../support/test-env.js';
 
 const env = testEnv(selectEngine('auto').network);
-const historyCountMax = 200;
 const bytes = (value: string): Uint8Array => Buffer.from(value);
 
 function serviceOf(coordination: CoordinatorService): PeerService {
@@ -33,52 +31,10 @@ function serviceOf(coordination: CoordinatorService): PeerService {
   };
 }
 
-class RemoteWorld implements CoordinatorWorld {
-  #listener: PeerListener | undefined;
-  #coordination: CoordinatorService | undefined;
-  readonly #clients: Coordinator[] = [];
-  readonly #peers: Peer[] = [];
-
-  async connect(count: number): Promise<Coordinator[]> {
-    const local = await LocalCoordinator.open({ timers: realTimers }, { historyCountMax });
-    const coordination = new CoordinatorService(local);
-    this.#coordination = coordination;
-    this.#listener = await listenPeers(env, 'tcp://127.0.0.1:0', {
-      nodeId: 'coordinator',
-      service: serviceOf(coordination),
-    });
-    for (let at = 0; at < count; at++) {
-      const peer = await connectPeer(env, this.#listener.address, { nodeId: `client-${at}` });
-      this.#peers.push(peer);
-      this.#clients.push(new RemoteCoordinator(() => peer));
-    }
-    return [...this.#clients];
-  }
-
-  /** On the session of the first client, behind what that has asked for. */
-  async forgetHistory(): Promise<void> {
-    const [client] = this.#clients;
-    for (let change = 0; change < historyCountMax; change++) {
-      const { version } = (await client?.get('other')) ?? { version: NaN };
-      const value = version === 0 ? new Uint8Array(1) : undefined;
-      await client?.compareAndSet('other', version, value);
-    }
-  }
-
-  async close(): Promise<void> {
-    await Promise.all(this.#clients.map((client) => client.close()));
-    for (const peer of this.#peers) peer.destroy();
-    await this.#coordination?.close();
-    await this.#listener?.close(0);
-  }
-}
-
-coordinatorContract('over a session', { makeWorld: () => new RemoteWorld(), runs: 60 });
-
 /** One client of a coordinator, and what it hangs on. */
 async function start(service?: PeerService, journal?: Journal) {
   const options = journal === undefined ? {} : { journal };
-  const local = await LocalCoordinator.open({ timers: realTimers }, options);
+  const local = await LocalCoordinator.open(env, options);
   const coordination = new CoordinatorService(local);
   const listener = await listenPeers(env, 'tcp://127.0.0.1:0', {
     nodeId: 'coordinator',

@@ -1,7 +1,7 @@
-import { readU16, readU32, writeU16, writeU32 } from '../../wire/little-endian.js';
-import { decodeText, encodeText } from '../../wire/text.js';
+import { readU16, readU32, readU64, writeU16, writeU32, writeU64 } from './little-endian.js';
+import { decodeText, encodeText } from './text.js';
 
-/** Thrown by `ByteReader` and caught where a message is decoded: it never leaves this folder. */
+/** Thrown by `ByteReader` and caught where a message is decoded: nobody else sees it. */
 export class MalformedMessage extends Error {}
 
 /** Reads fields one after the other; each read that would pass the end, or a bound, throws MalformedMessage. */
@@ -38,6 +38,13 @@ export class ByteReader {
     return readU32(this.#bytes, at) + readU16(this.#bytes, at + 4) * 2 ** 32;
   }
 
+  /** A u64 that JavaScript can count with: 0 to 2^53 - 1. */
+  integer(): number {
+    const value = readU64(this.#bytes, this.#skip(8));
+    if (value <= Number.MAX_SAFE_INTEGER) return Number(value);
+    throw new MalformedMessage(`it names ${value}, which is above 2^53 - 1`);
+  }
+
   f64(): number {
     const at = this.#skip(8);
     return new DataView(this.#bytes.buffer, this.#bytes.byteOffset + at).getFloat64(0, true);
@@ -49,10 +56,21 @@ export class ByteReader {
     return new Uint8Array(this.#bytes.subarray(at, at + count));
   }
 
+  /** The bytes that were given to this reader, not a copy. */
+  view(count: number): Uint8Array {
+    const at = this.#skip(count);
+    return this.#bytes.subarray(at, at + count);
+  }
+
   /** Text behind its length in bytes, of 8 bits. */
   text(bytesLeast: number): string {
-    const count = this.u8();
+    return this.textOf(this.u8(), bytesLeast);
+  }
+
+  /** Text of so many bytes. */
+  textOf(count: number, bytesLeast: number, bytesMost: number = Infinity): string {
     if (count < bytesLeast) throw new MalformedMessage('a text is too short');
+    if (count > bytesMost) throw new MalformedMessage('a text is too long');
     const at = this.#skip(count);
     const text = decodeText(this.#bytes, at, at + count);
     if (text === undefined) throw new MalformedMessage('a text is not UTF-8');
@@ -98,6 +116,13 @@ export class ByteWriter {
     return this.u32(value % 2 ** 32).u16(Math.floor(value / 2 ** 32));
   }
 
+  /** An integer from 0 to 2^53 - 1, as a u64. */
+  integer(value: number): this {
+    const at = this.#grow(8);
+    writeU64(this.#bytes, at, BigInt(value));
+    return this;
+  }
+
   f64(value: number): this {
     const at = this.#grow(8);
     new DataView(this.#bytes.buffer).setFloat64(at, value, true);
@@ -113,6 +138,12 @@ export class ByteWriter {
   text(text: string): this {
     const bytes = encodeText(text);
     return this.u8(bytes.byteLength).bytes(bytes);
+  }
+
+  /** Text behind its length in bytes, of 16 bits. */
+  longText(text: string): this {
+    const bytes = encodeText(text);
+    return this.u16(bytes.byteLength).bytes(bytes);
   }
 
   /** A copy of what was written. */

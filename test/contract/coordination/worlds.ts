@@ -1,0 +1,161 @@
+import { join } from 'node:path';
+import { expect, onTestFinished } from 'vitest';
+import type { Coordinator, KeyState } from '../../../dist/coordination/coordinator.js';
+import { FilesJournal } from '../../../dist/coordination/local/files-journal.js';
+import type { Journal } from '../../../dist/coordination/local/journal.js';
+import { LocalCoordinator } from '../../../dist/coordination/local/local-coordinator.js';
+import { RemoteCoordinator } from '../../../dist/coordination/remote/remote-coordinator.js';
+import { CoordinatorService } from '../../../dist/coordination/serve-coordinator.js';
+import { selectEngine } from '../../../dist/node/select-network.js';
+import { connectPeer } from '../../../dist/session/connect.js';
+import { listenPeers } from '../../../dist/session/listen.js';
+import type { Peer, PeerListener } from '../../../dist/session/types.js';
+import { makeFolder } from '../../support/folders.js';
+import { seeded } from '../../support/seeded.js';
+import { testEnv } from '../../support/test-env.js';
+
+/** What every backend promises above `coordinator.ts` is held against each of these, one file for a promise. */
+export interface Backend {
+  readonly name: string;
+  readonly makeWorld: () => CoordinatorWorld;
+  /** Of each property; a backend in other processes takes fewer. */
+  readonly runs: number;
+}
+
+export interface CoordinatorWorld {
+  /** As many clients of one empty table as asked for; they may be the same object. */
+  connect(count: number): Promise<Coordinator[]>;
+  /** Has the table forget all changes there were; what keys hold stays. */
+  forgetHistory(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export const text = (value: Uint8Array | undefined): string | undefined =>
+  value === undefined ? undefined : Buffer.from(value).toString();
+export const bytes = (value: string): Uint8Array => Buffer.from(value);
+
+/** A world of its own for one test, or one run of a property, which closes it itself. */
+export async function startWorld({ makeWorld }: Backend, count = 1) {
+  const world = makeWorld();
+  const close = (): Promise<void> => world.close();
+  onTestFinished(close);
+  const clients = await world.connect(count);
+  return { world, clients, one: clients[0]!, other: clients.at(-1)!, close };
+}
+
+/** Sets the key one time after the other. */
+export async function setAll(coordinator: Coordinator, key: string, values: string[]) {
+  let state: KeyState = await coordinator.get(key);
+  for (const value of values) {
+    const result = await coordinator.compareAndSet(key, state.version, bytes(value));
+    expect(result.isSet).toBe(true);
+    state = result;
+  }
+  return state;
+}
+
+const env = testEnv(selectEngine('auto').network);
+const historyCountMax = 200;
+
+class LocalWorld implements CoordinatorWorld {
+  readonly #journal: Journal | undefined;
+  #coordinator: Coordinator | undefined;
+
+  constructor(journal?: Journal) {
+    this.#journal = journal;
+  }
+
+  async connect(count: number): Promise<Coordinator[]> {
+    const journal = this.#journal === undefined ? {} : { journal: this.#journal };
+    const coordinator = await LocalCoordinator.open(env, { historyCountMax, ...journal });
+    this.#coordinator = coordinator;
+    return Array.from({ length: count }, () => coordinator);
+  }
+
+  /** Changes of other keys push those of the test out; the deletions are forgotten too. */
+  async forgetHistory(): Promise<void> {
+    for (let change = 0; change < historyCountMax; change++) {
+      const { version } = (await this.#coordinator?.get('other')) ?? { version: NaN };
+      const value = version === 0 ? new Uint8Array(1) : undefined;
+      await this.#coordinator?.compareAndSet('other', version, value);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#coordinator?.close();
+  }
+}
+
+/** Keeps nothing, but takes its time. */
+function slowJournal(seed: number): Journal {
+  const random = seeded(seed);
+  return {
+    read: async () => ({ lastVersion: 0, entries: [] }),
+    write: async () => {
+      for (let turns = Math.floor(random.next() * 4); turns > 0; turns--) {
+        await new Promise<void>((resolve) => {
+          setImmediate(resolve);
+        });
+      }
+    },
+    close: async () => {},
+  };
+}
+
+class RemoteWorld implements CoordinatorWorld {
+  #listener: PeerListener | undefined;
+  #coordination: CoordinatorService | undefined;
+  readonly #clients: Coordinator[] = [];
+  readonly #peers: Peer[] = [];
+
+  async connect(count: number): Promise<Coordinator[]> {
+    const local = await LocalCoordinator.open(env, { historyCountMax });
+    const coordination = new CoordinatorService(local);
+    this.#coordination = coordination;
+    this.#listener = await listenPeers(env, 'tcp://127.0.0.1:0', {
+      nodeId: 'coordinator',
+      service: {
+        onRequest: (request) => coordination.onRequest(request),
+        onStream: (stream) => coordination.onStream(stream),
+      },
+    });
+    for (let at = 0; at < count; at++) {
+      const peer = await connectPeer(env, this.#listener.address, { nodeId: `client-${at}` });
+      this.#peers.push(peer);
+      this.#clients.push(new RemoteCoordinator(() => peer));
+    }
+    return [...this.#clients];
+  }
+
+  /** On the session of the first client, behind what that has asked for. */
+  async forgetHistory(): Promise<void> {
+    const [client] = this.#clients;
+    for (let change = 0; change < historyCountMax; change++) {
+      const { version } = (await client?.get('other')) ?? { version: NaN };
+      const value = version === 0 ? new Uint8Array(1) : undefined;
+      await client?.compareAndSet('other', version, value);
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#clients.map((client) => client.close()));
+    for (const peer of this.#peers) peer.destroy();
+    await this.#coordination?.close();
+    await this.#listener?.close(0);
+  }
+}
+
+export const backends: readonly Backend[] = [
+  { name: 'local', makeWorld: () => new LocalWorld(), runs: 200 },
+  {
+    name: 'local with files',
+    makeWorld: () => new LocalWorld(new FilesJournal(join(makeFolder(), 'coordination'))),
+    runs: 20,
+  },
+  {
+    name: 'local with a slow journal',
+    makeWorld: () => new LocalWorld(slowJournal(7)),
+    runs: 200,
+  },
+  { name: 'over a session', makeWorld: () => new RemoteWorld(), runs: 60 },
+];
