@@ -62,6 +62,16 @@ export type {
   Watch,
   WatchOptions,
 } from './coordination/coordinator.js';
+export type {
+  CoordinatorClient,
+  ElectOptions,
+  LeaseOptions,
+  LockOptions,
+  PutResult,
+} from './coordination/coordinator-client.js';
+export type { Leader, Leadership } from './coordination/election.js';
+export type { Lease } from './coordination/lease.js';
+export type { Lock } from './coordination/locks.js';
 export type { Digest } from './processing/digest.js';
 export type {
   Handler,

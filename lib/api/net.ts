@@ -9,7 +9,7 @@ import { dropMethod, encodeDropRequest } from '../cluster/transfer/messages.js';
 import { nodeError } from '../cluster/transfer/node-error.js';
 import { Operation } from '../cluster/transfer/operation.js';
 import type { Progress, RepairReport, TransferReport } from '../cluster/transfer/report.js';
-import type { Coordinator } from '../coordination/coordinator.js';
+import { CoordinatorClient } from '../coordination/coordinator-client.js';
 import { RemoteCoordinator } from '../coordination/remote/remote-coordinator.js';
 import { planCuts } from '../data/splitter.js';
 import { createRealEnv } from '../node/real-env.js';
@@ -83,7 +83,7 @@ interface Running extends StartedNet {
 }
 
 /** What a net gives of its coordinator; the net closes it. */
-export type NetCoordinator = Omit<Coordinator, 'close' | typeof Symbol.asyncDispose>;
+export type NetCoordinator = Omit<CoordinatorClient, 'close' | typeof Symbol.asyncDispose>;
 
 /**
  * A net of nodes, seen from its client: data are cut into shards, transferred to the nodes, processed where they lie, and the
@@ -98,7 +98,9 @@ export class Net extends EventEmitter<NetEvents> {
   readonly #holdings = new Map<string, Holding>();
   readonly #operations = new Set<Operation>();
   readonly #balance: MessageBalance;
-  readonly #coordinator: RemoteCoordinator;
+  /** The table itself, and what users have of it, which closes it. */
+  readonly #table: RemoteCoordinator;
+  readonly #coordinator: CoordinatorClient;
   readonly #upkeep: Upkeep | undefined;
   #state: State = { kind: 'new' };
   #starting: Promise<void> | undefined;
@@ -130,10 +132,11 @@ export class Net extends EventEmitter<NetEvents> {
       },
     });
     this.#balance = new MessageBalance(this.#env, this.#nodes);
-    this.#coordinator = new RemoteCoordinator(() => {
+    this.#table = new RemoteCoordinator(() => {
       this.#checkStarted();
       return this.#nodes.coordinator();
     });
+    this.#coordinator = new CoordinatorClient(this.#env, this.#table);
     const { rebalance } = this.#settings;
     this.#upkeep =
       rebalance === undefined
@@ -201,7 +204,7 @@ export class Net extends EventEmitter<NetEvents> {
     try {
       const engine = selectEngine(this.#settings.engine);
       const roster = await this.#nodes.start(engine);
-      const maps = new ShardMaps({ coordinator: this.#coordinator, nodes: this.#nodes, roster });
+      const maps = new ShardMaps({ coordinator: this.#table, nodes: this.#nodes, roster });
       const keeper = new ShardKeeper({
         env: this.#env,
         roster,
@@ -282,7 +285,7 @@ export class Net extends EventEmitter<NetEvents> {
   }
 
   /**
-   * The table that the net agrees on: `get`, `compareAndSet`, `watch`. Of a net of embedded nodes the first one serves it, else the node that
+   * What the net agrees on: a table of keys with versions, and on it leases, locks and elections. Of a net of embedded nodes the first one serves it, else the node that
    * was started with `--coordinator`; it outlives that node when its store does.
    * Fails: as `Coordinator`, and PAIPAI_ERR_COORDINATOR_DOWN, _COORDINATOR_AMBIGUOUS; _INVALID_STATE in a net without one; PAIPAI_ERR_PEER_CLOSED when the
    * node goes away in the middle, and then a change may have been made.

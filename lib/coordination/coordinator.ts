@@ -78,8 +78,8 @@ export const leaseTtlMsMax = 3_600_000;
 
 export interface CallOptions {
   /** Default 10,000; Infinity is none. */
-  deadlineMs?: number;
-  signal?: AbortSignal;
+  deadlineMs?: number | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 export const callDeadlineMsDefault = 10_000;
@@ -163,7 +163,7 @@ export interface Change {
 export interface WatchOptions {
   /** `asOf` of a state, or `version` of a change; 0 for all there ever was. */
   after: number;
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 export interface Watch extends AsyncIterableIterator<Change> {

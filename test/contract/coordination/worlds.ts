@@ -1,6 +1,8 @@
 import { join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
-import type { Coordinator, KeyState } from '../../../dist/coordination/coordinator.js';
+import { PaipaiError } from '../../../dist/base/errors.js';
+import type { CallOptions, Coordinator, KeyState } from '../../../dist/coordination/coordinator.js';
+import { CoordinatorClient } from '../../../dist/coordination/coordinator-client.js';
 import { FilesJournal } from '../../../dist/coordination/local/files-journal.js';
 import type { Journal } from '../../../dist/coordination/local/journal.js';
 import { LocalCoordinator } from '../../../dist/coordination/local/local-coordinator.js';
@@ -41,6 +43,59 @@ export async function startWorld({ makeWorld }: Backend, count = 1) {
   onTestFinished(close);
   const clients = await world.connect(count);
   return { world, clients, one: clients[0]!, other: clients.at(-1)!, close };
+}
+
+/** As `startWorld`, for what is built on the table. */
+export async function startClients(backend: Backend, count = 1) {
+  const { clients: tables } = await startWorld(backend, count);
+  const lines = tables.map((table) => lineTo(table));
+  const clients = lines.map(({ table }) => new CoordinatorClient(env, table));
+  onTestFinished(async () => {
+    await Promise.all(clients.map((client) => client.close()));
+  });
+  return {
+    clients,
+    one: clients[0]!,
+    other: clients.at(-1)!,
+    /** What the client of that index asks for is not heard of any more, nor answered. */
+    silence: (at: number) => lines[at]!.silence(),
+    /** Whether closing one client closes the table for all. */
+    isShared: new Set(tables).size < count,
+  };
+}
+
+/** A call that ends at its deadline, if it has one. */
+function unanswered(...args: unknown[]): Promise<never> {
+  const { deadlineMs = Infinity } = args.at(-1) as CallOptions; // What all of them take in the end.
+  return new Promise((_, reject) => {
+    if (deadlineMs === Infinity) return;
+    const late = new PaipaiError('PAIPAI_ERR_DEADLINE', 'silence');
+    env.timers.after(deadlineMs, () => reject(late), { keepAlive: true });
+  });
+}
+
+function lineTo(table: Coordinator): { table: Coordinator; silence: () => void } {
+  let isSilent = false;
+  return {
+    silence: () => {
+      isSilent = true;
+    },
+    table: new Proxy(table, {
+      get(target, name) {
+        const value: unknown = Reflect.get(target, name);
+        if (typeof value !== 'function') return value;
+        if (isSilent && name !== 'close') return unanswered;
+        return value.bind(target);
+      },
+    }),
+  };
+}
+
+/** One turn of the event loop: what is asked of a table in this process would leave none to timers. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
 }
 
 /** Sets the key one time after the other. */
