@@ -70,6 +70,7 @@ export type {
   PutResult,
 } from './coordination/coordinator-client.js';
 export type { Leader, Leadership } from './coordination/election.js';
+export type { EtcdOptions } from './coordination/etcd/etcd-options.js';
 export type { Lease } from './coordination/lease.js';
 export type { Lock } from './coordination/locks.js';
 export type { Digest } from './processing/digest.js';

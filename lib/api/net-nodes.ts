@@ -175,6 +175,7 @@ export class NetNodes {
       const nodes = Array.from(this.#byId.values(), ({ node }) => node);
       // Nobody else reaches embedded nodes, so one of them coordinates only where there are no others.
       const isEmbedded = join === undefined && nodes.every(({ address }) => address === undefined);
+      const isServed = isEmbedded && settings.etcd === undefined;
       const entries = nodes.map(
         (node, at): RosterEntry =>
           node.address === undefined
@@ -182,7 +183,7 @@ export class NetNodes {
                 nodeId: node.id,
                 runAs: node.runAs ?? runAs,
                 store: node.store,
-                coordinator: isEmbedded && at === 0,
+                coordinator: isServed && at === 0,
               }
             : { nodeId: node.id, address: node.address },
       );

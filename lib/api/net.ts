@@ -9,7 +9,9 @@ import { dropMethod, encodeDropRequest } from '../cluster/transfer/messages.js';
 import { nodeError } from '../cluster/transfer/node-error.js';
 import { Operation } from '../cluster/transfer/operation.js';
 import type { Progress, RepairReport, TransferReport } from '../cluster/transfer/report.js';
+import type { Coordinator } from '../coordination/coordinator.js';
 import { CoordinatorClient } from '../coordination/coordinator-client.js';
+import { EtcdCoordinator } from '../coordination/etcd/etcd-coordinator.js';
 import { RemoteCoordinator } from '../coordination/remote/remote-coordinator.js';
 import { planCuts } from '../data/splitter.js';
 import { createRealEnv } from '../node/real-env.js';
@@ -99,7 +101,7 @@ export class Net extends EventEmitter<NetEvents> {
   readonly #operations = new Set<Operation>();
   readonly #balance: MessageBalance;
   /** The table itself, and what users have of it, which closes it. */
-  readonly #table: RemoteCoordinator;
+  readonly #table: Coordinator;
   readonly #coordinator: CoordinatorClient;
   readonly #upkeep: Upkeep | undefined;
   #state: State = { kind: 'new' };
@@ -132,10 +134,14 @@ export class Net extends EventEmitter<NetEvents> {
       },
     });
     this.#balance = new MessageBalance(this.#env, this.#nodes);
-    this.#table = new RemoteCoordinator(() => {
-      this.#checkStarted();
-      return this.#nodes.coordinator();
-    });
+    const { etcd } = this.#settings;
+    this.#table =
+      etcd === undefined
+        ? new RemoteCoordinator(() => {
+            this.#checkStarted();
+            return this.#nodes.coordinator();
+          })
+        : new EtcdCoordinator(this.#env, etcd, () => this.#checkStarted());
     this.#coordinator = new CoordinatorClient(this.#env, this.#table);
     const { rebalance } = this.#settings;
     this.#upkeep =
@@ -204,7 +210,12 @@ export class Net extends EventEmitter<NetEvents> {
     try {
       const engine = selectEngine(this.#settings.engine);
       const roster = await this.#nodes.start(engine);
-      const maps = new ShardMaps({ coordinator: this.#table, nodes: this.#nodes, roster });
+      const maps = new ShardMaps({
+        coordinator: this.#table,
+        isCoordinated: () => this.#settings.etcd !== undefined || this.#nodes.isCoordinated,
+        nodes: this.#nodes,
+        roster,
+      });
       const keeper = new ShardKeeper({
         env: this.#env,
         roster,
@@ -285,10 +296,11 @@ export class Net extends EventEmitter<NetEvents> {
   }
 
   /**
-   * What the net agrees on: a table of keys with versions, and on it leases, locks and elections. Of a net of embedded nodes the first one serves it, else the node that
-   * was started with `--coordinator`; it outlives that node when its store does.
-   * Fails: as `Coordinator`, and PAIPAI_ERR_COORDINATOR_DOWN, _COORDINATOR_AMBIGUOUS; _INVALID_STATE in a net without one; PAIPAI_ERR_PEER_CLOSED when the
-   * node goes away in the middle, and then a change may have been made.
+   * What the net agrees on: a table of keys with versions, and on it leases, locks and elections. Unless the option `coordination` says
+   * otherwise, of a net of embedded nodes the first one serves it, else the node that was started with `--coordinator`; it outlives that node when
+   * its store does.
+   * Fails: as `Coordinator`, and PAIPAI_ERR_COORDINATOR_DOWN, _COORDINATOR_AMBIGUOUS; _INVALID_STATE in a net without one; PAIPAI_ERR_ACCESS for an etcd;
+   * PAIPAI_ERR_PEER_CLOSED when what serves it goes away in the middle, and then a change may have been made.
    */
   get coordinator(): NetCoordinator {
     return this.#coordinator;

@@ -13,6 +13,12 @@ import { type BalancingStrategy, balancingStrategies } from '../cluster/balancin
 import { checkSeeds } from '../cluster/membership/join-rounds.js';
 import { type PlacementStrategy, placementStrategies } from '../cluster/placement/placement.js';
 import type { Progress } from '../cluster/transfer/report.js';
+import {
+  checkEtcd,
+  type EtcdOptions,
+  type EtcdSettings,
+  isEtcdUrl,
+} from '../coordination/etcd/etcd-options.js';
 import { type RunAs, runAsChoices } from '../node/launch.js';
 import { type EngineChoice, engineChoices } from '../node/select-network.js';
 import { moduleUrl } from '../node/serve.js';
@@ -61,6 +67,14 @@ export interface NetOptions {
    * - 'roundRobin': each node in turn, whatever its weight.
    */
   placement?: PlacementStrategy;
+  /**
+   * What the net agrees on by (`net.coordinator`). Default 'local'. All clients of a net choose the same.
+   *
+   * - 'local': a node of the net serves it, the first embedded one or the one that was started with `--coordinator`.
+   * - `etcd://HOST:PORT`, more of them behind commas, `etcds://` for TLS, `USER:PASSWORD@` in front; or an object with `etcd`: an etcd of 3.4 or newer, under
+   *   a prefix with the name of the net.
+   */
+  coordination?: 'local' | EtcdOptions | `etcd://${string}` | `etcds://${string}`;
   /** Default 'auto': the native engine where it works. */
   engine?: EngineChoice;
   /** For a transfer or a processing without its own. Default 600,000 (10 minutes); Infinity is none. */
@@ -216,6 +230,7 @@ const netNames: ReadonlySet<string> = new Set<keyof NetOptions>([
   'handlers',
   'runAs',
   'placement',
+  'coordination',
   'engine',
   'deadlineMs',
   'reconnectMs',
@@ -294,6 +309,8 @@ export interface NetSettings {
   readonly handlers: string | undefined;
   readonly runAs: RunAs;
   readonly placement: PlacementStrategy;
+  /** Undefined: a node coordinates. */
+  readonly etcd: EtcdSettings | undefined;
   readonly engine: EngineChoice;
   readonly deadlineMs: number;
   readonly reconnectMs: number;
@@ -316,15 +333,27 @@ function checkRate(name: string, bytesPerSecond: unknown): number {
   return checkInteger(name, bytesPerSecond, 1_024, Number.MAX_SAFE_INTEGER);
 }
 
+function checkCoordination(choice: unknown, netName: string): EtcdSettings | undefined {
+  if (choice === undefined || choice === 'local') return undefined;
+  if (
+    typeof choice === 'string' ? isEtcdUrl(choice) : typeof choice === 'object' && choice !== null
+  ) {
+    return checkEtcd(choice as string | EtcdOptions, netName); // Which looks at what is in it.
+  }
+  throw invalidArgument('coordination', "'local', etcd://HOST:PORT or an object with etcd", choice);
+}
+
 export function checkNetOptions(options: NetOptions): NetSettings {
   checkOptions('options', options, netNames);
+  const name = checkString('name', options.name ?? 'default', 255);
   const route = checkOneOf('route', options.route ?? 'direct', routes);
   if (route === 'hub' && options.join === undefined) {
     throw invalidArgument('join', "the addresses of hubs, with the route 'hub'", options.join);
   }
   return {
     route,
-    name: checkString('name', options.name ?? 'default', 255),
+    name,
+    etcd: checkCoordination(options.coordination, name),
     secret: checkSecret(options.secret),
     join: options.join === undefined ? undefined : checkSeeds(options.join),
     handlers: checkModule(options.handlers),

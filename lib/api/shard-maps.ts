@@ -26,6 +26,8 @@ export interface KnownMap {
 
 export interface ShardMapsOptions {
   readonly coordinator: Pick<Coordinator, 'get' | 'compareAndSet'>;
+  /** Whether somebody coordinates the net, or has. */
+  readonly isCoordinated: () => boolean;
   readonly nodes: NetNodes;
   readonly roster: Roster;
 }
@@ -61,7 +63,7 @@ export class ShardMaps {
   }
 
   get areKept(): boolean {
-    return this.#options.nodes.isCoordinated && this.#sharing().length > 0;
+    return this.#options.isCoordinated() && this.#sharing().length > 0;
   }
 
   /** Of the map that is known: for who uses shards. 0 without one. */

@@ -64,6 +64,7 @@ export const codeNumbers = {
   PAIPAI_ERR_COORDINATOR_AMBIGUOUS: 102,
   PAIPAI_ERR_STALE_MAP: 103,
   PAIPAI_ERR_LEASE_LOST: 104,
+  PAIPAI_ERR_ACCESS: 105,
 } as const;
 
 export type PaipaiCode = keyof typeof codeNumbers;

@@ -6,6 +6,10 @@ export function abortedError(what: string, signal: AbortSignal): PaipaiError {
   return new PaipaiError('PAIPAI_ERR_ABORTED', `${what} was aborted`, { cause: signal.reason });
 }
 
+export function closedError(): PaipaiError {
+  return new PaipaiError('PAIPAI_ERR_CLOSED', 'the coordinator is closed');
+}
+
 /**
  * What `work` gives, unless its deadline passes or its caller aborts first. It goes on then unheard; it can ask `isGivenUp` before it
  * does what could still be left undone.

@@ -1,6 +1,7 @@
 import { checkString, invalidArgument } from '../base/check.js';
 import type { Env } from '../base/env.js';
 import { isPaipaiError, PaipaiError } from '../base/errors.js';
+import { closedError } from './call.js';
 import { checkCallOptions, checkTtl, copyOfValue } from './check.js';
 import type {
   CallOptions,
@@ -56,7 +57,9 @@ export class CoordinatorClient {
   readonly #env: Pick<Env, 'clock' | 'timers'>;
   readonly #coordinator: Coordinator;
   readonly #leases = new Set<Lease>();
-  #isClosed = false;
+  /** Of those who wait; none of them rejects. */
+  readonly #waiting = new Set<Promise<unknown>>();
+  readonly #closing = new AbortController();
 
   constructor(env: Pick<Env, 'clock' | 'timers'>, coordinator: Coordinator) {
     this.#env = env;
@@ -177,8 +180,8 @@ export class CoordinatorClient {
 
   /** Releases whatever is held, and closes the coordinator. Idempotent. */
   async close(): Promise<void> {
-    this.#isClosed = true;
-    await Promise.all(Array.from(this.#leases, (lease) => lease.release()));
+    this.#closing.abort();
+    await Promise.all([...this.#waiting, ...Array.from(this.#leases, (lease) => lease.release())]);
     await this.#coordinator.close();
   }
 
@@ -191,9 +194,25 @@ export class CoordinatorClient {
     const ttlMs = checkTtl(options.ttlMs ?? ttlMsDefault);
     const what = `${kind} ${JSON.stringify(name)}`;
     const queue = `${prefix}${nameInKey(name)}/`;
-    const turn = await takeTurn(this.#env, this.#coordinator, what, queue, { ...settings, ttlMs });
-    await this.#hold(turn.lease);
-    return turn;
+    const signals = settings.signal === undefined ? [] : [settings.signal];
+    const signal = AbortSignal.any([...signals, this.#closing.signal]);
+    const taking = takeTurn(this.#env, this.#coordinator, what, queue, {
+      ...settings,
+      signal,
+      ttlMs,
+    });
+    const waiting = taking.catch(() => {}); // Whoever asked hears of it.
+    this.#waiting.add(waiting);
+    try {
+      const turn = await taking;
+      await this.#hold(turn.lease);
+      return turn;
+    } catch (thrown) {
+      if (this.#closing.signal.aborted) throw closedError();
+      throw thrown;
+    } finally {
+      this.#waiting.delete(waiting);
+    }
   }
 
   /** Shows everybody who leads, if the turn is still there. */
@@ -212,7 +231,7 @@ export class CoordinatorClient {
   }
 
   async #hold(lease: Lease): Promise<Lease> {
-    if (this.#isClosed) {
+    if (this.#closing.signal.aborted) {
       await lease.release();
       lease.throwIfOver();
     }

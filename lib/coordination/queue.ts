@@ -131,11 +131,13 @@ class Waiter {
 
   #pause(delayMs: number): Promise<void> {
     return new Promise((resolve) => {
-      const timer = this.#env.timers.after(delayMs, resolve);
-      this.#signal.addEventListener('abort', () => {
+      const end = (): void => {
         timer.cancel();
+        this.#signal.removeEventListener('abort', end);
         resolve();
-      });
+      };
+      const timer = this.#env.timers.after(delayMs, end);
+      this.#signal.addEventListener('abort', end);
     });
   }
 }

@@ -1,6 +1,6 @@
 // The cluster: copies on several nodes, while these are killed, come back, and lose what they had.
 
-import { mustRun, run, testCount } from './support.mjs';
+import { run, suite } from './support.mjs';
 
 /** Runs a program that prints one JSON object at its end. */
 async function report(args) {
@@ -176,44 +176,49 @@ function milliseconds(ms) {
   return `${Math.round(ms)} ms`;
 }
 
-/** For the full form: the short one follows `npm test`, which has run them. */
-function suite(promise, files) {
-  return {
-    promise,
-    fullOnly: true,
-    command: `npx vitest run ${files.join(' ')}`,
-    async run() {
-      const stdout = await mustRun('npx', ['vitest', 'run', ...files]);
-      return { pass: true, figure: testCount(stdout) };
-    },
-  };
-}
+/** The short form follows `npm test`, which has run them. */
+const full = { fullOnly: true };
 
 export const checks = [
-  suite('copies lie on different nodes, are read, processed and repaired, whoever goes away', [
-    'test/fault/replicas.test.ts',
-  ]),
-  suite('placement is even, and moves little when a node joins or leaves', [
-    'test/unit/cluster/placement',
-    'test/unit/cluster/balancing',
-    'test/main-job/balanced-messages.test.ts',
-  ]),
-  suite('nodes come and go in a running net, and shards move to where they belong', [
-    'test/unit/cluster/placement/moves.test.ts',
-    'test/main-job/rebalance.test.ts',
-    'test/fault/followed-nets.test.ts',
-  ]),
-  suite('a broadcast reaches each node once and says who confirmed, also when one is killed', [
-    'test/unit/api/net-messages.test.ts',
-    'test/fault/messages.test.ts',
-  ]),
-  suite('everything works through a hub, when nothing else can be reached', [
-    'test/unit/api/net-hub.test.ts',
-    'test/contract/session-relayed.test.ts',
-    'test/fault/hub.test.ts',
-    'test/fault/hub-memory.test.ts',
-    'test/fault/hub-namespace.test.ts',
-  ]),
+  suite(
+    'copies lie on different nodes, are read, processed and repaired, whoever goes away',
+    ['test/fault/replicas.test.ts'],
+    full,
+  ),
+  suite(
+    'placement is even, and moves little when a node joins or leaves',
+    [
+      'test/unit/cluster/placement',
+      'test/unit/cluster/balancing',
+      'test/main-job/balanced-messages.test.ts',
+    ],
+    full,
+  ),
+  suite(
+    'nodes come and go in a running net, and shards move to where they belong',
+    [
+      'test/unit/cluster/placement/moves.test.ts',
+      'test/main-job/rebalance.test.ts',
+      'test/fault/followed-nets.test.ts',
+    ],
+    full,
+  ),
+  suite(
+    'a broadcast reaches each node once and says who confirmed, also when one is killed',
+    ['test/unit/api/net-messages.test.ts', 'test/fault/messages.test.ts'],
+    full,
+  ),
+  suite(
+    'everything works through a hub, when nothing else can be reached',
+    [
+      'test/unit/api/net-hub.test.ts',
+      'test/contract/session-relayed.test.ts',
+      'test/fault/hub.test.ts',
+      'test/fault/hub-memory.test.ts',
+      'test/fault/hub-namespace.test.ts',
+    ],
+    full,
+  ),
   killed(
     'lmdb',
     'what five nodes on disk confirmed reads back, whenever up to two of them are killed',
@@ -229,10 +234,13 @@ export const checks = [
   suite(
     'full disks, stores of others, wrong clocks, stalls and flawed handlers cost no node and no data',
     ['test/fault/bad-days.test.ts', 'test/fault/stores.test.ts', 'test/fault/membership.test.ts'],
+    full,
   ),
-  suite('a shard is synced before it is confirmed, and a build that does not is found out', [
-    'test/fault/synced-confirmations.test.ts',
-  ]),
+  suite(
+    'a shard is synced before it is confirmed, and a build that does not is found out',
+    ['test/fault/synced-confirmations.test.ts'],
+    full,
+  ),
   cuts,
   flipped(
     'a bit that flips on the way ends its connection, and is never taken for data',

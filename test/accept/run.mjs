@@ -1,6 +1,7 @@
 // Runs what a capability promises, and prints a line for each promise: pass or fail, the figure, the command.
 //
-//   node test/accept/run.mjs NAME [--full] [--only TEXT] [--seed N]        NAME: main-job, messages, drop-in, cluster, map-reduce
+//   node test/accept/run.mjs NAME [--full] [--only TEXT] [--seed N]        NAME: main-job, messages, drop-in, cluster, map-reduce,
+//                                                                               coordination
 //
 // The short form leaves out what takes long and says what it left out. --only runs the promises whose text holds TEXT.
 // --seed is for those that leave things to chance, and print what they used. Ends with 1 when one failed.
@@ -20,7 +21,7 @@ const [name = ''] = positionals;
 const script = new URL(`./${name}.mjs`, import.meta.url);
 if (!/^[a-z-]+$/.test(name) || name === 'run' || !existsSync(script)) {
   console.error(
-    'usage: npm run accept -- main-job|messages|drop-in|cluster|map-reduce [--full] [--only TEXT] [--seed N]',
+    'usage: npm run accept -- main-job|messages|drop-in|cluster|map-reduce|coordination [--full] [--only TEXT] [--seed N]',
   );
   process.exit(2);
 }

@@ -228,3 +228,20 @@ export async function sanitizers() {
     ].join('; '),
   };
 }
+
+/**
+ * A promise that files of tests keep.
+ * @param more `fullOnly: true` where the short form follows `npm test`, which has run them; `isWhole: true` where nothing may be skipped
+ */
+export function suite(promise, files, { isWhole = false, ...more } = {}) {
+  return {
+    promise,
+    command: `npx vitest run ${files.join(' ')}`,
+    async run() {
+      const stdout = await mustRun('npx', ['vitest', 'run', ...files]);
+      const figure = testCount(stdout);
+      return { pass: !(isWhole && figure.includes('skipped')), figure };
+    },
+    ...more,
+  };
+}

@@ -1,6 +1,7 @@
 import type { Env, Timer } from '../../base/env.js';
 import { PaipaiError } from '../../base/errors.js';
 import type { GrantedLease } from '../coordinator.js';
+import { drawLeaseId } from '../lease-id.js';
 import type { KeyLease } from './journal.js';
 
 /** Each has a timer, and names at most so many keys, which go at one moment. */
@@ -35,8 +36,9 @@ export class Leases {
     if (this.#leases.size >= leasesMax) {
       throw new PaipaiError('PAIPAI_ERR_OVERLOADED', `there are ${leasesMax} leases already`);
     }
-    let leaseId = this.#drawId();
-    while (this.#leases.has(leaseId)) leaseId = this.#drawId();
+    const { random } = this.#env;
+    let leaseId = drawLeaseId(random);
+    while (this.#leases.has(leaseId)) leaseId = drawLeaseId(random);
     this.restore({ leaseId, ttlMs });
     return { leaseId, ttlMs };
   }
@@ -108,12 +110,5 @@ export class Leases {
       lease.timer = undefined;
       this.#onOver(lease.leaseId);
     });
-  }
-
-  /** 1 to 2^53 - 1. So many that none comes twice, also in another life. */
-  #drawId(): number {
-    const bytes = this.#env.random.bytes(7);
-    const id = bytes.reduce((sum, byte, at) => sum * 256 + (at === 0 ? byte & 0x1f : byte), 0);
-    return Math.max(1, id);
   }
 }

@@ -1,7 +1,7 @@
 import { checkInteger } from '../../base/check.js';
 import type { Env } from '../../base/env.js';
 import { PaipaiError } from '../../base/errors.js';
-import { bounded } from '../call.js';
+import { bounded, closedError } from '../call.js';
 import {
   type CheckedTxn,
   checkCallOptions,
@@ -303,10 +303,6 @@ export class LocalCoordinator implements Coordinator {
   #throwIfClosed(): void {
     if (this.#closing !== undefined) throw closedError();
   }
-}
-
-function closedError(): PaipaiError {
-  return new PaipaiError('PAIPAI_ERR_CLOSED', 'the coordinator is closed');
 }
 
 function copyOf({ value, version, asOf }: KeyState): KeyState {

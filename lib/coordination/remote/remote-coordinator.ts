@@ -1,7 +1,7 @@
 import type { PaipaiCode } from '../../base/codes.js';
 import { isPaipaiError, PaipaiError, toError } from '../../base/errors.js';
 import type { Peer } from '../../session/types.js';
-import { abortedError } from '../call.js';
+import { abortedError, closedError } from '../call.js';
 import {
   type CallSettings,
   checkCallOptions,
@@ -47,7 +47,8 @@ import {
   txnMethod,
   watchKeyMethod,
 } from '../messages.js';
-import { RemoteWatch } from './remote-watch.js';
+import { StreamWatch } from '../stream-watch.js';
+import { RemoteChanges } from './remote-changes.js';
 
 /**
  * The session with the node that coordinates, asked for with each call: after a reconnection it is another one.
@@ -65,7 +66,7 @@ export type FindCoordinator = () => Peer;
 export class RemoteCoordinator implements Coordinator {
   readonly #find: FindCoordinator;
   readonly #calls = new Set<AbortController>();
-  readonly #watches = new Set<RemoteWatch>();
+  readonly #watches = new Set<StreamWatch>();
   #isClosed = false;
 
   /** The session is not taken over: `close` leaves it open. */
@@ -134,12 +135,13 @@ export class RemoteCoordinator implements Coordinator {
     const settings = checkWatchOptions(options);
     this.#throwIfClosed();
     const what = `the watch of key ${JSON.stringify(key)}`;
-    const watch = new RemoteWatch({
+    const watch = new StreamWatch({
       key,
       ...settings,
       open: () => {
         const request = encodeWatch({ key, after: settings.after });
-        return this.#peer(what).openStream(watchKeyMethod, request);
+        const stream = this.#peer(what).openStream(watchKeyMethod, request);
+        return new RemoteChanges(stream, key, settings.after);
       },
       errorOf: (thrown) => failureOf(what, thrown),
       onOver: (over) => this.#watches.delete(over),
@@ -217,8 +219,4 @@ function down(what: string, why: string, cause?: Error): PaipaiError {
     `${what}: the coordinator cannot be asked: ${why}`,
     { cause },
   );
-}
-
-function closedError(): PaipaiError {
-  return new PaipaiError('PAIPAI_ERR_CLOSED', 'the coordinator is closed');
 }

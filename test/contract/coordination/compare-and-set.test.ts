@@ -1,8 +1,8 @@
-import { describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { keyBytesMax, valueBytesMax } from '../../../dist/coordination/coordinator.js';
-import { backends, bytes, setAll, startWorld, text } from './worlds.js';
+import { bytes, describeBackends, setAll, startWorld, text } from './worlds.js';
 
-describe.each(backends)('$name', (backend) => {
+describeBackends((backend) => {
   test('a value is set, read, replaced and deleted', async () => {
     const { one, other } = await startWorld(backend, 2);
     expect(await one.get('a')).toMatchObject({ value: undefined, version: 0 });

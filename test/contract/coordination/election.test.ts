@@ -1,8 +1,8 @@
-import { describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { codeOf } from '../../support/session-pair.js';
-import { backends, bytes, startClients, text, turn } from './worlds.js';
+import { bytes, describeBackends, startClients, text, turn } from './worlds.js';
 
-describe.each(backends)('$name', (backend) => {
+describeBackends((backend) => {
   test('one leads, and when it resigns the next one does, in a higher term', async () => {
     const { one, other } = await startClients(backend, 2);
     expect(await one.leader('a')).toBeUndefined();

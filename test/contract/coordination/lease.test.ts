@@ -1,9 +1,9 @@
-import { describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { leaseTtlMsMax, leaseTtlMsMin } from '../../../dist/coordination/coordinator.js';
 import { codeOf } from '../../support/session-pair.js';
-import { backends, bytes, setAll, startWorld, text, turn } from './worlds.js';
+import { bytes, describeBackends, setAll, startWorld, text, turn } from './worlds.js';
 
-describe.each(backends)('$name', (backend) => {
+describeBackends((backend) => {
   test('ends by itself, no sooner than it may, and its keys go at one moment', async () => {
     const { one, other } = await startWorld(backend, 2);
     const beganMs = performance.now();

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type { Coordinator } from '../../../dist/coordination/coordinator.js';
-import { backends, bytes, startWorld } from './worlds.js';
+import { bytes, describeBackends, startWorld } from './worlds.js';
 
 /** All keys with the prefix, by as many calls as it takes. */
 async function listAll(one: Coordinator, prefix: string, limit: number): Promise<string[]> {
@@ -14,7 +14,7 @@ async function listAll(one: Coordinator, prefix: string, limit: number): Promise
   }
 }
 
-describe.each(backends)('$name', (backend) => {
+describeBackends((backend) => {
   test('tells the keys with a prefix, with their versions, by the order of their bytes', async () => {
     const { one, other } = await startWorld(backend, 2);
     // By UTF-16 the last two would change places.

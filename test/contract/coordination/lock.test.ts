@@ -1,7 +1,7 @@
-import { describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type { Lock } from '../../../dist/coordination/locks.js';
 import { codeOf } from '../../support/session-pair.js';
-import { backends, startClients, turn } from './worlds.js';
+import { describeBackends, startClients, turn } from './worlds.js';
 
 /** Settles when the signal has fired, with the code of its reason. */
 function codeOfEnd({ signal }: { readonly signal: AbortSignal }): Promise<unknown> {
@@ -12,7 +12,7 @@ function codeOfEnd({ signal }: { readonly signal: AbortSignal }): Promise<unknow
   });
 }
 
-describe.each(backends)('$name', (backend) => {
+describeBackends((backend) => {
   test('one holds it at a time, by ascending tokens, in the order in which they came', async () => {
     const { clients } = await startClients(backend, 4);
     const first = await clients[0]!.lock('a');

@@ -1,8 +1,8 @@
-import { describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { keyBytesMax, valueBytesMax } from '../../../dist/coordination/coordinator.js';
-import { backends, bytes, startWorld } from './worlds.js';
+import { bytes, describeBackends, startWorld } from './worlds.js';
 
-describe.each(backends)('$name', (backend) => {
+describeBackends((backend) => {
   test.each(['', 'x'.repeat(keyBytesMax + 1), '\ud800', 1, null, undefined])(
     '%j is no key',
     async (key) => {

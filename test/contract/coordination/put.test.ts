@@ -1,9 +1,9 @@
-import { describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { valueBytesMax } from '../../../dist/coordination/coordinator.js';
 import { codeOf } from '../../support/session-pair.js';
-import { backends, bytes, startClients, text, turn } from './worlds.js';
+import { bytes, describeBackends, startClients, text, turn } from './worlds.js';
 
-describe.each(backends)('$name', (backend) => {
+describeBackends((backend) => {
   test('sets the key whatever it holds, and deletes it whether it is there or not', async () => {
     const { one, other } = await startClients(backend, 2);
     const first = await one.put('a', bytes('1'));

@@ -1,8 +1,8 @@
-import { describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { type Txn, txnKeysMax, valueBytesMax } from '../../../dist/coordination/coordinator.js';
-import { backends, bytes, setAll, startWorld, text } from './worlds.js';
+import { bytes, describeBackends, setAll, startWorld, text } from './worlds.js';
 
-describe.each(backends)('$name', (backend) => {
+describeBackends((backend) => {
   test('changes several keys at one moment, with one version', async () => {
     const { one, other } = await startWorld(backend, 2);
     const { version } = await setAll(one, 'a', ['1']);

@@ -1,8 +1,8 @@
-import { describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type { Change } from '../../../dist/coordination/coordinator.js';
-import { backends, setAll, startWorld, text } from './worlds.js';
+import { describeBackends, setAll, startWorld, text } from './worlds.js';
 
-describe.each(backends)('$name', (backend) => {
+describeBackends((backend) => {
   test('tells of what was and of what comes, in order', async () => {
     const { one, other } = await startWorld(backend, 2);
     const { version } = await setAll(one, 'a', ['1', '2']);

@@ -1,8 +1,10 @@
 import { join } from 'node:path';
-import { expect, onTestFinished } from 'vitest';
+import { afterAll, describe, expect, onTestFinished } from 'vitest';
 import { PaipaiError } from '../../../dist/base/errors.js';
 import type { CallOptions, Coordinator, KeyState } from '../../../dist/coordination/coordinator.js';
 import { CoordinatorClient } from '../../../dist/coordination/coordinator-client.js';
+import { EtcdCoordinator } from '../../../dist/coordination/etcd/etcd-coordinator.js';
+import { checkEtcd } from '../../../dist/coordination/etcd/etcd-options.js';
 import { FilesJournal } from '../../../dist/coordination/local/files-journal.js';
 import type { Journal } from '../../../dist/coordination/local/journal.js';
 import { LocalCoordinator } from '../../../dist/coordination/local/local-coordinator.js';
@@ -12,6 +14,7 @@ import { selectEngine } from '../../../dist/node/select-network.js';
 import { connectPeer } from '../../../dist/session/connect.js';
 import { listenPeers } from '../../../dist/session/listen.js';
 import type { Peer, PeerListener } from '../../../dist/session/types.js';
+import { type EtcdServer, startEtcd, withoutEtcd } from '../../support/etcd.js';
 import { makeFolder } from '../../support/folders.js';
 import { seeded } from '../../support/seeded.js';
 import { testEnv } from '../../support/test-env.js';
@@ -22,6 +25,8 @@ export interface Backend {
   readonly makeWorld: () => CoordinatorWorld;
   /** Of each property; a backend in other processes takes fewer. */
   readonly runs: number;
+  /** That it is not here. */
+  readonly why?: string;
 }
 
 export interface CoordinatorWorld {
@@ -200,7 +205,48 @@ class RemoteWorld implements CoordinatorWorld {
   }
 }
 
-export const backends: readonly Backend[] = [
+/** One etcd for all worlds of a file, each with a prefix of its own. */
+let etcd: Promise<EtcdServer> | undefined;
+let etcdWorlds = 0;
+
+class EtcdWorld implements CoordinatorWorld {
+  readonly #prefix = `world-${++etcdWorlds}`;
+  #hasForgotten = false;
+  readonly #clients: Coordinator[] = [];
+
+  async connect(count: number): Promise<Coordinator[]> {
+    etcd ??= startEtcd();
+    const { urls } = await etcd;
+    const settings = checkEtcd({ etcd: urls, prefix: this.#prefix }, 'default');
+    for (let at = 0; at < count; at++) this.#clients.push(new EtcdCoordinator(env, settings));
+    return [...this.#clients];
+  }
+
+  async forgetHistory(): Promise<void> {
+    this.#hasForgotten = true;
+    await (await etcd)?.compact();
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#clients.map((client) => client.close()));
+    if (!this.#hasForgotten) return;
+    // That of all worlds is gone, and the next one begins with all there ever was.
+    const ending = etcd;
+    etcd = undefined;
+    await (await ending)?.end();
+  }
+}
+
+/** `promises` for each backend; those that are not here are skipped, and say why. */
+export function describeBackends(promises: (backend: Backend) => void): void {
+  afterAll(async () => (await etcd)?.end());
+  for (const backend of backends) {
+    const { name, why = '' } = backend;
+    describe.skipIf(why)(`${name}${why}`, () => promises(backend));
+  }
+}
+
+const backends: readonly Backend[] = [
   { name: 'local', makeWorld: () => new LocalWorld(), runs: 200 },
   {
     name: 'local with files',
@@ -213,4 +259,5 @@ export const backends: readonly Backend[] = [
     runs: 200,
   },
   { name: 'over a session', makeWorld: () => new RemoteWorld(), runs: 60 },
+  { name: 'etcd', makeWorld: () => new EtcdWorld(), runs: 20, why: withoutEtcd },
 ];
