@@ -13,3 +13,4 @@ export interface PlantedBug extends Change {
 export const membershipBugs: readonly PlantedBug[];
 export const clusterBugs: readonly PlantedBug[];
 export const mapBugs: readonly PlantedBug[];
+export const quorumBugs: readonly PlantedBug[];

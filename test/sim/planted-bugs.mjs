@@ -252,3 +252,103 @@ export const mapBugs = [
     to: 'return true;',
   },
 ];
+
+export const quorumBugs = [
+  {
+    name: 'an acceptor answers before its disk has kept it, and forgets with its process',
+    file: 'coordination/quorum/acceptor.js',
+    from: 'await this.#disk.write(encodeMemory(memory));',
+    to: 'this.#disk.write(encodeMemory(memory)).catch(() => {});',
+  },
+  {
+    name: 'one member is a majority',
+    file: 'coordination/quorum/members.js',
+    from: 'Math.floor(list.length / 2) + 1',
+    to: '1',
+  },
+  {
+    name: 'half of the members are a majority',
+    file: 'coordination/quorum/members.js',
+    from: 'Math.floor(list.length / 2) + 1',
+    to: 'Math.floor(list.length / 2)',
+  },
+  {
+    name: 'a promise is not checked',
+    file: 'coordination/quorum/acceptor.js',
+    from: 'if (compareBallots(ballot, promised) < 0)',
+    to: 'if (false)',
+  },
+  {
+    name: 'a promise is not kept',
+    file: 'coordination/quorum/acceptor.js',
+    from: 'group: question.group, promised: ballot }',
+    to: 'group: question.group }',
+  },
+  {
+    name: 'the next ballot is used and was promised by nobody',
+    file: 'coordination/quorum/acceptor.js',
+    from: 'promised: compareBallots(next, ballot) > 0 ? next : ballot,',
+    to: 'promised: ballot,',
+  },
+  {
+    name: 'of what others have accepted the first is taken, not the latest',
+    file: 'coordination/quorum/register.js',
+    from: 'states.sort((one, other) => compareBallots(other.accepted, one.accepted))',
+    to: 'states',
+  },
+  {
+    name: 'what others have accepted is left behind',
+    file: 'coordination/quorum/register.js',
+    from: 'value.byteLength === 0\n',
+    to: 'true\n',
+  },
+  {
+    name: 'two proposers may have one ballot',
+    file: 'coordination/quorum/ballot.js',
+    from: ' || one.proposer - other.proposer',
+    to: '',
+    also: [
+      {
+        file: 'coordination/quorum/register.js',
+        from: 'const ballot = { epoch, round, proposer };',
+        to: 'const ballot = { epoch, round, proposer: 1 };',
+      },
+    ],
+  },
+  {
+    name: 'a look asks nobody',
+    file: 'coordination/quorum/register.js',
+    from: 'const ballot = known?.accepted ?? noBallot;',
+    to: 'if (known !== undefined) return known.table; const ballot = noBallot;',
+  },
+  {
+    name: 'a look believes the first who answers',
+    file: 'coordination/quorum/register.js',
+    from: 'accepted)).length >=\n        majorityOf(members)',
+    to: 'accepted)).length >= 1',
+  },
+  {
+    name: 'a disk that was wiped votes as if it remembered',
+    file: 'coordination/quorum/acceptor.js',
+    from: 'if (acceptorId !== own.acceptorId)',
+    to: 'if (false)',
+  },
+  {
+    name: 'a change that too few have confirmed is made again',
+    file: 'coordination/quorum/register.js',
+    from: 'if (await this.#wasMade(known.next))',
+    to: 'if (false)',
+  },
+  {
+    name: 'a change that too few have confirmed is taken for made',
+    file: 'coordination/quorum/register.js',
+    from: 'if (await this.#wasMade(known.next))',
+    to: 'if (true)',
+  },
+  {
+    name: 'what was refused is told without a look whether it is still so',
+    file: 'coordination/quorum/register.js',
+    from: 'else if ((await this.#look()) === known.table)',
+    to: 'else if (true)',
+  },
+];

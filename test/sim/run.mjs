@@ -1,10 +1,11 @@
 // Simulations of the shipped code, with their figures: npm run test:sim -- [--seed N] [--only NAME] [--seeds COUNT] [--notes] …
-// One seed gives the same run each time: with --seed alone `chaos`, `cluster` and `maps` run that seed, without it the first hundred.
+// One seed gives the same run each time: with --seed alone `chaos`, `cluster`, `maps` and `quorum` run that seed, without it the first hundred.
 //
 //   agreement, quiet, stalls, traffic    membership of many nodes
 //   chaos                                membership of 3 to 9 nodes, in every kind of trouble
 //   cluster                              a client with 3 to 9 nodes: transfer, reading, repair, processing, MapReduce in trouble
 //   maps                                 three clients of 3 to 5 nodes who change and use the same data
+//   quorum                               three clients of 3 or 5 nodes that agree by a quorum
 //   bugs                                 how many seeds it takes to find each planted bug; only when it is named
 //
 // --json ends with one line of JSON. The exit code is 1 when something was wrong.
@@ -13,7 +14,8 @@ import { parseArgs } from 'node:util';
 import { Swim } from '../../dist/cluster/membership/swim.js';
 import { loadCode, runClusterChaos } from './cluster-scenario.mjs';
 import { runMapChaos } from './map-scenario.mjs';
-import { clusterBugs, mapBugs, membershipBugs } from './planted-bugs.mjs';
+import { clusterBugs, mapBugs, membershipBugs, quorumBugs } from './planted-bugs.mjs';
+import { loadQuorumCode, runQuorumChaos } from './quorum-scenario.mjs';
 import { measureAgreement, measureQuiet, measureStalls, runChaos } from './scenarios.mjs';
 import { withShippedCode } from './shipped-code.mjs';
 
@@ -28,11 +30,11 @@ const { values } = parseArgs({
     minutes: { type: 'string', default: '10' },
     /** Shortest suspicion in milliseconds, instead of the one that forgives a stall of 5 s. */
     suspicion: { type: 'string' },
-    /** How many seeds of `chaos`, `cluster`, `maps` and `bugs`, from `seed` on. */
+    /** How many seeds of `chaos`, `cluster`, `maps`, `quorum` and `bugs`, from `seed` on. */
     seeds: { type: 'string' },
     /** Of `bugs` those with this text in their name. */
     bug: { type: 'string', default: '' },
-    /** Tells everything that happens in `cluster` and `maps`. */
+    /** Tells everything that happens in `cluster`, `maps` and `quorum`. */
     notes: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
   },
@@ -114,29 +116,27 @@ const scenarios = {
     await withShippedCode({}, async (load) => {
       const code = await loadCode(load);
       const sums = await runSeeds('cluster', seedCount(100), (next) => clusterSeed(code, next));
-      console.log(
-        `  ${Object.entries(sums)
-          .map(([name, sum]) => `${sum} ${name}`)
-          .join(', ')}`,
-      );
+      showSums(sums);
     });
   },
   async maps() {
     await withShippedCode({}, async (load) => {
       const code = await loadCode(load);
       const sums = await runSeeds('maps', seedCount(100), (next) => mapSeed(code, next));
-      console.log(
-        `  ${Object.entries(sums)
-          .map(([name, sum]) => `${sum} ${name}`)
-          .join(', ')}`,
-      );
+      showSums(sums);
     });
+  },
+  async quorum() {
+    const code = await loadQuorumCode((file) => import(`../../dist/${file}`));
+    const sums = await runSeeds('quorum', seedCount(100), (next) => quorumSeed(code, next));
+    showSums(sums);
   },
   async bugs() {
     const plans = [
       ...membershipBugs.map((bug) => ({ bug, withWorld: false, seedRunOf: membershipRun })),
       ...clusterBugs.map((bug) => ({ bug, withWorld: true, seedRunOf: clusterRun })),
       ...mapBugs.map((bug) => ({ bug, withWorld: true, seedRunOf: mapRun })),
+      ...quorumBugs.map((bug) => ({ bug, withWorld: false, seedRunOf: quorumRun })),
     ];
     const found = {};
     for (const { bug, withWorld, seedRunOf } of plans) {
@@ -185,6 +185,16 @@ async function mapRun(load) {
   return (next) => mapSeed(code, next);
 }
 
+function quorumSeed(code, next) {
+  const note = values.notes ? { note: (sentence) => console.log(`    ${sentence}`) } : {};
+  return runQuorumChaos({ code, seed: next, ...note });
+}
+
+async function quorumRun(load) {
+  const code = await loadQuorumCode(load);
+  return (next) => quorumSeed(code, next);
+}
+
 /** Seeds up to the first with a violation; null when there is none. */
 async function seedsToFind(runSeed) {
   for (let count = 1; count <= seedCount(10_000); count++) {
@@ -209,6 +219,11 @@ async function runSeeds(name, count, runSeed) {
   figuresOf[name] = { seeds: count, violating, ...sums };
   if (violating.length > 0) process.exitCode = 1;
   return sums;
+}
+
+function showSums(sums) {
+  const list = Object.entries(sums).map(([name, sum]) => `${sum} ${name}`);
+  console.log(`  ${list.join(', ')}`);
 }
 
 function show(figures) {

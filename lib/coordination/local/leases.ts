@@ -102,11 +102,17 @@ export class Leases {
   }
 
   #begin(lease: Lease): void {
+    lease.dueMs = this.#env.clock.nowMs() + lease.ttlMs;
+    this.#wait(lease);
+  }
+
+  #wait(lease: Lease): void {
     const { clock, timers } = this.#env;
     lease.timer?.cancel();
-    lease.dueMs = clock.nowMs() + lease.ttlMs;
-    lease.timer = timers.after(lease.ttlMs, () => {
-      if (clock.nowMs() - lease.dueMs > standstillMs) return this.#begin(lease);
+    lease.timer = timers.after(Math.max(0, lease.dueMs - clock.nowMs()), () => {
+      const lateMs = clock.nowMs() - lease.dueMs;
+      if (lateMs < 0) return this.#wait(lease); // Timers come a little early, too.
+      if (lateMs > standstillMs) return this.#begin(lease);
       lease.timer = undefined;
       this.#onOver(lease.leaseId);
     });

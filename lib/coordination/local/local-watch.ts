@@ -10,7 +10,7 @@ const done: IteratorResult<Change> = { done: true, value: undefined };
 /** A place in the history of one key, and those who wait for what comes next. It holds no changes of its own. */
 export class LocalWatch implements Watch {
   readonly key: string;
-  readonly #entries: Entries;
+  #entries: Entries;
   readonly #onOver: () => void;
   readonly #signal: AbortSignal | undefined;
   readonly #onAbort: () => void;
@@ -69,11 +69,23 @@ export class LocalWatch implements Watch {
   onChange(version: number): void {
     if (this.#isCaughtUp) this.#after = version - 1; // There was nothing in between.
     this.#isCaughtUp = false;
+    this.#tell();
+  }
+
+  #tell(): void {
     while (this.#waiting.length > 0) {
       const result = this.#take();
       if (result === undefined) break;
       this.#waiting.shift()?.resolve(result);
     }
+  }
+
+  /** Goes on with another history, where there is one of the key behind what was told; that of the first is known up to `version`. */
+  rebase(entries: Entries, version: number): void {
+    this.#entries = entries;
+    if (this.#isCaughtUp) this.#after = Math.max(this.#after, version);
+    this.#isCaughtUp = false;
+    this.#tell();
   }
 
   /** The next one who asks, or has asked, hears of `error`. */

@@ -8,6 +8,9 @@ import { checkEtcd } from '../../../dist/coordination/etcd/etcd-options.js';
 import { FilesJournal } from '../../../dist/coordination/local/files-journal.js';
 import type { Journal } from '../../../dist/coordination/local/journal.js';
 import { LocalCoordinator } from '../../../dist/coordination/local/local-coordinator.js';
+import { QuorumCoordinator } from '../../../dist/coordination/quorum/quorum-coordinator.js';
+import type { AskAcceptor } from '../../../dist/coordination/quorum/register.js';
+import { SlotsFile } from '../../../dist/coordination/quorum/slots-file.js';
 import { RemoteCoordinator } from '../../../dist/coordination/remote/remote-coordinator.js';
 import { CoordinatorService } from '../../../dist/coordination/serve-coordinator.js';
 import { selectEngine } from '../../../dist/node/select-network.js';
@@ -205,6 +208,44 @@ class RemoteWorld implements CoordinatorWorld {
   }
 }
 
+/** Three members of a quorum in this process, of which the first serves all clients. */
+class QuorumWorld implements CoordinatorWorld {
+  readonly #members = new Map<string, QuorumCoordinator>();
+
+  async connect(count: number): Promise<Coordinator[]> {
+    const nodeIds = ['1', '2', '3'];
+    for (const nodeId of nodeIds) {
+      const disk = new SlotsFile(join(makeFolder(), 'quorum'));
+      const ask: AskAcceptor = async (id, question) => this.#members.get(id)!.answer(question);
+      this.#members.set(
+        nodeId,
+        await QuorumCoordinator.open({
+          env,
+          nodeId,
+          nodeIds,
+          disk,
+          ask,
+          startVersion: 0,
+          historyCountMax,
+        }),
+      );
+    }
+    return Array.from({ length: count }, () => this.#members.get('1')!);
+  }
+
+  async forgetHistory(): Promise<void> {
+    const one = this.#members.get('1')!;
+    for (let change = 0; change < 300; change++) {
+      const { version } = await one.get('other');
+      await one.compareAndSet('other', version, version === 0 ? new Uint8Array(1) : undefined);
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#members.values()].map((member) => member.close()));
+  }
+}
+
 /** One etcd for all worlds of a file, each with a prefix of its own. */
 let etcd: Promise<EtcdServer> | undefined;
 let etcdWorlds = 0;
@@ -259,5 +300,6 @@ const backends: readonly Backend[] = [
     runs: 200,
   },
   { name: 'over a session', makeWorld: () => new RemoteWorld(), runs: 60 },
+  { name: 'quorum', makeWorld: () => new QuorumWorld(), runs: 20 },
   { name: 'etcd', makeWorld: () => new EtcdWorld(), runs: 20, why: withoutEtcd },
 ];

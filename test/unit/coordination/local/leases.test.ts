@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { Timers } from '../../../../dist/base/env.js';
 import type { Journal } from '../../../../dist/coordination/local/journal.js';
 import { keysPerLeaseMax, Leases } from '../../../../dist/coordination/local/leases.js';
 import { LocalCoordinator } from '../../../../dist/coordination/local/local-coordinator.js';
@@ -28,6 +29,22 @@ describe('leases', () => {
     expect(over).toEqual([first]);
     time.advance(1);
     expect(over).toEqual([first, second]);
+  });
+
+  test('end no sooner for a timer that comes early', () => {
+    const time = new ManualTime();
+    const over: number[] = [];
+    const env = time.env();
+    const timers: Timers = {
+      after: (delayMs, callback) =>
+        env.timers.after(delayMs > 1 ? delayMs - 0.9 : delayMs, callback),
+    };
+    const leases = new Leases({ ...env, timers }, () => over.push(time.nowMs));
+    leases.grant(500);
+    time.advance(499.5);
+    expect(over).toEqual([]);
+    time.advance(1);
+    expect(over).toEqual([500]);
   });
 
   test('begin anew when the process stood still: nobody could keep them alive', () => {

@@ -1,0 +1,495 @@
+import { isLinearizable } from '../support/linearizability.mjs';
+import { SeededRandom, VirtualTime } from './virtual-time.mjs';
+
+/**
+ * A quorum of three or five nodes and three clients, of the shipped code but for its disks, its network and its clocks: messages are late, lost and doubled, links
+ * are cut one way or both, nodes crash with or without what they were just writing, lose their disk, stand still, and their clocks jump.
+ */
+
+const clientCount = 3;
+const callsPerClient = 8;
+const keys = ['a', 'b'];
+const troubleMs = 6_000;
+/** Within so long after the last trouble somebody must be served. */
+const resumeMs = 2_000;
+const deadlineMs = 3_000;
+
+/** All that these files export. */
+export async function loadQuorumCode(load) {
+  const files = ['quorum-coordinator', 'acceptor', 'table'];
+  const loaded = await Promise.all(files.map((file) => load(`coordination/quorum/${file}.js`)));
+  return Object.assign({}, ...loaded);
+}
+
+/** @returns `{ violations, counts }` */
+export async function runQuorumChaos({ code, seed, note = () => {} }) {
+  return new QuorumWorld(code, seed, note).run();
+}
+
+class QuorumWorld {
+  time = new VirtualTime();
+  violations = [];
+  counts = { answered: 0, unknown: 0, down: 0, changes: 0, disturbances: 0 };
+  calls = [];
+  nodes = new Map();
+  /** From → to, where nothing comes through. */
+  cuts = new Set();
+  /** By ballot: the value, and which disks have kept it. */
+  accepted = new Map();
+  moment = 0;
+  valueCount = 0;
+  running = 0;
+
+  constructor(code, seed, note) {
+    this.code = code;
+    this.seed = seed;
+    this.note = (sentence) => note(`${this.time.nowMs.toFixed(0)} ms: ${sentence}`);
+    this.random = new SeededRandom(seed);
+    this.lossRate = this.random.pick([0, 0, 0.02, 0.1]);
+    this.doubleRate = this.random.pick([0, 0.05, 0.3]);
+    const count = this.random.next() < 0.25 ? 5 : 3;
+    this.nodeIds = Array.from({ length: count }, (_, at) => `n${at}`);
+  }
+
+  async run() {
+    for (const nodeId of this.nodeIds) {
+      this.nodes.set(nodeId, { nodeId, life: 0, disk: new SimulatedSlot(this) });
+      void this.start(nodeId);
+    }
+    for (let at = 0; at < clientCount; at++) void this.runClient(at);
+    this.planTrouble();
+    await this.advance(troubleMs, () => false);
+    this.endTrouble();
+    const healedMs = this.time.nowMs;
+    let isServed = false;
+    void this.serveOnce().then(() => {
+      isServed = true;
+    });
+    await this.advance(healedMs + resumeMs, () => isServed);
+    if (!isServed) this.wrong(`nobody is served ${resumeMs} ms after the last trouble`);
+    await this.advance(healedMs + 60_000, () => this.running === 0);
+    if (this.running > 0) this.wrong(`${this.running} calls have no end`);
+    this.checkChosen();
+    this.checkHistory();
+    for (const node of this.nodes.values()) this.crash(node);
+    await this.advance(this.time.nowMs + 1, () => true);
+    return { violations: this.violations, counts: this.counts };
+  }
+
+  wrong(sentence) {
+    this.note(`wrong: ${sentence}`);
+    this.violations.push(sentence);
+  }
+
+  /** Whatever an event sets going comes to rest before the next one. */
+  async advance(untilMs, isDone) {
+    for (;;) {
+      await new Promise(setImmediate);
+      if (isDone() || !this.time.runNext(untilMs)) return;
+    }
+  }
+
+  // Nodes.
+
+  envOf(node, life) {
+    const { time } = this;
+    const isRunning = () => node.life === life && node.isRunning;
+    return {
+      clock: {
+        nowMs: () => time.nowMs + (node.standsStillMs ?? 0),
+        wallMs: () => 1_000_000 + time.nowMs + (node.wallOffsetMs ?? 0),
+      },
+      timers: {
+        after: (delayMs, callback) => {
+          let isCancelled = false;
+          const fire = () => {
+            if (isCancelled || !isRunning()) return;
+            if (node.resumesAtMs > time.nowMs) time.at(node.resumesAtMs, fire);
+            else callback();
+          };
+          time.after(delayMs, fire);
+          return {
+            cancel: () => {
+              isCancelled = true;
+            },
+          };
+        },
+      },
+      random: new SeededRandom(this.random.next() * 2 ** 32),
+    };
+  }
+
+  async start(nodeId) {
+    const node = this.nodes.get(nodeId);
+    const life = ++node.life;
+    node.isRunning = true;
+    node.coordinator = undefined;
+    node.death = new Promise((_, reject) => {
+      node.die = () =>
+        reject(Object.assign(new Error('it died'), { code: 'PAIPAI_ERR_PEER_CLOSED' }));
+    });
+    node.death.catch(() => {}); // Perhaps nobody waits.
+    const coordinator = await this.code.QuorumCoordinator.open({
+      env: this.envOf(node, life),
+      nodeId,
+      nodeIds: this.nodeIds,
+      disk: node.disk.of(life),
+      startVersion: 0,
+      ask: (to, question, limitMs) => this.ask(node, life, to, question, limitMs),
+    });
+    if (node.life === life) node.coordinator = coordinator;
+  }
+
+  crash(node) {
+    node.isRunning = false;
+    node.coordinator = undefined;
+    node.die();
+    node.disk.crash();
+  }
+
+  /** A question and its answer over the network. */
+  ask(from, life, toId, question, limitMs) {
+    return new Promise((resolve, reject) => {
+      const env = this.envOf(from, life);
+      env.timers.after(limitMs, () => reject(new Error('no answer in time')));
+      const deliver = () => {
+        const to = this.nodes.get(toId);
+        if (to.coordinator === undefined) return;
+        const { coordinator, life: toLife } = to;
+        coordinator.answer(question).then(
+          (answer) => {
+            if (to.life !== toLife || !to.isRunning) return;
+            this.travel(toId, from.nodeId, () => {
+              if (from.life === life && from.isRunning) resolve(answer);
+            });
+          },
+          () => {},
+        );
+      };
+      const to = this.nodes.get(toId);
+      // The system of the other machine answers for a process that is gone.
+      if (!to.isRunning && !this.isCut(from.nodeId, toId)) {
+        return this.travel(toId, from.nodeId, () => reject(new Error('refused')));
+      }
+      this.travel(from.nodeId, toId, deliver);
+    });
+  }
+
+  isCut(from, to) {
+    return this.cuts.has(`${from} ${to}`);
+  }
+
+  travel(from, to, arrive) {
+    const copies = this.random.next() < this.doubleRate ? 2 : 1;
+    for (let copy = 0; copy < copies; copy++) {
+      if (this.random.next() < this.lossRate) continue;
+      const slow = this.random.next() < 0.03 ? 800 : 10;
+      this.time.after(this.random.between(0.1, slow), () => {
+        const resumesAtMs = this.nodes.get(to)?.resumesAtMs ?? 0;
+        if (this.isCut(from, to)) return;
+        if (resumesAtMs > this.time.nowMs) this.time.at(resumesAtMs, arrive);
+        else arrive();
+      });
+    }
+  }
+
+  // Trouble.
+
+  planTrouble() {
+    const count = Math.floor(this.random.between(1, 8));
+    for (let at = 0; at < count; at++) {
+      this.time.at(this.random.between(0, troubleMs * 0.8), () => {
+        this.counts.disturbances++;
+        this.disturb();
+      });
+    }
+  }
+
+  disturb() {
+    const { random } = this;
+    const node = this.nodes.get(random.pick(this.nodeIds));
+    const forMs = random.between(50, 2_500);
+    const later = (callback) => this.time.after(forMs, callback);
+    switch (random.pick(['crash', 'crash', 'isolate', 'oneWay', 'stall', 'jump', 'wipe'])) {
+      case 'crash':
+        return this.crashFor(node, forMs);
+      case 'isolate':
+        this.note(`${node.nodeId} is cut off for ${forMs.toFixed(0)} ms`);
+        for (const other of this.nodeIds) {
+          this.cuts.add(`${node.nodeId} ${other}`).add(`${other} ${node.nodeId}`);
+        }
+        return later(() => this.heal(node.nodeId));
+      case 'oneWay':
+        this.note(`${node.nodeId} is heard no more, and hears`);
+        for (const other of this.nodeIds) this.cuts.add(`${node.nodeId} ${other}`);
+        return later(() => this.heal(node.nodeId));
+      case 'stall':
+        this.note(`${node.nodeId} stands still for ${forMs.toFixed(0)} ms`);
+        node.resumesAtMs = this.time.nowMs + forMs;
+        return undefined;
+      case 'jump':
+        node.wallOffsetMs = random.between(-1e6, 1e6);
+        return undefined;
+      case 'wipe':
+        // One at most, so that a majority has never lost its memory.
+        if (this.hasWiped || !node.isRunning) return undefined;
+        this.hasWiped = true;
+        this.note(`${node.nodeId} loses its disk`);
+        this.crash(node);
+        node.disk.wipe();
+        this.time.after(forMs, () => this.restart(node));
+        return undefined;
+    }
+  }
+
+  crashFor(node, forMs) {
+    if (!node.isRunning) return;
+    this.note(`${node.nodeId} crashes for ${forMs.toFixed(0)} ms`);
+    this.crash(node);
+    this.time.after(forMs, () => this.restart(node));
+  }
+
+  restart(node) {
+    if (node.isRunning) return;
+    this.note(`${node.nodeId} is back`);
+    void this.start(node.nodeId);
+  }
+
+  heal(nodeId) {
+    for (const cut of this.cuts) if (cut.split(' ').includes(nodeId)) this.cuts.delete(cut);
+  }
+
+  endTrouble() {
+    this.note('all trouble ends');
+    this.cuts.clear();
+    this.lossRate = 0;
+    for (const node of this.nodes.values()) {
+      node.resumesAtMs = 0;
+      this.restart(node);
+    }
+  }
+
+  /** Settles when one of the nodes has answered a client of its own. */
+  serveOnce() {
+    const untilServed = async (node) => {
+      for (;;) {
+        try {
+          await Promise.race([node.coordinator.get('a', { deadlineMs: 500 }), node.death]);
+          return;
+        } catch {
+          await this.sleep(20); // Also while it starts.
+        }
+      }
+    };
+    return Promise.race([...this.nodes.values()].map(untilServed));
+  }
+
+  sleep(delayMs) {
+    return new Promise((resolve) => {
+      this.time.after(delayMs, resolve);
+    });
+  }
+
+  // Clients.
+
+  async runClient(at) {
+    const { random } = this;
+    const seen = new Map();
+    this.running++;
+    for (let count = 0; count < callsPerClient; count++) {
+      await this.sleep(random.exponential(troubleMs / callsPerClient / 2));
+      // Mostly the same node, as clients do; sometimes each its own.
+      const nodeId = random.next() < 0.6 ? this.nodeIds[0] : random.pick(this.nodeIds);
+      const { coordinator } = this.nodes.get(nodeId);
+      if (coordinator === undefined) continue;
+      const key = random.pick(keys);
+      const what = random.next();
+      if (what < 0.35) await this.call(at, nodeId, () => this.look(coordinator, key));
+      else if (what < 0.8) await this.call(at, nodeId, () => this.change(coordinator, key, seen));
+      else await this.call(at, nodeId, () => this.changeBoth(coordinator));
+    }
+    this.running--;
+  }
+
+  /** @param begin gives the call as it is recorded, and a promise of what is known of it afterwards; null: it was not made */
+  async call(at, nodeId, begin) {
+    const call = { startedAt: this.moment++, endedAt: Infinity, client: at, nodeId };
+    try {
+      // Its session ends with its process.
+      const outcome = await Promise.race([begin()(call), this.nodes.get(nodeId).death]);
+      Object.assign(call, outcome, { endedAt: this.moment++ });
+      this.calls.push(call);
+      this.counts.answered++;
+      this.note(`client ${at} at ${nodeId}: ${JSON.stringify(outcome)}`);
+    } catch (thrown) {
+      this.note(`client ${at} at ${nodeId}: ${thrown.code}`);
+      if (thrown.code === 'PAIPAI_ERR_COORDINATOR_DOWN') {
+        this.counts.down++; // Nothing was done.
+      } else if (
+        ['PAIPAI_ERR_PEER_CLOSED', 'PAIPAI_ERR_DEADLINE', 'PAIPAI_ERR_CLOSED'].includes(thrown.code)
+      ) {
+        this.counts.unknown++;
+        if (call.what !== undefined && call.what !== 'get') this.calls.push(call);
+      } else {
+        this.wrong(`a call failed: ${thrown.stack}`);
+      }
+    }
+  }
+
+  look(coordinator, key) {
+    return async () => {
+      const { value } = await coordinator.get(key, { deadlineMs });
+      return { what: 'get', key, value: text(value) };
+    };
+  }
+
+  /** From what it is, or was when that client last looked, to something new, by its version. */
+  change(coordinator, key, seen) {
+    return async (call) => {
+      const isLooking = !seen.has(key) || this.random.next() < 0.5;
+      const before = isLooking ? await coordinator.get(key, { deadlineMs }) : seen.get(key);
+      seen.set(key, before);
+      const set = `${++this.valueCount}`;
+      Object.assign(call, { what: 'set', key, expected: text(before.value), set });
+      call.startedAt = this.moment++;
+      const { isSet } = await coordinator.compareAndSet(key, before.version, Buffer.from(set), {
+        deadlineMs,
+      });
+      if (isSet) this.counts.changes++;
+      return { isSet };
+    };
+  }
+
+  changeBoth(coordinator) {
+    return async (call) => {
+      const states = [];
+      for (const key of keys) states.push(await coordinator.get(key, { deadlineMs }));
+      const set = `${++this.valueCount}`;
+      Object.assign(call, { what: 'both', expected: states.map(({ value }) => text(value)), set });
+      call.startedAt = this.moment++;
+      const { isSet } = await coordinator.txn(
+        {
+          expect: keys.map((key, at) => ({ key, version: states[at].version })),
+          set: keys.map((key) => ({ key, value: Buffer.from(set) })),
+        },
+        { deadlineMs },
+      );
+      if (isSet) this.counts.changes++;
+      return { isSet };
+    };
+  }
+
+  checkHistory() {
+    const model = { first: [null, null], step: stepOf };
+    if (!isLinearizable(this.calls, model)) this.wrong('the answers have no order');
+  }
+
+  // What was agreed on.
+
+  /** A disk has kept what an acceptor remembers. */
+  onKept(bytes) {
+    const { acceptorId, accepted, value } = this.code.decodeMemory(bytes);
+    if (value.byteLength === 0) return;
+    const ballot = `${accepted.epoch} ${accepted.round} ${accepted.proposer}`;
+    const known = this.accepted.get(ballot);
+    if (known === undefined) {
+      this.accepted.set(ballot, { accepted, value, by: new Set([acceptorId]) });
+      return;
+    }
+    if (Buffer.compare(known.value, value) !== 0) this.wrong(`two values under ballot ${ballot}`);
+    known.by.add(acceptorId);
+  }
+
+  checkChosen() {
+    const chosen = [...this.accepted.values()]
+      .map(({ accepted, value, by }) => ({ accepted, by, table: this.code.Table.decode(value) }))
+      .filter(({ by, table }) => {
+        const voters = table.members.list.filter(({ acceptorId }) => by.has(acceptorId));
+        return voters.length > table.members.list.length / 2;
+      })
+      .sort((one, other) => compareBallots(one.accepted, other.accepted));
+    for (const [at, { table }] of chosen.entries()) {
+      const before = chosen[at - 1]?.table;
+      if (before !== undefined && !follows(before, table)) {
+        this.wrong(
+          `version ${table.version} was agreed on behind ${before.version}, and forgets it`,
+        );
+      }
+    }
+  }
+}
+
+/** Whether the later table is the earlier one with changes behind it. */
+function follows(earlier, later) {
+  if (later.version < earlier.version) return false;
+  const upTo = ({ history }) => history.filter(({ version }) => version <= earlier.version);
+  return JSON.stringify(upTo(earlier)) === JSON.stringify(upTo(later));
+}
+
+function compareBallots(one, other) {
+  return one.epoch - other.epoch || one.round - other.round || one.proposer - other.proposer;
+}
+
+function text(value) {
+  return value === undefined ? null : Buffer.from(value).toString();
+}
+
+/** @param state values of the keys */
+function stepOf(state, { what, key, value, expected, set, isSet, endedAt }) {
+  const at = keys.indexOf(key);
+  if (what === 'get') return state[at] === value ? state : undefined;
+  const isAsExpected =
+    what === 'both' ? expected.every((one, at) => one === state[at]) : state[at] === expected;
+  if (endedAt !== Infinity && isAsExpected !== isSet) return undefined;
+  if (!isAsExpected) return state;
+  return state.map((one, index) => (what === 'both' || index === at ? set : one));
+}
+
+/** What outlives the process of a node. A write that was under way when it ended is there or not. */
+class SimulatedSlot {
+  #world;
+  #bytes;
+  #writing;
+  #life = 0;
+
+  constructor(world) {
+    this.#world = world;
+  }
+
+  of(life) {
+    this.#life = life;
+    return {
+      read: async () => this.#bytes,
+      write: (bytes) => this.#write(life, bytes),
+      close: async () => {},
+    };
+  }
+
+  crash() {
+    this.#life = 0;
+    if (this.#writing !== undefined && this.#world.random.next() < 0.5) this.#keep(this.#writing);
+    this.#writing = undefined;
+  }
+
+  wipe() {
+    this.#bytes = undefined;
+  }
+
+  #write(life, bytes) {
+    const copy = Uint8Array.from(bytes);
+    return new Promise((resolve) => {
+      this.#writing = copy;
+      this.#world.time.after(this.#world.random.between(0.1, 5), () => {
+        if (this.#life !== life) return;
+        this.#writing = undefined;
+        this.#keep(copy);
+        resolve();
+      });
+    });
+  }
+
+  #keep(bytes) {
+    this.#bytes = bytes;
+    this.#world.onKept(bytes);
+  }
+}
