@@ -73,6 +73,7 @@ export type { Leader, Leadership } from './coordination/election.js';
 export type { EtcdOptions } from './coordination/etcd/etcd-options.js';
 export type { Lease } from './coordination/lease.js';
 export type { Lock } from './coordination/locks.js';
+export type { QuorumOptions } from './coordination/quorum/quorum-options.js';
 export type { Digest } from './processing/digest.js';
 export type {
   Handler,

@@ -175,7 +175,7 @@ export class NetNodes {
       const nodes = Array.from(this.#byId.values(), ({ node }) => node);
       // Nobody else reaches embedded nodes, so one of them coordinates only where there are no others.
       const isEmbedded = join === undefined && nodes.every(({ address }) => address === undefined);
-      const isServed = isEmbedded && settings.etcd === undefined;
+      const isServed = isEmbedded && settings.etcd === undefined && settings.quorum === undefined;
       const entries = nodes.map(
         (node, at): RosterEntry =>
           node.address === undefined
@@ -269,11 +269,28 @@ export class NetNodes {
   }
 
   /**
-   * The session with the node that coordinates the net.
+   * The sessions with the nodes that coordinate the net: with one, or with those of a quorum that are there.
    * @throws PaipaiError PAIPAI_ERR_COORDINATOR_DOWN, with `nodeId`; _COORDINATOR_AMBIGUOUS; PAIPAI_ERR_INVALID_STATE when no node is known to
    * coordinate the net.
    */
-  coordinator(): Peer {
+  coordinators(): readonly [Peer, ...Peer[]] {
+    const { quorum } = this.#options.settings;
+    return quorum === undefined ? [this.#coordinator()] : this.#quorum(quorum);
+  }
+
+  #quorum(names: readonly string[]): readonly [Peer, ...Peer[]] {
+    const roster = this.#roster;
+    const ids = names.map((name) => roster?.idOf(name) ?? name);
+    const living = ids.filter((id) => roster?.isLiving(id) === true);
+    const [first, ...rest] = living.map((id) => (roster as Roster).link(id).peer); // Some live there.
+    if (first !== undefined) return [first, ...rest];
+    throw new PaipaiError(
+      'PAIPAI_ERR_COORDINATOR_DOWN',
+      `none of the nodes ${names.join(', ')}, which coordinate the net, can be reached`,
+    );
+  }
+
+  #coordinator(): Peer {
     const own = [...this.#byId.values()].filter(({ coordinates }) => coordinates);
     const claims = new Map(own.map((known) => [known.node.id, !known.hasFailed && !known.hasLeft]));
     for (const [nodeId, member] of this.#claims) {

@@ -139,7 +139,7 @@ export class Net extends EventEmitter<NetEvents> {
       etcd === undefined
         ? new RemoteCoordinator(() => {
             this.#checkStarted();
-            return this.#nodes.coordinator();
+            return this.#nodes.coordinators();
           })
         : new EtcdCoordinator(this.#env, etcd, () => this.#checkStarted());
     this.#coordinator = new CoordinatorClient(this.#env, this.#table);
@@ -210,9 +210,11 @@ export class Net extends EventEmitter<NetEvents> {
     try {
       const engine = selectEngine(this.#settings.engine);
       const roster = await this.#nodes.start(engine);
+      const { etcd, quorum } = this.#settings;
+      const isAgreed = etcd !== undefined || quorum !== undefined;
       const maps = new ShardMaps({
         coordinator: this.#table,
-        isCoordinated: () => this.#settings.etcd !== undefined || this.#nodes.isCoordinated,
+        isCoordinated: () => isAgreed || this.#nodes.isCoordinated,
         nodes: this.#nodes,
         roster,
       });

@@ -19,6 +19,7 @@ import {
   type EtcdSettings,
   isEtcdUrl,
 } from '../coordination/etcd/etcd-options.js';
+import { checkQuorum, type QuorumOptions } from '../coordination/quorum/quorum-options.js';
 import { type RunAs, runAsChoices } from '../node/launch.js';
 import { type EngineChoice, engineChoices } from '../node/select-network.js';
 import { moduleUrl } from '../node/serve.js';
@@ -73,8 +74,9 @@ export interface NetOptions {
    * - 'local': a node of the net serves it, the first embedded one or the one that was started with `--coordinator`.
    * - `etcd://HOST:PORT`, more of them behind commas, `etcds://` for TLS, `USER:PASSWORD@` in front; or an object with `etcd`: an etcd of 3.4 or newer, under
    *   a prefix with the name of the net.
+   * - `{ quorum: ['a', 'b', 'c'] }`: 3, 5 or 7 nodes that were started with `--quorum a,b,c`; a majority of them decides.
    */
-  coordination?: 'local' | EtcdOptions | `etcd://${string}` | `etcds://${string}`;
+  coordination?: 'local' | EtcdOptions | QuorumOptions | `etcd://${string}` | `etcds://${string}`;
   /** Default 'auto': the native engine where it works. */
   engine?: EngineChoice;
   /** For a transfer or a processing without its own. Default 600,000 (10 minutes); Infinity is none. */
@@ -236,6 +238,7 @@ const netNames: ReadonlySet<string> = new Set<keyof NetOptions>([
   'reconnectMs',
   'rebalance',
 ]);
+const quorumNames: ReadonlySet<string> = new Set<keyof QuorumOptions>(['quorum']);
 const backgroundNames: ReadonlySet<string> = new Set<keyof BackgroundOptions>([
   'bytesPerSecond',
   'afterMs',
@@ -309,8 +312,9 @@ export interface NetSettings {
   readonly handlers: string | undefined;
   readonly runAs: RunAs;
   readonly placement: PlacementStrategy;
-  /** Undefined: a node coordinates. */
+  /** Without both a node coordinates. */
   readonly etcd: EtcdSettings | undefined;
+  readonly quorum: readonly string[] | undefined;
   readonly engine: EngineChoice;
   readonly deadlineMs: number;
   readonly reconnectMs: number;
@@ -333,14 +337,23 @@ function checkRate(name: string, bytesPerSecond: unknown): number {
   return checkInteger(name, bytesPerSecond, 1_024, Number.MAX_SAFE_INTEGER);
 }
 
-function checkCoordination(choice: unknown, netName: string): EtcdSettings | undefined {
-  if (choice === undefined || choice === 'local') return undefined;
+function checkCoordination(choice: unknown, netName: string): Pick<NetSettings, 'etcd' | 'quorum'> {
+  const none = { etcd: undefined, quorum: undefined };
+  if (choice === undefined || choice === 'local') return none;
+  if (typeof choice === 'object' && choice !== null && 'quorum' in choice) {
+    checkOptions('coordination', choice, quorumNames);
+    return { ...none, quorum: checkQuorum(choice.quorum) };
+  }
   if (
     typeof choice === 'string' ? isEtcdUrl(choice) : typeof choice === 'object' && choice !== null
   ) {
-    return checkEtcd(choice as string | EtcdOptions, netName); // Which looks at what is in it.
+    return { ...none, etcd: checkEtcd(choice as string | EtcdOptions, netName) }; // Which looks at what is in it.
   }
-  throw invalidArgument('coordination', "'local', etcd://HOST:PORT or an object with etcd", choice);
+  throw invalidArgument(
+    'coordination',
+    "'local', etcd://HOST:PORT, or an object with etcd or quorum",
+    choice,
+  );
 }
 
 export function checkNetOptions(options: NetOptions): NetSettings {
@@ -353,7 +366,7 @@ export function checkNetOptions(options: NetOptions): NetSettings {
   return {
     route,
     name,
-    etcd: checkCoordination(options.coordination, name),
+    ...checkCoordination(options.coordination, name),
     secret: checkSecret(options.secret),
     join: options.join === undefined ? undefined : checkSeeds(options.join),
     handlers: checkModule(options.handlers),

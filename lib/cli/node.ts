@@ -31,6 +31,8 @@ the others by joining one of them; new Net({ join: ['tcp://127.0.0.1:7100'] }) t
   --store-limit BYTES  most that shards take on disk; default: what the disk holds
   --coordinator        serve the table that the net agrees on (net.coordinator), which lies where the
                        shards do; one node of a net does, and clients that join find it
+  --quorum A,B,C       ids of the 3, 5 or 7 nodes that serve that table together, this one with them:
+                       a majority decides. It needs --id, and a store on disk
   --secret-file FILE   the secret of the net; a final line end is not part of it
   --events             a line for each node that joins, fails, leaves; on a screen always
   --json               one JSON object a line instead of words for people
@@ -60,6 +62,7 @@ export const nodeCommand: Command = {
         advertise: { type: 'string' },
         weight: { type: 'string' },
         coordinator: { type: 'boolean' },
+        quorum: { type: 'string' },
         events: { type: 'boolean' },
         json: { type: 'boolean' },
       },
@@ -83,6 +86,7 @@ export const nodeCommand: Command = {
       ...(values.advertise === undefined ? {} : { advertise: values.advertise }),
       ...(values.weight === undefined ? {} : { weight: readWeight(values.weight) }),
       coordinator: values.coordinator === true,
+      ...(values.quorum === undefined ? {} : { quorum: values.quorum.split(',') }),
     });
     try {
       const { address, nodeId, engine } = node;

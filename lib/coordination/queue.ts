@@ -1,5 +1,5 @@
 import type { Env } from '../base/env.js';
-import { PaipaiError } from '../base/errors.js';
+import { isPaipaiError, PaipaiError } from '../base/errors.js';
 import { bounded } from './call.js';
 import type { CallSettings } from './check.js';
 import type { Coordinator, KeyVersion } from './coordinator.js';
@@ -41,7 +41,10 @@ export async function takeTurn(
   let held: Lease | undefined;
   try {
     return await bounded(env.timers, what, settings, async () => {
-      const lease = await Lease.grant(env, coordinator, settings.ttlMs, { signal: stop.signal });
+      // One that was granted and not heard of ends by itself.
+      const lease = await cutOnce(() =>
+        Lease.grant(env, coordinator, settings.ttlMs, { signal: stop.signal }),
+      );
       held = lease;
       lease.signal.addEventListener('abort', () => stop.abort());
       // Whoever waited has given up, and cannot have seen this lease.
@@ -83,12 +86,13 @@ class Waiter {
     const key = this.#prefix + leaseId;
     const none = new Uint8Array(0);
     const options = { signal: this.#signal, leaseId };
-    const { version } = await this.#coordinator
-      .compareAndSet(key, 0, none, options)
-      .catch((thrown: unknown) => {
-        lease.throwIfOver();
-        throw thrown;
-      });
+    // Nobody else has this key: whoever finds it there has set it before.
+    const { version } = await cutOnce(() =>
+      this.#coordinator.compareAndSet(key, 0, none, options),
+    ).catch((thrown: unknown) => {
+      lease.throwIfOver();
+      throw thrown;
+    });
     for (;;) {
       try {
         const before = await this.#before({ key, version });
@@ -139,6 +143,16 @@ class Waiter {
       const timer = this.#env.timers.after(delayMs, end);
       this.#signal.addEventListener('abort', end);
     });
+  }
+}
+
+/** `call`, and once more when whoever coordinates went away in the middle: it may be back, or another one in its place. */
+async function cutOnce<T>(call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (thrown) {
+    if (!isPaipaiError(thrown, 'PAIPAI_ERR_PEER_CLOSED')) throw thrown;
+    return call();
   }
 }
 

@@ -1,16 +1,22 @@
 import { join } from 'node:path';
+import { invalidArgument } from '../base/check.js';
 import type { Env } from '../base/env.js';
 import { PaipaiError } from '../base/errors.js';
 import { isLivingMember, type NetMember } from '../cluster/membership/member-list.js';
 import { MapFences } from '../cluster/transfer/map-fences.js';
 import { FilesJournal } from '../coordination/local/files-journal.js';
 import { LocalCoordinator } from '../coordination/local/local-coordinator.js';
+import { QuorumCoordinator } from '../coordination/quorum/quorum-coordinator.js';
+import { checkQuorum } from '../coordination/quorum/quorum-options.js';
+import type { AskAcceptor } from '../coordination/quorum/register.js';
+import { SlotsFile } from '../coordination/quorum/slots-file.js';
 import { CoordinatorService } from '../coordination/serve-coordinator.js';
 import type { DurableChoice, StoreChoice } from '../store/open-store.js';
 
 /** Beside the shards, in the folder that the store has locked. */
 const folderName = 'coordination';
 const fencesName = 'fences';
+const quorumName = 'quorum';
 /** No table changes as often, and 2^53 of these last for 278 years. */
 const versionsPerMs = 1_024;
 
@@ -31,6 +37,31 @@ export async function openCoordination(
   }
   const journal = new FilesJournal(join(folderOf(store), folderName));
   return new CoordinatorService(await LocalCoordinator.open(env, { startVersion, journal }));
+}
+
+/**
+ * A member of a quorum, which votes in the folder of its store, which is open.
+ * Fails: PAIPAI_ERR_INVALID_ARGUMENT for a quorum that is none, without that node, or without a disk; PAIPAI_ERR_STORE_FAILED.
+ */
+export async function openQuorum(
+  env: Pick<Env, 'timers' | 'clock' | 'random'>,
+  store: StoreChoice = 'memory',
+  nodeId: string,
+  nodeIds: readonly string[],
+  ask: AskAcceptor,
+): Promise<QuorumCoordinator> {
+  const quorum = checkQuorum(nodeIds);
+  if (!quorum.includes(nodeId)) {
+    throw invalidArgument('quorum', `with node ${nodeId} itself`, quorum.join(', '));
+  }
+  if (store === 'memory') {
+    throw new PaipaiError(
+      'PAIPAI_ERR_INVALID_ARGUMENT',
+      'a member of a quorum needs a store on disk: without its memory it must not vote again',
+    );
+  }
+  const disk = new SlotsFile(join(folderOf(store), quorumName));
+  return QuorumCoordinator.open({ env, nodeId, nodeIds: quorum, disk, ask });
 }
 
 /** What a node remembers of shard maps; undefined for a store in memory, of which each client has a part for itself. Fails as `openCoordination`. */

@@ -15,7 +15,9 @@ import {
   serveList,
   servePut,
 } from '../cluster/transfer/serve-shards.js';
-import type { CoordinatorService } from '../coordination/serve-coordinator.js';
+import { acceptorMethod } from '../coordination/quorum/messages.js';
+import type { QuorumCoordinator } from '../coordination/quorum/quorum-coordinator.js';
+import { CoordinatorService } from '../coordination/serve-coordinator.js';
 import { JobLimits } from '../processing/job-limits.js';
 import { MapReduceService } from '../processing/map-reduce/serve-map-reduce.js';
 import { mergeMethod, processMethod } from '../processing/messages.js';
@@ -65,6 +67,8 @@ export class NodeService implements PeerService {
   /** Known before the node listens; undefined where it serves none, and where nobody else sees what lies here. */
   coordination: CoordinatorService | undefined;
   fences: MapFences | undefined;
+  /** That this node is a member of. */
+  #quorum: QuorumCoordinator | undefined;
 
   constructor(parts: NodeParts) {
     const { env, pool } = parts;
@@ -80,6 +84,12 @@ export class NodeService implements PeerService {
       cpuCount: availableParallelism(),
       storedBytes: () => this.#stores().reduce((sum, one) => sum + one.usage().bytes, 0),
     });
+  }
+
+  /** Takes over a member of a quorum, before the node listens. */
+  joinQuorum(quorum: QuorumCoordinator): void {
+    this.#quorum = quorum;
+    this.coordination = new CoordinatorService(quorum);
   }
 
   onRequest(request: IncomingRequest): Uint8Array | Promise<Uint8Array> {
@@ -103,6 +113,9 @@ export class NodeService implements PeerService {
         return membership().then((member) => member.answerWatch(payload, request.signal));
       case infoMethod:
         return this.#info();
+      case acceptorMethod:
+        if (this.#quorum === undefined) throw methodUnknown(method);
+        return this.#quorum.answer(payload);
       default:
         if (relay.serves(method)) return relay.onRequest(request);
         if (coordination?.serves(method)) return coordination.onRequest(request);
@@ -185,7 +198,7 @@ export class NodeService implements PeerService {
       bytes: usages.reduce((sum, { bytes }) => sum + bytes, 0),
       workers: pool.size,
       isDurable: store.store.isDurable,
-      coordinates: this.coordination !== undefined,
+      coordinates: this.coordination !== undefined && this.#quorum === undefined,
     });
   }
 }

@@ -14,7 +14,7 @@ import type { HeartbeatOptions, PeerListener, SessionOptions } from '../session/
 import type { StoreChoice } from '../store/open-store.js';
 import { parseAddress } from '../transport/address.js';
 import type { EngineName } from '../transport/frame-channel.js';
-import { checkSole, openCoordination, openFences } from './node-coordination.js';
+import { checkSole, openCoordination, openFences, openQuorum } from './node-coordination.js';
 import {
   checkHubs,
   checkMembership,
@@ -23,6 +23,7 @@ import {
 } from './node-membership.js';
 import { NodeService } from './node-service.js';
 import { openStore } from './node-store.js';
+import { QuorumPeers } from './quorum-peers.js';
 import { createRealEnv } from './real-env.js';
 import { type EngineChoice, selectEngine } from './select-network.js';
 import { UdpNetwork } from './udp-network.js';
@@ -44,6 +45,8 @@ export interface NodeConfig extends MembershipConfig {
   readonly store?: StoreChoice | undefined;
   /** Whether it serves the coordinator of the net, which outlives its process when its store does. Default false. */
   readonly coordinator?: boolean | undefined;
+  /** Ids of the nodes that coordinate the net together, this one included: 3, 5 or 7. It needs a store on disk. Default: it is none of them. */
+  readonly quorum?: readonly string[] | undefined;
   /** Whether it is one client's alone, and ends with it. Default false. */
   readonly isEmbedded?: boolean | undefined;
   /**
@@ -118,6 +121,15 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
     // Whoever asks for it came by the listener.
     listener: () => listener as PeerListener,
   });
+  const quorumPeers = new QuorumPeers({
+    env: networkEnv,
+    session,
+    addressOf: async (id) => {
+      const members = (await membershipFor()).members();
+      const address = members.find((one) => one.nodeId === id)?.address;
+      return address === '' ? undefined : address;
+    },
+  });
   const service = new NodeService({ env, engine, store, pool, relay, membership: membershipFor });
   let listener: PeerListener | undefined;
   let membership: Membership | null = null;
@@ -129,7 +141,7 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
     opening.reject(new PaipaiError('PAIPAI_ERR_CLOSED', `node ${nodeId} is being closed`));
     await Promise.all([...attachments.map((one) => one.close()), membership?.close()]);
     // What is under way fails first, so that nobody waits for it.
-    await Promise.all([pool.close(), service.coordination?.close()]);
+    await Promise.all([pool.close(), service.coordination?.close(), quorumPeers.close()]);
     try {
       await listener?.close(0);
       await relay.close();
@@ -149,6 +161,14 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
       service.coordination = await openCoordination(env, config.store, config.isEmbedded);
     }
     const coordinates = service.coordination !== undefined;
+    if (config.quorum !== undefined) {
+      if (coordinates) throw twoWays();
+      service.joinQuorum(
+        await openQuorum(env, config.store, nodeId, config.quorum, (id, question, deadlineMs) =>
+          quorumPeers.ask(id, question, deadlineMs),
+        ),
+      );
+    }
     if (config.handlers !== undefined) await pool.handlers();
     listener = await listenPeers(networkEnv, config.listen, { ...session, service });
     const listening = parseAddress(listener.address);
@@ -192,6 +212,13 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
     members: () => membership?.members() ?? [],
     close: () => close(),
   };
+}
+
+function twoWays(): PaipaiError {
+  return new PaipaiError(
+    'PAIPAI_ERR_INVALID_ARGUMENT',
+    'a node either coordinates alone or is a member of a quorum',
+  );
 }
 
 function noMember(nodeId: string, listen: string): PaipaiError {

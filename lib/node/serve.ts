@@ -23,11 +23,13 @@ export interface RunNodeOptions extends MembershipConfig {
   readonly store?: StoreChoice;
   /** Whether it serves the coordinator of the net; one node of a net does at most. Default false. */
   readonly coordinator?: boolean;
+  /** Ids of the nodes that coordinate the net together, this one included: 3, 5 or 7; with a store on disk. Default: it is none of them. */
+  readonly quorum?: readonly string[];
 }
 
 /** Runs a node in this process, for nets elsewhere that add it by its address. Fails as `startNode` does. */
 export async function runNode(options: RunNodeOptions): Promise<RunningNode> {
-  const { listen, handlers, name, secret, nodeId, engine, store, coordinator } = options;
+  const { listen, handlers, name, secret, nodeId, engine, store, coordinator, quorum } = options;
   const { join, hubs, advertise, weight } = options;
   return startNode({
     listen,
@@ -38,6 +40,7 @@ export async function runNode(options: RunNodeOptions): Promise<RunningNode> {
     engine,
     store: checkStore(store ?? 'memory'),
     coordinator,
+    quorum,
     heartbeat: nodeHeartbeat,
     join,
     hubs,

@@ -1,5 +1,5 @@
 import type { Env, Timer } from '../../base/env.js';
-import { PaipaiError, toError } from '../../base/errors.js';
+import { isPaipaiError, PaipaiError, toError } from '../../base/errors.js';
 import { bounded, closedError } from '../call.js';
 import {
   type CallSettings,
@@ -69,6 +69,7 @@ const retryMs = 50;
 const versionsPerMs = 1_024;
 /** Between two looks at what others have changed, while somebody watches. */
 const lookMs = 1_000;
+const lookDeadlineMs = 10_000;
 
 /**
  * One of the nodes of a quorum: it votes, and it serves the table to whoever asks, by proposing to all of them. It answers nobody while fewer than a majority
@@ -308,8 +309,12 @@ export class QuorumCoordinator implements Coordinator {
     if (this.#isClosed || this.#watches.size === 0) return;
     this.#lookTimer?.cancel();
     this.#lookTimer = this.#options.env.timers.after(lookMs, () => this.#look());
-    const settings = { deadlineMs: lookMs, signal: undefined };
-    this.#wish('a look at the table', settings, unchanged).catch(() => {}); // The next one may see more.
+    const settings = { deadlineMs: lookDeadlineMs, signal: undefined };
+    this.#wish('a look at the table', settings, unchanged).catch((thrown: unknown) => {
+      // Others may go on without this member, so whoever watches here should look elsewhere.
+      if (!isPaipaiError(thrown, 'PAIPAI_ERR_COORDINATOR_DOWN')) return;
+      for (const watch of [...this.#watches]) watch.fail(thrown);
+    });
   }
 
   #pause(delayMs: number): Promise<void> {

@@ -32,6 +32,7 @@ import type {
 import {
   decodeGrantedLease,
   decodeKeyList,
+  decodeLease,
   decodeState,
   decodeTxnResult,
   encodeGet,
@@ -51,10 +52,10 @@ import { StreamWatch } from '../stream-watch.js';
 import { RemoteChanges } from './remote-changes.js';
 
 /**
- * The session with the node that coordinates, asked for with each call: after a reconnection it is another one.
+ * The sessions with the nodes that coordinate, one at least, asked for with each call: after a reconnection there are others.
  * @throws PaipaiError PAIPAI_ERR_COORDINATOR_DOWN, and whatever else keeps the call from being made
  */
-export type FindCoordinator = () => Peer;
+export type FindCoordinators = () => readonly [Peer, ...Peer[]];
 
 /**
  * The coordinator that a node serves. Beside what every backend fails with:
@@ -64,13 +65,13 @@ export type FindCoordinator = () => Peer;
  * Nothing is tried again here: only the caller knows what it may repeat.
  */
 export class RemoteCoordinator implements Coordinator {
-  readonly #find: FindCoordinator;
+  readonly #find: FindCoordinators;
   readonly #calls = new Set<AbortController>();
   readonly #watches = new Set<StreamWatch>();
   #isClosed = false;
 
   /** The session is not taken over: `close` leaves it open. */
-  constructor(find: FindCoordinator) {
+  constructor(find: FindCoordinators) {
     this.#find = find;
   }
 
@@ -140,7 +141,8 @@ export class RemoteCoordinator implements Coordinator {
       ...settings,
       open: () => {
         const request = encodeWatch({ key, after: settings.after });
-        const stream = this.#peer(what).openStream(watchKeyMethod, request);
+        const [peer] = this.#open(what) as [Peer]; // One at least.
+        const stream = peer.openStream(watchKeyMethod, request);
         return new RemoteChanges(stream, key, settings.after);
       },
       errorOf: (thrown) => failureOf(what, thrown),
@@ -169,31 +171,54 @@ export class RemoteCoordinator implements Coordinator {
   ): Promise<Uint8Array> {
     if (signal?.aborted) throw abortedError(what, signal);
     this.#throwIfClosed();
-    const peer = this.#peer(what);
     const stop = new AbortController();
     const onAbort = (): void => stop.abort(signal?.reason);
     signal?.addEventListener('abort', onAbort, { once: true });
     this.#calls.add(stop);
     try {
-      return await peer.request(method, request, { deadlineMs, signal: stop.signal });
+      let kept: Error | undefined;
+      for (const peer of this.#open(what)) {
+        try {
+          return await peer.request(method, request, { deadlineMs, signal: stop.signal });
+        } catch (thrown) {
+          const failure = failureOf(what, thrown);
+          if (!mayAskAnother(method, request, failure)) throw failure;
+          // Of one that answered, rather than of one that is gone.
+          if (!isPaipaiError(kept, 'PAIPAI_ERR_COORDINATOR_DOWN')) kept = failure;
+        }
+      }
+      throw kept ?? down(what, 'the session with it is over');
     } catch (thrown) {
       this.#throwIfClosed();
-      throw failureOf(what, thrown);
+      throw thrown;
     } finally {
       this.#calls.delete(stop);
       signal?.removeEventListener('abort', onAbort);
     }
   }
 
-  #peer(what: string): Peer {
-    const peer = this.#find();
-    if (peer.state !== 'open') throw down(what, 'the session with it is over');
-    return peer;
+  /** Those that can be asked, in their order. */
+  #open(what: string): Peer[] {
+    const peers = this.#find().filter(({ state }) => state === 'open');
+    if (peers.length === 0) throw down(what, 'the session with it is over');
+    return peers;
   }
 
   #throwIfClosed(): void {
     if (this.#isClosed) throw closedError();
   }
+}
+
+/** What is as good done twice as once. */
+function isRepeatable(method: string, request: Uint8Array): boolean {
+  if (method === leaseMethod) return decodeLease(request).kind !== 'grant';
+  return method === getKeyMethod || method === listKeysMethod;
+}
+
+/** Whether nothing was done, or nothing that matters, so that another member of a quorum may be better off. */
+function mayAskAnother(method: string, request: Uint8Array, failure: Error): boolean {
+  if (isPaipaiError(failure, 'PAIPAI_ERR_COORDINATOR_DOWN')) return true;
+  return isPaipaiError(failure, 'PAIPAI_ERR_PEER_CLOSED') && isRepeatable(method, request);
 }
 
 /** What the other side says of its own end means another thing here. */

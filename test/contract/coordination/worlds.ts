@@ -185,7 +185,7 @@ class RemoteWorld implements CoordinatorWorld {
     for (let at = 0; at < count; at++) {
       const peer = await connectPeer(env, this.#listener.address, { nodeId: `client-${at}` });
       this.#peers.push(peer);
-      this.#clients.push(new RemoteCoordinator(() => peer));
+      this.#clients.push(new RemoteCoordinator(() => [peer]));
     }
     return [...this.#clients];
   }

@@ -43,7 +43,7 @@ async function start(service?: PeerService, journal?: Journal) {
   onTestFinished(() => listener.close(0));
   const peer = await connectPeer(env, listener.address, { nodeId: 'client' });
   onTestFinished(() => peer.destroy());
-  return { local, coordination, listener, peer, client: new RemoteCoordinator(() => peer) };
+  return { local, coordination, listener, peer, client: new RemoteCoordinator(() => [peer]) };
 }
 
 describe('when the session ends', () => {
@@ -73,7 +73,7 @@ describe('when the session ends', () => {
     held.resolve();
     const again = await connectPeer(env, listener.address, { nodeId: 'client' });
     onTestFinished(() => again.destroy());
-    const other = new RemoteCoordinator(() => again);
+    const other = new RemoteCoordinator(() => [again]);
     const told = await other.watch('a', { after: 0 }).next();
     expect(told.value).toEqual({ key: 'a', version: 1, value: new Uint8Array(bytes('1')) });
     await local.close();
