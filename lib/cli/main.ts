@@ -19,6 +19,10 @@ const commands: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ['mapreduce', async () => (await import('./mapreduce.js')).mapReduceCommand],
   ['explain', async () => (await import('./explain.js')).explainCommand],
   ['plan', async () => (await import('./plan.js')).planCommand],
+  ['kv', async () => (await import('./kv.js')).kvCommand],
+  ['txn', async () => (await import('./txn.js')).txnCommand],
+  ['lock', async () => (await import('./lock.js')).lockCommand],
+  ['elect', async () => (await import('./elect.js')).electCommand],
   ['build', async () => (await import('./build.js')).buildCommand],
   ['doctor', async () => (await import('./doctor.js')).doctorCommand],
   ['bench', async () => (await import('./bench.js')).benchCommand],
@@ -38,6 +42,11 @@ const help = `Usage: paipainet COMMAND [options]
   mapreduce ID  map the shards, reduce the values of each key
   explain ID    say where each shard lies, where it belongs, and what is missing
   plan FILE     say where "put" would send the shards
+
+  kv            look at the table that a net agrees on, and change it
+  txn           change several of its keys at one moment
+  lock NAME     run a program while it holds a lock
+  elect NAME    say who leads, or run a program while it leads
 
   build         build the native addon from the sources in this package
   doctor        say which engine is in use, and what is missing
