@@ -18,12 +18,12 @@ describeBackends((backend) => {
 
   test('under a lease, which is kept alive until it is released', async () => {
     const { one, other } = await startClients(backend, 2);
-    const lease = await one.lease({ ttlMs: 200 });
+    const lease = await one.lease({ ttlMs: 2_000 });
     const { leaseId } = lease;
     await one.put('a', bytes('1'), { leaseId });
     const watch = other.watch('a', { after: (await other.get('a')).asOf });
     const gone = watch.next();
-    const untilMs = performance.now() + 3 * lease.ttlMs;
+    const untilMs = performance.now() + 1.5 * lease.ttlMs;
     while (performance.now() < untilMs) {
       expect((await other.get('a')).version).toBeGreaterThan(0);
       await turn();
