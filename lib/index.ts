@@ -6,6 +6,7 @@ export type {
   AnyMessageOptions,
   BackgroundOptions,
   ContentsOptions,
+  DropOptions,
   MapReduceOptions,
   MessageOptions,
   NetOptions,

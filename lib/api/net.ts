@@ -42,7 +42,10 @@ import {
   checkProcessOptions,
   checkRebalanceOptions,
   checkStrategy,
+  checkToken,
   contentsNames,
+  type DropOptions,
+  dropNames,
   type MapReduceOptions,
   type MessageOptions,
   messageNames,
@@ -416,10 +419,13 @@ export class Net extends EventEmitter<NetEvents> {
    * have checked and stored every byte. Of data with several replicas, a node that goes away in the middle is replaced by another.
    * Fails: PAIPAI_ERR_UNKNOWN_DATA, _UNKNOWN_NODE, _NODE_LOST, _STORE_FULL, _DEADLINE, _ABORTED, _SHARD_CHECKSUM, and what
    * the source fails with (_SOURCE_…, _RECORD_TOO_LONG, _DATA_EMPTY); what it had stored by then is dropped, and what nodes
-   * had on disk before is not.
+   * had on disk before is not. With `token` also PAIPAI_ERR_FENCED.
    */
   async transfer(data: Data, node?: Node, options: TransferOptions = {}): Promise<TransferReport> {
-    const settings = checkOperationOptions(options, this.#settings.deadlineMs, transferNames);
+    const settings = {
+      ...checkOperationOptions(options, this.#settings.deadlineMs, transferNames),
+      token: checkToken(options.token),
+    };
     const { transfers } = this.#checkStarted();
     const holding = this.#holdingOf(data);
     if (node !== undefined) this.#checkTaker(node);
@@ -669,10 +675,13 @@ export class Net extends EventEmitter<NetEvents> {
 
   /**
    * Drops this version of `data` from the nodes, whoever transferred it; they can be transferred anew. Nodes that are away keep what they have.
-   * Fails: PAIPAI_ERR_UNKNOWN_DATA for data that are not in this net, _NODE_LOST, _STORE_FAILED, _STORE_FULL, _DEADLINE, _ABORTED.
+   * Fails: PAIPAI_ERR_UNKNOWN_DATA for data that are not in this net, _NODE_LOST, _STORE_FAILED, _STORE_FULL, _FENCED, _DEADLINE, _ABORTED.
    */
-  async drop(data: Data, options: OperationOptions = {}): Promise<void> {
-    const settings = checkOperationOptions(options, this.#settings.deadlineMs);
+  async drop(data: Data, options: DropOptions = {}): Promise<void> {
+    const settings = {
+      ...checkOperationOptions(options, this.#settings.deadlineMs, dropNames),
+      token: checkToken(options.token),
+    };
     const net = this.#checkStarted();
     const holding = this.#holdingOf(data);
     await this.#operateOn(holding, `drop of data ${data.id}`, settings, (operation) =>

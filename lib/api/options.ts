@@ -143,6 +143,16 @@ export interface TransferOptions extends OperationOptions {
    * no other can take does not fail the transfer; `net.repair` makes what is missing. Default: all of them.
    */
   confirm?: number;
+  /**
+   * The fencing token of the lock, or the term of the leader, under which the data are changed. In a net with shard maps a change under a lower one
+   * than before, or without one, fails with PAIPAI_ERR_FENCED, however late it comes. Default: none.
+   */
+  token?: number;
+}
+
+export interface DropOptions extends Omit<OperationOptions, 'onProgress'> {
+  /** As of a transfer. */
+  token?: number;
 }
 
 export interface RebalanceOptions extends Omit<OperationOptions, 'onProgress'> {
@@ -254,6 +264,12 @@ const plainNames: ReadonlySet<string> = new Set<keyof OperationOptions>(operatio
 export const transferNames: ReadonlySet<string> = new Set<keyof TransferOptions>([
   ...operationNames,
   'confirm',
+  'token',
+]);
+export const dropNames: ReadonlySet<string> = new Set<keyof DropOptions>([
+  'signal',
+  'deadlineMs',
+  'token',
 ]);
 export const contentsNames: ReadonlySet<string> = new Set<keyof ContentsOptions>([
   ...operationNames,
@@ -387,6 +403,8 @@ export interface OperationSettings {
   readonly signal: AbortSignal | undefined;
   readonly deadlineMs: number;
   readonly onProgress: ((progress: Progress) => void) | undefined;
+  /** Of a change of data; 0: none. */
+  readonly token?: number;
 }
 
 export function checkOperationOptions(
@@ -404,6 +422,11 @@ export function checkOperationOptions(
 }
 
 /** @param replicas of the data */
+/** 0: none. */
+export function checkToken(token: unknown): number {
+  return token === undefined ? 0 : checkInteger('token', token, 1, Number.MAX_SAFE_INTEGER);
+}
+
 export function checkConfirm(confirm: unknown, replicas: number): number {
   return confirm === undefined ? replicas : checkInteger('confirm', confirm, 1, replicas);
 }

@@ -22,6 +22,8 @@ export interface KnownMap {
   readonly isListed: boolean;
   /** Nobody else has, or had, this version: changes may be made under it. */
   readonly isOwn: boolean;
+  /** The highest token under which the data were changed; 0: none. */
+  readonly fence: number;
 }
 
 export interface ShardMapsOptions {
@@ -120,7 +122,7 @@ export class ShardMaps {
    * Takes up the map as it is now, and makes it one's own. False when no maps are kept, and then there is nothing to publish either.
    * @param seenBefore a version that nodes have heard of: they may know more than a coordinator that has lost its table, or has an old one
    * Fails: PAIPAI_ERR_STALE_MAP when others come in between again and again; as `read`, and as `Coordinator.compareAndSet`; PAIPAI_ERR_PROTOCOL
-   * when no version is left.
+   * when no version is left; PAIPAI_ERR_FENCED when the data were changed under a higher token than that of the operation.
    */
   async claim(holding: Holding, operation: Operation, seenBefore = 0): Promise<boolean> {
     if (!this.areKept) return false;
@@ -129,6 +131,8 @@ export class ShardMaps {
       const state = await this.#get(holding, operation);
       // All that it says: what this client could not use, or has not published, is no reason to change it.
       const found = foundIn(state);
+      const { token = found.fence } = operation;
+      if (token < found.fence) throw fenced(holding, token, found.fence);
       this.#take(holding, found);
       // Above every version there was, also of a map that was there before: the table gives no version twice.
       const before = found.version > 0 ? found.version : state.asOf;
@@ -136,7 +140,8 @@ export class ShardMaps {
       if (!Number.isSafeInteger(version)) throw noneAfter(holding, version - 1);
       // Behind what the nodes have heard of, what it says is old.
       const isListed = found.shards !== undefined && seen <= before;
-      if (!(await this.#set(holding, operation, version, state.version, isListed))) continue;
+      const claimed = { version, fence: token, isListed };
+      if (!(await this.#set(holding, operation, claimed, state.version))) continue;
       if (isListed) return true;
       try {
         // What this client knows may be old too, and what the nodes say is not.
@@ -194,25 +199,32 @@ export class ShardMaps {
   async #publish(holding: Holding, operation: Operation): Promise<boolean> {
     const { map } = holding;
     if (map?.isOwn !== true) return false;
-    return this.#set(holding, operation, map.version + 1, map.tableVersion, true);
+    const { version, fence, tableVersion } = map;
+    const published = { version: version + 1, fence, isListed: true };
+    return this.#set(holding, operation, published, tableVersion);
   }
 
   async #set(
     holding: Holding,
     operation: Operation,
-    version: number,
+    { version, fence, isListed }: Pick<KnownMap, 'version' | 'fence' | 'isListed'>,
     tableVersion: number,
-    isListed: boolean,
   ): Promise<boolean> {
     const shards = isListed ? this.#shared(holding.shards.list()) : undefined;
-    const value = encodeMapValue({ version, shards }, valueBytesMax);
+    const value = encodeMapValue({ version, shards, fence }, valueBytesMax);
     const key = keyOf(holding);
     const { coordinator } = this.#options;
     let map: KnownMap | undefined;
     try {
       const result = await coordinator.compareAndSet(key, tableVersion, value, limitsOf(operation));
       if (result.isSet) {
-        map = { version, tableVersion: result.version, isListed: isListing(value), isOwn: true };
+        map = {
+          version,
+          fence,
+          tableVersion: result.version,
+          isListed: isListing(value),
+          isOwn: true,
+        };
       }
       return result.isSet;
     } finally {
@@ -226,10 +238,10 @@ export class ShardMaps {
   }
 
   #take(holding: Holding, found: FoundMap): void {
-    const { version, tableVersion, shards } = found;
+    const { version, tableVersion, shards, fence } = found;
     const isListed = shards !== undefined;
     const isOwn = isKnown(holding, found) && holding.map?.isOwn === true;
-    holding.map = { version, tableVersion, isListed, isOwn };
+    holding.map = { version, tableVersion, isListed, isOwn, fence };
     if (!isListed) return;
     const { roster } = this.#options;
     const listed = shards.map((shard) => ({
@@ -330,12 +342,12 @@ interface FoundMap {
   readonly version: number;
   readonly tableVersion: number;
   readonly shards: readonly PlacedShard[] | undefined;
+  readonly fence: number;
 }
 
 function foundIn({ value, version: tableVersion }: KeyState): FoundMap {
-  if (value === undefined) return { version: 0, tableVersion, shards: undefined };
-  const { version, shards } = decodeMapValue(value);
-  return { version, tableVersion, shards };
+  if (value === undefined) return { version: 0, tableVersion, shards: undefined, fence: 0 };
+  return { ...decodeMapValue(value), tableVersion };
 }
 
 function isKnown({ map }: Holding, { version, tableVersion }: FoundMap): boolean {
@@ -361,6 +373,15 @@ function isSame(
   b: PlacedShard,
 ): boolean {
   return a !== undefined && a.offset === b.offset && a.bytes === b.bytes && a.crc32c === b.crc32c;
+}
+
+function fenced({ data }: Holding, token: number, fence: number): PaipaiError {
+  const given = token === 0 ? 'without a token' : `under token ${token}`;
+  return new PaipaiError(
+    'PAIPAI_ERR_FENCED',
+    `data ${data.id} were changed under token ${fence}, and are to be changed ${given}`,
+    { dataId: data.id },
+  );
 }
 
 function noneAfter({ data }: Holding, version: number): PaipaiError {

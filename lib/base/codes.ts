@@ -65,6 +65,7 @@ export const codeNumbers = {
   PAIPAI_ERR_STALE_MAP: 103,
   PAIPAI_ERR_LEASE_LOST: 104,
   PAIPAI_ERR_ACCESS: 105,
+  PAIPAI_ERR_FENCED: 106,
 } as const;
 
 export type PaipaiCode = keyof typeof codeNumbers;

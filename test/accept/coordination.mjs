@@ -42,7 +42,7 @@ export const checks = [
   ),
   suite(
     'locks, leases and elections hold while holders and coordinators are killed, stand still and come back',
-    ['test/fault/locks.test.ts', 'test/unit/coordination'],
+    ['test/fault/locks.test.ts', 'test/fault/fencing.test.ts', 'test/unit/coordination'],
     { ...whole, fullOnly: true },
   ),
   suite(

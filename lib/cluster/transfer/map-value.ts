@@ -9,6 +9,7 @@ import type { PlacedShard } from './shard-map.js';
  * A shard map as it lies in the table of a net:
  *
  *     | layout u8 | flags u8 | nodes u16 | shards u32 | version u64 | longest shard u32 | 0 u32 |
+ *     | with flag 2: the fence u64                                                               |
  *     | of each node: id bytes u8, id                                                            |
  *     | runs of shards with as many copies: copies, run                                          |
  *     | of each copy: its node, u8 up to 256 nodes, else u16                                     |
@@ -17,41 +18,48 @@ import type { PlacedShard } from './shard-map.js';
  *
  * Numbers without a width are varints of 7 bits a byte, the low ones first. Shards stand by index, from 0, each behind the one before.
  * Flag 1: the shards are listed; without it there are too many, or nobody knew them, and the nodes are asked.
+ * Flag 2: there is a fence.
  */
 export interface MapValue {
   /** Grows with each change: 1 to 2^53 - 1. */
   readonly version: number;
   /** Undefined when they are not listed. */
   readonly shards: readonly PlacedShard[] | undefined;
+  /** The highest token under which the data were changed; 0: none has ever come with one. */
+  readonly fence: number;
 }
 
 const layout = 1;
 const listedFlag = 1;
+const fencedFlag = 2;
+const fenceBytes = 8;
 const headerBytes = 24;
 const nodesMax = 0xffff;
 /** Up to here the index of a node has one byte. */
 const smallNodeCount = 256;
 
 /** Without the shards when with them it would have more than `bytesMax`, or when they are not whole: some are missing before others. */
-export function encodeMapValue({ version, shards }: MapValue, bytesMax: number): Uint8Array {
+export function encodeMapValue({ version, shards, fence }: MapValue, bytesMax: number): Uint8Array {
   const listed = shards === undefined || !isWhole(shards) ? undefined : encodeShards(shards);
-  const isListed = listed !== undefined && headerBytes + listed.body.byteLength <= bytesMax;
+  const bodyStart = headerBytes + (fence > 0 ? fenceBytes : 0);
+  const isListed = listed !== undefined && bodyStart + listed.body.byteLength <= bytesMax;
   const body = isListed ? listed.body : new Uint8Array(0);
-  const bytes = new Uint8Array(headerBytes + body.byteLength);
+  const bytes = new Uint8Array(bodyStart + body.byteLength);
   const view = new DataView(bytes.buffer);
   view.setUint8(0, layout);
-  view.setUint8(1, isListed ? listedFlag : 0);
+  view.setUint8(1, (isListed ? listedFlag : 0) | (fence > 0 ? fencedFlag : 0));
   view.setUint16(2, isListed ? listed.nodeCount : 0, true);
   view.setUint32(4, isListed ? (shards?.length ?? 0) : 0, true);
   view.setBigUint64(8, BigInt(version), true);
   view.setUint32(16, isListed ? listed.longest : 0, true);
-  bytes.set(body, headerBytes);
+  if (fence > 0) view.setBigUint64(headerBytes, BigInt(fence), true);
+  bytes.set(body, bodyStart);
   return bytes;
 }
 
 /** Whether the shards are listed in what `encodeMapValue` has made. */
 export function isListing(value: Uint8Array): boolean {
-  return value[1] === listedFlag;
+  return ((value[1] ?? 0) & listedFlag) !== 0;
 }
 
 /** @throws PaipaiError PAIPAI_ERR_PROTOCOL for what is no shard map. */
@@ -63,12 +71,14 @@ export function decodeMapValue(bytes: Uint8Array): MapValue {
   const shardCount = reader.u32();
   const version = reader.u64();
   const longest = reader.u32();
-  if (reader.u32() !== 0 || flags > listedFlag) throw malformed('has unknown flags');
+  if (reader.u32() !== 0 || flags > (listedFlag | fencedFlag)) throw malformed('has unknown flags');
   if (version < 1 || version > Number.MAX_SAFE_INTEGER) throw malformed('has no version');
-  if (flags === 0) {
+  const fence = (flags & fencedFlag) === 0 ? 0 : Number(reader.u64());
+  if (!Number.isSafeInteger(fence)) throw malformed('has a fence beyond all numbers');
+  if ((flags & listedFlag) === 0) {
     if (nodeCount + shardCount + longest + reader.left > 0)
       throw malformed('lists what it has not');
-    return { version: Number(version), shards: undefined };
+    return { version: Number(version), shards: undefined, fence };
   }
   // Each has its checksum, so that no count outgrows the bytes that are there.
   if (shardCount > shardCountMax || shardCount * 4 > reader.left) {
@@ -88,7 +98,7 @@ export function decodeMapValue(bytes: Uint8Array): MapValue {
     return shard;
   });
   if (reader.left > 0) throw malformed('has bytes left over');
-  return { version: Number(version), shards };
+  return { version: Number(version), shards, fence };
 }
 
 /** By index from 0, without a gap, each behind the one before. */

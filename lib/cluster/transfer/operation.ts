@@ -7,6 +7,8 @@ export interface OperationOptions {
   /** Milliseconds from now; Infinity is none. */
   readonly deadlineMs: number;
   readonly signal?: AbortSignal | undefined;
+  /** Of whoever changes data; 0: it has none. Undefined: it changes nothing of what they are. */
+  readonly token?: number | undefined;
 }
 
 /**
@@ -22,9 +24,11 @@ export class Operation {
   readonly #timer: Timer | undefined;
   readonly #closed = deferred<void>();
   #error: Error | undefined;
+  readonly token: number | undefined;
 
   /** @param what opens the messages: "transfer of data 7" */
-  constructor(env: Env, what: string, { deadlineMs, signal }: OperationOptions) {
+  constructor(env: Env, what: string, { deadlineMs, signal, token }: OperationOptions) {
+    this.token = token;
     this.#env = env;
     this.#endMs = env.clock.nowMs() + deadlineMs;
     setMaxListeners(0, this.#stop.signal); // Every part that waits for room listens.

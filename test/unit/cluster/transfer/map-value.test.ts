@@ -24,7 +24,7 @@ function shardsOf(
 describe('a shard map in the table', () => {
   test('has these bytes', () => {
     const shards = shardsOf([300, 300, 5], (index) => (index === 1 ? ['b', 'ä'] : ['b']));
-    const value = encodeMapValue({ version: 258, shards }, bytesMax);
+    const value = encodeMapValue({ version: 258, shards, fence: 0 }, bytesMax);
     expect(Buffer.from(value).toString('hex')).toBe(
       [
         '01010200030000000201000000000000', // Layout, listed, 2 nodes, 3 shards, version 258.
@@ -36,7 +36,10 @@ describe('a shard map in the table', () => {
         '000000000100000002000000',
       ].join(''),
     );
-    expect(decodeMapValue(value)).toEqual({ version: 258, shards });
+    expect(decodeMapValue(value)).toEqual({ version: 258, shards, fence: 0 });
+    const fenced = encodeMapValue({ version: 258, shards, fence: 7 }, bytesMax);
+    expect(Buffer.from(fenced).toString('hex')).toContain('2c0100000000000007000000000000000162');
+    expect(decodeMapValue(fenced)).toEqual({ version: 258, shards, fence: 7 });
   });
 
   test('comes back as it went, with nobody holding some, with many nodes, and with none', () => {
@@ -51,8 +54,11 @@ describe('a shard map in the table', () => {
       shardsOf([64 * 1024 * 1024, 1], () => many),
     ];
     for (const shards of maps) {
-      const value = encodeMapValue({ version: Number.MAX_SAFE_INTEGER, shards }, bytesMax);
-      expect(decodeMapValue(value)).toEqual({ version: Number.MAX_SAFE_INTEGER, shards });
+      const value = encodeMapValue(
+        { version: Number.MAX_SAFE_INTEGER, shards, fence: 0 },
+        bytesMax,
+      );
+      expect(decodeMapValue(value)).toEqual({ version: Number.MAX_SAFE_INTEGER, shards, fence: 0 });
     }
   });
 
@@ -70,20 +76,22 @@ describe('a shard map in the table', () => {
       },
       () => draw(2 ** 32),
     );
-    const value = encodeMapValue({ version: 1, shards }, bytesMax);
+    const value = encodeMapValue({ version: 1, shards, fence: 0 }, bytesMax);
     expect(value.byteLength).toBeLessThanOrEqual(bytesMax);
-    expect(decodeMapValue(value)).toEqual({ version: 1, shards });
+    expect(decodeMapValue(value)).toEqual({ version: 1, shards, fence: 0 });
   });
 
   test('without its shards when they would not fit, or some are missing', () => {
     const shards = shardsOf([5, 5, 5], () => ['a']);
-    const whole = encodeMapValue({ version: 7, shards }, bytesMax).byteLength;
-    expect(decodeMapValue(encodeMapValue({ version: 7, shards }, whole)).shards).toEqual(shards);
-    const unlisted = { version: 7, shards: undefined };
+    const whole = encodeMapValue({ version: 7, shards, fence: 0 }, bytesMax).byteLength;
+    expect(decodeMapValue(encodeMapValue({ version: 7, shards, fence: 0 }, whole)).shards).toEqual(
+      shards,
+    );
+    const unlisted = { version: 7, shards: undefined, fence: 0 };
     for (const value of [
-      encodeMapValue({ version: 7, shards }, whole - 1),
-      encodeMapValue({ version: 7, shards: shards.slice(1) }, bytesMax),
-      encodeMapValue({ version: 7, shards: [shards[0]!, shards[2]!] }, bytesMax),
+      encodeMapValue({ version: 7, shards, fence: 0 }, whole - 1),
+      encodeMapValue({ version: 7, shards: shards.slice(1), fence: 0 }, bytesMax),
+      encodeMapValue({ version: 7, shards: [shards[0]!, shards[2]!], fence: 0 }, bytesMax),
       encodeMapValue(unlisted, bytesMax),
     ]) {
       expect(value.byteLength).toBe(24);
@@ -119,7 +127,7 @@ describe('a shard map in the table', () => {
 
   test('property: any bytes are a map, or a typed error', () => {
     const shards = shardsOf([9, 9, 8, 1], (at) => (at === 2 ? [] : ['a', 'b'].slice(at % 2)));
-    const whole = encodeMapValue({ version: 3, shards }, bytesMax);
+    const whole = encodeMapValue({ version: 3, shards, fence: 0 }, bytesMax);
     fc.assert(
       fc.property(
         fc.array(fc.tuple(fc.nat(whole.byteLength - 1), fc.nat(255)), { maxLength: 3 }),
