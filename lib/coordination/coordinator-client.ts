@@ -1,4 +1,4 @@
-import { checkString, invalidArgument } from '../base/check.js';
+import { checkObject, checkString, invalidArgument } from '../base/check.js';
 import type { Env } from '../base/env.js';
 import { isPaipaiError, PaipaiError } from '../base/errors.js';
 import { closedError } from './call.js';
@@ -190,7 +190,9 @@ export class CoordinatorClient {
   }
 
   async #takeTurn(prefix: string, kind: string, name: string, options: LockOptions): Promise<Turn> {
-    const settings = checkCallOptions({ deadlineMs: Infinity, ...options });
+    checkObject('options', options);
+    const { deadlineMs = Infinity, signal: signalOfCaller } = options;
+    const settings = checkCallOptions({ deadlineMs, signal: signalOfCaller });
     const ttlMs = checkTtl(options.ttlMs ?? ttlMsDefault);
     const what = `${kind} ${JSON.stringify(name)}`;
     const queue = `${prefix}${nameInKey(name)}/`;

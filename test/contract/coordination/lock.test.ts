@@ -126,6 +126,7 @@ describeBackends((backend) => {
     ['a lease of no time', 'a', { ttlMs: 0 }],
     ['a lease of a day', 'a', { ttlMs: 86_400_000 }],
     ['no time to wait', 'a', { deadlineMs: 0 }],
+    ['no options', 'a', null as never],
   ])('%s is refused', async (_, name, options) => {
     const { one } = await startClients(backend);
     expect(await codeOf(one.lock(name as string, options))).toBe('PAIPAI_ERR_INVALID_ARGUMENT');
