@@ -34,6 +34,49 @@ const simulatedQuorum = {
   },
 };
 
+/** @param count in the short form, and in the full one */
+function program(promise, name, kind, counts, figureOf) {
+  const args = (full) => [`test/fault/${name}.mjs`, kind, String(counts[full ? 1 : 0])];
+  return {
+    promise: `${promise}, on ${kind}`,
+    command: (full) => `node ${args(full).join(' ')}`,
+    async run(full) {
+      const { code, stdout, stderr } = await run(process.execPath, args(full), {
+        timeoutMs: 3_600_000,
+      });
+      const line = stdout.trim().split('\n').at(-1) ?? '';
+      if (!line.startsWith('{')) throw new Error(`ended with ${code}\n${stderr}`.slice(-2_000));
+      return { pass: code === 0, figure: figureOf(JSON.parse(line)) };
+    },
+  };
+}
+
+const kinds = ['local', 'quorum', 'etcd'];
+
+const killedLeaders = kinds.map((kind) =>
+  program(
+    'leaders are killed: never two in one term, and a new one within twice the lease',
+    'killed-leaders',
+    kind,
+    [5, 200],
+    ({ kills, violations, medianMs, mostMs }) =>
+      `${kills} killed, ${violations} violations; the next one after ${Math.round(medianMs)} ms, at most ${Math.round(mostMs)}`,
+  ),
+);
+
+const stoppedHolders = kinds.map((kind) =>
+  program(
+    'holders of a lock are stopped past its time: the store takes nothing of what they write then',
+    'stopped-holders',
+    kind,
+    [10, 1_000],
+    ({ stopped, staleWrites, codes }) => {
+      const list = Object.entries(codes).map(([code, count]) => `${count} ${code}`);
+      return `${stopped} stopped, ${staleWrites} stale writes taken: ${list.join(', ')}`;
+    },
+  ),
+);
+
 export const checks = [
   suite(
     'the same promises hold on every backend, one file for each',
@@ -55,5 +98,7 @@ export const checks = [
     ['test/fault/quorum.test.ts'],
     { ...whole, fullOnly: true },
   ),
+  ...killedLeaders,
+  ...stoppedHolders,
   simulatedQuorum,
 ];
