@@ -22,7 +22,7 @@ function staged(edit?: PlantedBug): {
   let end = (): void => {};
   let over: Promise<void>;
   beforeAll(async () => {
-    await new Promise<void>((ready) => {
+    await new Promise<void>((ready, refuse) => {
       over = withShippedCode(edit === undefined ? {} : { bug: edit }, async (load) => {
         code = await loadCode(load);
         ready();
@@ -30,6 +30,7 @@ function staged(edit?: PlantedBug): {
           end = resolve;
         });
       });
+      over.catch(refuse);
     });
   });
   afterAll(async () => {
@@ -364,8 +365,8 @@ describe('with maps that are too large to be listed', () => {
   const { stage } = staged({
     name: 'no map is listed',
     file: 'api/shard-maps.js',
-    from: 'shards }, valueBytesMax)',
-    to: 'shards }, 24)',
+    from: 'shards, fence }, valueBytesMax)',
+    to: 'shards, fence }, 24)',
   });
 
   test('who knows where shards were looks anew when others have moved them', {

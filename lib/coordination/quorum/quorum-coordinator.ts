@@ -54,7 +54,7 @@ export interface QuorumOptions {
 /** What is asked of the table, and who waits for the answer. `work` gives the table back when it changes nothing. */
 interface Wish {
   readonly work: (table: Table) => Table;
-  /** With the table behind it, or with what `work` has thrown. */
+  /** With the table right behind it, which others of its round may have gone on from. */
   readonly settle: (table: Table) => void;
   readonly fail: (error: Error) => void;
   readonly isGivenUp: () => boolean;
@@ -255,14 +255,16 @@ export class QuorumCoordinator implements Coordinator {
   async #grant(batch: readonly Wish[]): Promise<void> {
     const { clock } = this.#options.env;
     const untilMs = clock.nowMs() + patienceMs;
-    let failures = new Map<Wish, Error>();
+    let outcomes = new Map<Wish, Table | Error>();
     const change = (before: Table): Table => {
-      failures = new Map();
+      outcomes = new Map();
       return batch.reduce((table, wish) => {
         try {
-          return wish.work(table);
+          const behind = wish.work(table);
+          outcomes.set(wish, behind);
+          return behind;
         } catch (thrown) {
-          failures.set(wish, toError(thrown));
+          outcomes.set(wish, toError(thrown));
           return table;
         }
       }, before);
@@ -273,9 +275,9 @@ export class QuorumCoordinator implements Coordinator {
         const table = isReading ? await this.#register.read() : await this.#register.update(change);
         this.#learn(table);
         for (const wish of batch) {
-          const failure = failures.get(wish);
-          if (failure === undefined) wish.settle(table);
-          else wish.fail(failure);
+          const outcome = outcomes.get(wish) ?? table; // One look is enough for all who only look.
+          if (outcome instanceof Error) wish.fail(outcome);
+          else wish.settle(outcome);
         }
         return;
       } catch (thrown) {

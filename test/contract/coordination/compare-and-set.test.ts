@@ -36,6 +36,23 @@ describeBackends((backend) => {
     expect(text((await one.get('a')).value)).toBe('1');
   });
 
+  test('each of several calls at once is told what there was at its own moment', async () => {
+    const { one } = await startWorld(backend);
+    const { version } = await setAll(one, 'a', ['1']);
+    const [, created, deleted, recreated] = await Promise.all([
+      one.get('a'), // What comes behind it waits, and may then be done together.
+      one.compareAndSet('a', 0, bytes('2')),
+      one.compareAndSet('a', version, undefined),
+      one.compareAndSet('a', 0, bytes('3')),
+    ]);
+    // Which of the last two is first is nobody’s promise.
+    expect(deleted).toMatchObject({ isSet: true, value: undefined, version: 0 });
+    for (const result of [created, recreated]) {
+      if (!result.isSet) expect(result.version).toBeGreaterThan(0);
+      else expect(text(result.value)).toBe(result === created ? '2' : '3');
+    }
+  });
+
   test('a version never comes again, also after the key was deleted', async () => {
     const { one, world } = await startWorld(backend);
     const seen = new Set<number>();
