@@ -100,3 +100,4 @@ export type { BroadcastResult } from './processing/messaging/deliver.js';
 export type { MessageContext, MessageFunction } from './processing/messaging/topics.js';
 export type { NodeProcess, ProcessReport, ProcessResult } from './processing/report.js';
 export type { StoreChoice } from './store/open-store.js';
+export type { Transaction } from './transactions/transaction.js';

@@ -23,11 +23,14 @@ import { type BroadcastResult, deliver, deliverToAll } from '../processing/messa
 import { encodeMessageValue } from '../processing/messaging/message.js';
 import { checkTopic } from '../processing/messaging/topics.js';
 import type { ProcessResult } from '../processing/report.js';
+import type { Transaction } from '../transactions/transaction.js';
+import { Transactor } from '../transactions/transactor.js';
 import { encodeValue } from '../wire/values.js';
 import { Data } from './data.js';
 import { Holding } from './holding.js';
 import { MessageBalance } from './message-balance.js';
 import { NetNodes, type NodeEvent } from './net-nodes.js';
+import { recordNodesOf } from './net-records.js';
 import { Node } from './node.js';
 import { checkNodeChanges, type NodeChanges } from './node-changes.js';
 import {
@@ -70,6 +73,7 @@ import type {
   FoundData,
   HeldData,
   HeldShards,
+  InDoubtTransaction,
   NetEvents,
   NetInfo,
   NodeStatus,
@@ -85,6 +89,7 @@ interface Running extends StartedNet {
   readonly transfers: ShardTransfers;
   readonly work: ShardWork;
   readonly rebalancer: Rebalancer;
+  readonly transactor: Transactor;
 }
 
 /** What a net gives of its coordinator; the net closes it. */
@@ -243,7 +248,12 @@ export class Net extends EventEmitter<NetEvents> {
       const transfers = new ShardTransfers(net);
       const work = new ShardWork(net, transfers);
       const rebalancer = new Rebalancer(net, this.#holdings);
-      this.#state = { kind: 'started', ...net, transfers, work, rebalancer };
+      const transactor = new Transactor({
+        env: this.#env,
+        coordinator: this.#table,
+        nodes: recordNodesOf(net),
+      });
+      this.#state = { kind: 'started', ...net, transfers, work, rebalancer, transactor };
     } catch (thrown) {
       this.#state = { kind: 'new' };
       throw thrown;
@@ -705,6 +715,53 @@ export class Net extends EventEmitter<NetEvents> {
     );
   }
 
+  /**
+   * Reads and writes records on several nodes, all of them or none: what `work` has read is as it was when what it has written counts. A record is a
+   * value under a key, which lies on one of the nodes that are in the net when its first transaction is made. `work` is called again when others
+   * come in between, so it should do nothing that cannot be done twice; when it throws nothing is written. It needs a coordinator.
+   * Fails: PAIPAI_ERR_OUTCOME_UNKNOWN, with `transactionId`, when it may be committed: `outcomeOf` tells later. After all else nothing is written:
+   * _NODE_LOST, _DEADLINE, _ABORTED, _STORE_FULL, _STORE_FAILED, _OVERLOADED, what `work` throws, and as `coordinator`.
+   */
+  async transaction<T>(
+    work: (tx: Transaction) => T | PromiseLike<T>,
+    options: OperationOptions = {},
+  ): Promise<T> {
+    if (typeof work !== 'function') throw invalidArgument('work', 'a function', work);
+    const settings = checkOperationOptions(options, this.#settings.deadlineMs);
+    const { transactor } = this.#checkStarted();
+    return this.#operate('transaction', settings, (operation) => transactor.run(work, operation));
+  }
+
+  /**
+   * What has become of a transaction that failed with PAIPAI_ERR_OUTCOME_UNKNOWN; `unknown` for three seconds at most after the coordinator
+   * can be asked again. Fails as `coordinator.get`; PAIPAI_ERR_INVALID_ARGUMENT for an id that is none.
+   */
+  async outcomeOf(
+    transactionId: string,
+    options: OperationOptions = {},
+  ): Promise<'committed' | 'aborted' | 'unknown'> {
+    const settings = checkOperationOptions(options, this.#settings.deadlineMs);
+    const { transactor } = this.#checkStarted();
+    return this.#operate(`outcome of transaction ${transactionId}`, settings, (operation) =>
+      transactor.outcomeOf(transactionId, operation),
+    );
+  }
+
+  /**
+   * Transactions that nodes have promised to follow and have not heard the outcome of. One whose client died is settled by the others within seconds
+   * of the end of its lease, or when they meet it. Fails: PAIPAI_ERR_DEADLINE, _ABORTED; as `coordinator`.
+   */
+  async inDoubt(options: OperationOptions = {}): Promise<InDoubtTransaction[]> {
+    const settings = checkOperationOptions(options, this.#settings.deadlineMs);
+    const { transactor, roster } = this.#checkStarted();
+    const lists = await this.#operate('list of transactions in doubt', settings, (operation) =>
+      transactor.inDoubt(operation),
+    );
+    return [...lists].flatMap(([name, list]) =>
+      list.map(({ id, forMs }) => ({ nodeId: roster.idOf(name), transactionId: id, forMs })),
+    );
+  }
+
   /** Where each shard lies, where placement puts it now, and what is missing. @throws PaipaiError PAIPAI_ERR_UNKNOWN_DATA. */
   explain(data: Data): Explanation {
     const { keeper } = this.#checkStarted();
@@ -753,6 +810,7 @@ export class Net extends EventEmitter<NetEvents> {
 
   async #close(): Promise<void> {
     this.#upkeep?.stop();
+    if (this.#state.kind === 'started') await this.#state.transactor.close();
     await this.#coordinator.close();
     if (this.#state.kind === 'starting') this.#nodes.cutStart();
     await this.#starting?.catch(() => {}); // Whoever started it hears why it failed.

@@ -156,6 +156,14 @@ export interface FoundData {
 }
 
 /** One version of data, as far as nodes hold some of it. */
+/** A transaction that a node has promised to follow, whatever becomes of it. */
+export interface InDoubtTransaction {
+  readonly nodeId: string;
+  readonly transactionId: string;
+  /** Since the node promised it, or was started anew. */
+  readonly forMs: number;
+}
+
 export interface HeldData {
   readonly dataId: string;
   readonly version: bigint;

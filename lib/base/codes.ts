@@ -66,6 +66,7 @@ export const codeNumbers = {
   PAIPAI_ERR_LEASE_LOST: 104,
   PAIPAI_ERR_ACCESS: 105,
   PAIPAI_ERR_FENCED: 106,
+  PAIPAI_ERR_OUTCOME_UNKNOWN: 107,
 } as const;
 
 export type PaipaiCode = keyof typeof codeNumbers;

@@ -11,6 +11,8 @@ export interface PaipaiErrorDetails {
   shardIndexes?: readonly number[];
   /** Of the shard map that a node has seen. */
   mapVersion?: number;
+  /** Of a transaction whose outcome may be asked for. */
+  transactionId?: string;
   address?: string;
   method?: string;
   handler?: string;
@@ -29,6 +31,7 @@ export class PaipaiError extends Error {
   declare readonly shardIndex?: number;
   declare readonly shardIndexes?: readonly number[];
   declare readonly mapVersion?: number;
+  declare readonly transactionId?: string;
   declare readonly address?: string;
   declare readonly method?: string;
   declare readonly handler?: string;

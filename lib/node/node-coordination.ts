@@ -12,11 +12,13 @@ import type { AskAcceptor } from '../coordination/quorum/register.js';
 import { SlotsFile } from '../coordination/quorum/slots-file.js';
 import { CoordinatorService } from '../coordination/serve-coordinator.js';
 import type { DurableChoice, StoreChoice } from '../store/open-store.js';
+import { RecordStore } from '../transactions/record-store.js';
 
 /** Beside the shards, in the folder that the store has locked. */
 const folderName = 'coordination';
 const fencesName = 'fences';
 const quorumName = 'quorum';
+const recordsName = 'records';
 /** No table changes as often, and 2^53 of these last for 278 years. */
 const versionsPerMs = 1_024;
 
@@ -68,6 +70,15 @@ export async function openQuorum(
 export async function openFences(store: StoreChoice = 'memory'): Promise<MapFences | undefined> {
   if (store === 'memory') return undefined;
   return MapFences.open(new FilesJournal(join(folderOf(store), fencesName)));
+}
+
+/** The records that a node keeps: in memory, or in the folder of its store. Fails as `openCoordination`. */
+export function openRecords(
+  { clock }: Pick<Env, 'clock'>,
+  store: StoreChoice = 'memory',
+): Promise<RecordStore> {
+  if (store === 'memory') return RecordStore.open({ clock });
+  return RecordStore.open({ clock, journal: new FilesJournal(join(folderOf(store), recordsName)) });
 }
 
 function folderOf(store: DurableChoice): string {

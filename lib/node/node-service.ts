@@ -27,6 +27,8 @@ import { serveMerge, serveProcess } from '../processing/serve-processing.js';
 import type { WorkerPool } from '../processing/worker-pool.js';
 import type { IncomingRequest, Peer, PeerService, PeerStream } from '../session/types.js';
 import type { ShardStore } from '../store/store.js';
+import type { RecordStore } from '../transactions/record-store.js';
+import { serveRecords, servesRecords } from '../transactions/serve-records.js';
 import { LoadMeter } from './load-meter.js';
 import { encodeNodeInfo, infoMethod } from './node-info.js';
 import type { NodeStore } from './node-store.js';
@@ -67,6 +69,7 @@ export class NodeService implements PeerService {
   /** Known before the node listens; undefined where it serves none, and where nobody else sees what lies here. */
   coordination: CoordinatorService | undefined;
   fences: MapFences | undefined;
+  records: RecordStore | undefined;
   /** That this node is a member of. */
   #quorum: QuorumCoordinator | undefined;
 
@@ -95,7 +98,7 @@ export class NodeService implements PeerService {
   onRequest(request: IncomingRequest): Uint8Array | Promise<Uint8Array> {
     const { peer, method, payload } = request;
     const { pool, relay, membership } = this.#parts;
-    const { fences, coordination } = this;
+    const { fences, coordination, records } = this;
     switch (method) {
       case dropMethod:
         return serveDrop(payload, this.#clientOf(peer).store, fences);
@@ -119,6 +122,7 @@ export class NodeService implements PeerService {
       default:
         if (relay.serves(method)) return relay.onRequest(request);
         if (coordination?.serves(method)) return coordination.onRequest(request);
+        if (records !== undefined && servesRecords(method)) return serveRecords(request, records);
         if (!this.#mapReduce.serves(method)) throw methodUnknown(method);
         return this.meter.during(() =>
           this.#mapReduce.onRequest(request, this.#clientOf(peer).store),

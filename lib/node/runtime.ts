@@ -14,7 +14,13 @@ import type { HeartbeatOptions, PeerListener, SessionOptions } from '../session/
 import type { StoreChoice } from '../store/open-store.js';
 import { parseAddress } from '../transport/address.js';
 import type { EngineName } from '../transport/frame-channel.js';
-import { checkSole, openCoordination, openFences, openQuorum } from './node-coordination.js';
+import {
+  checkSole,
+  openCoordination,
+  openFences,
+  openQuorum,
+  openRecords,
+} from './node-coordination.js';
 import {
   checkHubs,
   checkMembership,
@@ -147,6 +153,7 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
       await relay.close();
       await service.close();
       await service.fences?.close();
+      await service.records?.close();
     } finally {
       await store.store.close();
     }
@@ -157,6 +164,7 @@ export async function startNode(config: NodeConfig): Promise<RunningNode> {
   };
   try {
     service.fences = await openFences(config.store);
+    service.records = await openRecords(env, config.store);
     if (config.coordinator === true) {
       service.coordination = await openCoordination(env, config.store, config.isEmbedded);
     }

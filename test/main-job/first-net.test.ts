@@ -25,6 +25,13 @@ describe('examples/first-net.mjs', () => {
   });
 });
 
+test('examples/bank.mjs moves money at the same time, and all of it is still there', async () => {
+  const example = fileURLToPath(new URL('../../examples/bank.mjs', import.meta.url));
+  const { stdout, stderr } = await run(process.execPath, [example]);
+  expect(stdout).toMatch(/^\d+ moves, \d+ refused\nin all accounts: 1200\n$/);
+  expect(stderr).toBe('');
+});
+
 test('examples/map-reduce.mjs prints the most frequent words', async () => {
   const example = fileURLToPath(new URL('../../examples/map-reduce.mjs', import.meta.url));
   const { stdout, stderr } = await run(process.execPath, [example]);

@@ -1,11 +1,12 @@
 // Simulations of the shipped code, with their figures: npm run test:sim -- [--seed N] [--only NAME] [--seeds COUNT] [--notes] …
-// One seed gives the same run each time: with --seed alone `chaos`, `cluster`, `maps` and `quorum` run that seed, without it the first hundred.
+// One seed gives the same run each time: with --seed alone `chaos`, `cluster`, `maps`, `quorum` and `transactions` run that seed, without it the first hundred.
 //
 //   agreement, quiet, stalls, traffic    membership of many nodes
 //   chaos                                membership of 3 to 9 nodes, in every kind of trouble
 //   cluster                              a client with 3 to 9 nodes: transfer, reading, repair, processing, MapReduce in trouble
 //   maps                                 three clients of 3 to 5 nodes who change and use the same data
 //   quorum                               three clients of 3 or 5 nodes that agree by a quorum
+//   transactions                         three clients who change records on three nodes
 //   bugs                                 how many seeds it takes to find each planted bug; only when it is named
 //
 // --json ends with one line of JSON. The exit code is 1 when something was wrong.
@@ -18,6 +19,8 @@ import { clusterBugs, mapBugs, membershipBugs, quorumBugs } from './planted-bugs
 import { loadQuorumCode, runQuorumChaos } from './quorum-scenario.mjs';
 import { measureAgreement, measureQuiet, measureStalls, runChaos } from './scenarios.mjs';
 import { withShippedCode } from './shipped-code.mjs';
+import { transactionBugs } from './transaction-bugs.mjs';
+import { loadTransactionCode, runTransactionChaos } from './transactions-scenario.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -131,12 +134,18 @@ const scenarios = {
     const sums = await runSeeds('quorum', seedCount(100), (next) => quorumSeed(code, next));
     showSums(sums);
   },
+  async transactions() {
+    const code = await loadTransactionCode((file) => import(`../../dist/${file}`));
+    const runSeed = (next) => transactionSeed(code, next);
+    showSums(await runSeeds('transactions', seedCount(100), runSeed));
+  },
   async bugs() {
     const plans = [
       ...membershipBugs.map((bug) => ({ bug, withWorld: false, seedRunOf: membershipRun })),
       ...clusterBugs.map((bug) => ({ bug, withWorld: true, seedRunOf: clusterRun })),
       ...mapBugs.map((bug) => ({ bug, withWorld: true, seedRunOf: mapRun })),
       ...quorumBugs.map((bug) => ({ bug, withWorld: false, seedRunOf: quorumRun })),
+      ...transactionBugs.map((bug) => ({ bug, withWorld: false, seedRunOf: transactionRun })),
     ];
     const found = {};
     for (const { bug, withWorld, seedRunOf } of plans) {
@@ -193,6 +202,16 @@ function quorumSeed(code, next) {
 async function quorumRun(load) {
   const code = await loadQuorumCode(load);
   return (next) => quorumSeed(code, next);
+}
+
+function transactionSeed(code, next) {
+  const note = values.notes ? { note: (sentence) => console.log(`    ${sentence}`) } : {};
+  return runTransactionChaos({ code, seed: next, ...note });
+}
+
+async function transactionRun(load) {
+  const code = await loadTransactionCode(load);
+  return (next) => transactionSeed(code, next);
 }
 
 /** Seeds up to the first with a violation; null when there is none. */

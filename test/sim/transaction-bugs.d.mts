@@ -1,0 +1,3 @@
+import type { PlantedBug } from './planted-bugs.mjs';
+
+export const transactionBugs: readonly PlantedBug[];
