@@ -4,35 +4,33 @@ import { run, suite } from './support.mjs';
 
 const whole = { isWhole: true };
 
-const simulatedQuorum = {
-  promise:
-    'simulated: what a quorum agreed on is never forgotten, and all its answers have an order',
-  command: (full) => `npm run test:sim -- --only quorum --seeds ${full ? 100_000 : 1_000}`,
-  async run(full, seed) {
-    const args = [
-      'test/sim/run.mjs',
-      '--json',
-      '--only',
-      'quorum',
-      '--seeds',
-      full ? '100000' : '1000',
-    ];
-    const { stdout } = await run(
-      process.execPath,
-      [...args, ...(seed === undefined ? [] : ['--seed', seed])],
-      {
-        timeoutMs: 3 * 3_600_000,
-      },
-    );
-    const { quorum } = JSON.parse(stdout.trim().split('\n').at(-1) ?? '');
-    const { seeds, violating, ...counts } = quorum;
-    const list = Object.entries(counts).map(([what, count]) => `${count} ${what}`);
-    return {
-      pass: violating.length === 0,
-      figure: `${seeds} seeds, ${list.join(', ')}; seeds with a violation: ${violating.slice(0, 10).join(', ') || 'none'}`,
-    };
-  },
-};
+/** @param counts of seeds, in the short form and in the full one */
+function simulated(promise, name, counts) {
+  const args = (full) => ['--only', name, '--seeds', String(counts[full ? 1 : 0])];
+  return {
+    promise: `simulated: ${promise}`,
+    command: (full) => `npm run test:sim -- ${args(full).join(' ')}`,
+    async run(full, seed) {
+      const { stdout } = await run(
+        process.execPath,
+        [
+          'test/sim/run.mjs',
+          '--json',
+          ...args(full),
+          ...(seed === undefined ? [] : ['--seed', seed]),
+        ],
+        { timeoutMs: 3 * 3_600_000 },
+      );
+      const figures = JSON.parse(stdout.trim().split('\n').at(-1) ?? '');
+      const { seeds, violating, ...others } = figures[name];
+      const list = Object.entries(others).map(([what, count]) => `${count} ${what}`);
+      return {
+        pass: violating.length === 0,
+        figure: `${seeds} seeds, ${list.join(', ')}; seeds with a violation: ${violating.slice(0, 10).join(', ') || 'none'}`,
+      };
+    },
+  };
+}
 
 /** @param count in the short form, and in the full one */
 function program(promise, name, kind, counts, figureOf) {
@@ -77,6 +75,17 @@ const stoppedHolders = kinds.map((kind) =>
   ),
 );
 
+const killedTransactions = kinds.map((kind) =>
+  program(
+    'clients in the middle of transactions and the nodes that follow them are killed: each is done whole or not at all',
+    'killed-transactions',
+    kind,
+    [100, 10_000],
+    ({ committed, aborted, unknown, killedTellers, killedNodes, violations, mostInDoubtMs }) =>
+      `${committed} committed, ${aborted} aborted, ${unknown} unknown; ${killedTellers} clients and ${killedNodes} nodes killed, ${violations} violations; in doubt for ${mostInDoubtMs} ms at most once it was decided`,
+  ),
+);
+
 export const checks = [
   suite(
     'the same promises hold on every backend, one file for each',
@@ -100,5 +109,16 @@ export const checks = [
   ),
   ...killedLeaders,
   ...stoppedHolders,
-  simulatedQuorum,
+  ...killedTransactions,
+  simulated(
+    'what a quorum agreed on is never forgotten, and all its answers have an order',
+    'quorum',
+    [1_000, 100_000],
+  ),
+  simulated(
+    'transactions are done whole or not at all, in one order, and nothing stays in doubt',
+    'transactions',
+    [100, 10_000],
+  ),
+  simulated('the same, with one crash at each step in turn', 'steps', [100, 2_000]),
 ];

@@ -11,11 +11,11 @@ import { NodeProcess } from '../support/node-process.mjs';
 
 /**
  * @param kind local, quorum or etcd
+ * @param ids of the nodes
  * @returns `netOptions` of a client; `nodes`, on disk, of which the first one coordinates or all are a quorum; the shortest lease; and `end`
  */
-export async function startBackend(kind) {
+export async function startBackend(kind, ids = kind === 'quorum' ? ['a', 'b', 'c'] : ['a', 'b']) {
   const folder = mkdtempSync(join(tmpdir(), 'paipainet-coordination-'));
-  const ids = kind === 'quorum' ? ['a', 'b', 'c'] : ['a', 'b'];
   const nodes = [];
   for (const id of ids) {
     const coordinates =

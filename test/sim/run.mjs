@@ -7,6 +7,7 @@
 //   maps                                 three clients of 3 to 5 nodes who change and use the same data
 //   quorum                               three clients of 3 or 5 nodes that agree by a quorum
 //   transactions                         three clients who change records on three nodes
+//   steps                                the same, and one crash at each step in turn: --seeds says how many
 //   bugs                                 how many seeds it takes to find each planted bug; only when it is named
 //
 // --json ends with one line of JSON. The exit code is 1 when something was wrong.
@@ -139,6 +140,11 @@ const scenarios = {
     const runSeed = (next) => transactionSeed(code, next);
     showSums(await runSeeds('transactions', seedCount(100), runSeed));
   },
+  async steps() {
+    const code = await loadTransactionCode((file) => import(`../../dist/${file}`));
+    const runStep = (next) => transactionSeed(code, 1, next - seed);
+    showSums(await runSeeds('steps', seedCount(100), runStep));
+  },
   async bugs() {
     const plans = [
       ...membershipBugs.map((bug) => ({ bug, withWorld: false, seedRunOf: membershipRun })),
@@ -204,9 +210,9 @@ async function quorumRun(load) {
   return (next) => quorumSeed(code, next);
 }
 
-function transactionSeed(code, next) {
+function transactionSeed(code, next, fatalStep) {
   const note = values.notes ? { note: (sentence) => console.log(`    ${sentence}`) } : {};
-  return runTransactionChaos({ code, seed: next, ...note });
+  return runTransactionChaos({ code, seed: next, fatalStep, ...note });
 }
 
 async function transactionRun(load) {

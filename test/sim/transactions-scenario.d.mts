@@ -10,6 +10,7 @@ export function loadTransactionCode(
 export function runTransactionChaos(options: {
   readonly code: TransactionCode;
   readonly seed: number;
+  readonly fatalStep?: number;
   readonly note?: (sentence: string) => void;
 }): Promise<{
   readonly violations: readonly string[];

@@ -38,9 +38,12 @@ export async function loadTransactionCode(load) {
   return Object.assign({}, ...(await Promise.all(files.map((file) => load(file)))));
 }
 
-/** @returns `{ violations, counts }` */
-export async function runTransactionChaos({ code, seed, note = () => {} }) {
-  return new TransactionWorld(code, seed, note).run();
+/**
+ * @param fatalStep whoever takes this step crashes, and there is no other trouble
+ * @returns `{ violations, counts }`
+ */
+export async function runTransactionChaos({ code, seed, fatalStep, note = () => {} }) {
+  return new TransactionWorld(code, seed, fatalStep, note).run();
 }
 
 class TransactionWorld {
@@ -58,12 +61,14 @@ class TransactionWorld {
   moment = 0;
   running = 0;
 
-  constructor(code, seed, note) {
+  constructor(code, seed, fatalStep, note) {
     this.code = code;
+    this.fatalStep = fatalStep;
     this.note = (sentence) => note(`${this.time.nowMs.toFixed(0)} ms: ${sentence}`);
     this.random = new SeededRandom(seed);
-    this.lossRate = this.random.pick([0, 0, 0.02, 0.1]);
-    this.doubleRate = this.random.pick([0, 0.05, 0.3]);
+    const isCalm = fatalStep !== undefined;
+    this.lossRate = isCalm ? 0 : this.random.pick([0, 0, 0.02, 0.1]);
+    this.doubleRate = isCalm ? 0 : this.random.pick([0, 0.05, 0.3]);
     /** Whoever takes one of these crashes: messages and writes are counted. */
     this.fatalSteps = new Set();
   }
@@ -77,7 +82,7 @@ class TransactionWorld {
     for (const name of clientIds) {
       for (let line = 0; line < linesPerClient; line++) void this.runClient(name);
     }
-    this.planTrouble();
+    if (this.fatalStep === undefined) this.planTrouble();
     await this.advance(this.time.nowMs + troubleMs, () => false);
     this.endTrouble();
     const healedMs = this.time.nowMs;
@@ -123,8 +128,13 @@ class TransactionWorld {
     await this.advance(this.time.nowMs + deadlineMs, () => isOpen);
     this.lossRate = lossRate;
     if (!isOpen) this.wrong('nothing works without trouble');
+    const { steps } = this.counts;
+    if (this.fatalStep !== undefined) {
+      this.fatalSteps.add(steps + this.fatalStep);
+      return;
+    }
     for (let count = 0; count < fatalStepCount; count++) {
-      this.fatalSteps.add(this.counts.steps + Math.floor(this.random.between(0, fatalStepsWithin)));
+      this.fatalSteps.add(steps + Math.floor(this.random.between(0, fatalStepsWithin)));
     }
   }
 
