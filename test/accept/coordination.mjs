@@ -1,6 +1,6 @@
 // Coordination: one interface on several backends, and what is built on it, while processes are killed, stand still, and come back.
 
-import { run, suite } from './support.mjs';
+import { mustRun, run, suite } from './support.mjs';
 
 const whole = { isWhole: true };
 
@@ -86,6 +86,15 @@ const killedTransactions = kinds.map((kind) =>
   ),
 );
 
+const models = {
+  promise: 'two-phase commit, and locks with fencing, hold in every interleaving of their models',
+  command: 'node test/model/run.mjs transaction fence',
+  async run() {
+    const args = ['test/model/run.mjs', 'transaction', 'fence'];
+    return { pass: true, figure: (await mustRun(process.execPath, args)).trim() };
+  },
+};
+
 export const checks = [
   suite(
     'the same promises hold on every backend, one file for each',
@@ -109,6 +118,7 @@ export const checks = [
   ),
   ...killedLeaders,
   ...stoppedHolders,
+  models,
   ...killedTransactions,
   simulated(
     'what a quorum agreed on is never forgotten, and all its answers have an order',
