@@ -13,7 +13,7 @@ import {
 } from './support/growth.js';
 import { machineFacts } from './support/machine.js';
 import { Refusal } from './support/refusal.js';
-import { chartOf, markdownOf, type Result, summarise, textOf } from './support/report.js';
+import { chartOf, compare, markdownOf, type Result, summarise, textOf } from './support/report.js';
 import { type ResultTexts, resultStem, writeResult } from './support/result-files.js';
 import { canPlay, checkedTrial, choosePeers, placement, runRounds } from './support/rounds.js';
 import { callTool } from './support/system-calls.js';
@@ -101,6 +101,7 @@ async function runCase(plan: Plan): Promise<void> {
     pinning,
     machine,
     peers: summaries,
+    ...(chosen.comparisons !== undefined && { comparisons: compare(chosen, byName) }),
   };
   console.log(textOf(chosen, result));
   write(plan, chosen.name, {

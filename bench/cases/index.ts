@@ -2,6 +2,7 @@ import type { Case } from '../support/types.js';
 import { beside } from './beside.js';
 import { bulk } from './bulk.js';
 import { connections } from './connections.js';
+import { coordination } from './coordination.js';
 import { fairness } from './fairness.js';
 import { http } from './http.js';
 import { idle } from './idle.js';
@@ -27,6 +28,7 @@ export const cases: readonly Case[] = [
   fairness,
   transfer,
   process,
+  coordination,
   http,
   redis,
   postgres,

@@ -4,7 +4,7 @@ import type { MachineFacts } from './machine.js';
 import { markdownTable } from './markdown.js';
 import { ratioOf, type Spread, spreadOf, table } from './summary.js';
 import type { Pinning } from './trial.js';
-import type { Case, Settings, Trial } from './types.js';
+import type { Case, Comparison, Metric, Settings, Trial } from './types.js';
 
 export interface PeerSummary {
   readonly peer: string;
@@ -15,6 +15,11 @@ export interface PeerSummary {
   readonly trials: readonly Trial[];
 }
 
+/** One metric of a peer against another one of another peer, round by round. */
+export interface Compared extends Comparison {
+  readonly ratio: Spread;
+}
+
 /** A result as it is kept. */
 export interface Result {
   readonly case: string;
@@ -23,6 +28,7 @@ export interface Result {
   readonly pinning: Pinning;
   readonly machine: MachineFacts;
   readonly peers: readonly PeerSummary[];
+  readonly comparisons?: readonly Compared[];
 }
 
 /** `trials` and `counts` by the name of the peer. */
@@ -56,6 +62,25 @@ export function summarise(
   });
 }
 
+/** What the case compares, of the peers that were there. */
+export function compare(
+  chosen: Case,
+  trials: ReadonlyMap<string, readonly Trial[]>,
+): readonly Compared[] {
+  const valuesOf = ({ peer, metric: name }: Comparison['ours']): number[] => {
+    const metric = chosen.metrics.find((each) => each.name === name) as Metric; // A case names its own.
+    return (trials.get(peer) ?? []).map((trial) => metric.of(trial));
+  };
+  return (chosen.comparisons ?? []).flatMap((comparison) => {
+    const theirs = valuesOf(comparison.theirs);
+    const ratios = valuesOf(comparison.ours).flatMap((value, round) => {
+      const other = theirs[round];
+      return other === undefined ? [] : [value / other];
+    });
+    return ratios.length === 0 ? [] : [{ ...comparison, ratio: spreadOf(ratios) }];
+  });
+}
+
 export function spreadText({ median, min, max }: Spread, digits: number): string {
   return `${median.toFixed(digits)} (${min.toFixed(digits)}–${max.toFixed(digits)})`;
 }
@@ -75,6 +100,31 @@ function figureRows(chosen: Case, summaries: readonly PeerSummary[]): string[][]
     peer,
     ...chosen.metrics.map(({ name, digits }) => cell(metrics[name], digits)),
     ...names.map((name) => cell(ratios[first.name]?.[name], 2)),
+  ]);
+  return [head, ...rows];
+}
+
+/** With more of them, a table has a row for each metric and not a column. */
+const metricColumnsMax = 8;
+
+function hasManyMetrics({ metrics }: Case): boolean {
+  return metrics.length > metricColumnsMax;
+}
+
+/** Rows of a table of many metrics: what each peer reached, and ours against each rival. */
+function metricRows(chosen: Case, summaries: readonly PeerSummary[]): string[][] {
+  const [ours, ...rivals] = summaries;
+  const head = [
+    '',
+    ...summaries.map(({ peer }) => peer),
+    ...rivals.map(({ peer }) => `${ours?.peer} ÷ ${peer}`),
+  ];
+  const cell = (spread: Spread | undefined, digits: number): string =>
+    spread === undefined ? '' : spreadText(spread, digits);
+  const rows = chosen.metrics.map(({ name, unit, digits }) => [
+    `${name}, ${unit}`,
+    ...summaries.map(({ metrics }) => cell(metrics[name], digits)),
+    ...rivals.map(({ peer }) => cell(ours?.ratios[name]?.[peer], 2)),
   ]);
   return [head, ...rows];
 }
@@ -127,6 +177,11 @@ function hasCounts(summaries: readonly PeerSummary[]): boolean {
   return summaries.some(({ counts }) => counts !== undefined);
 }
 
+/** Of which metrics a table shows them. */
+function ratiosOf(chosen: Case): string {
+  return hasManyMetrics(chosen) ? 'ratios of each figure' : `ratios of ${chosen.metrics[0].name}`;
+}
+
 /** Lines that say under what conditions a result came about. */
 export function conditions(
   { settings, rounds, pinning, machine }: Omit<Result, 'peers'>,
@@ -145,27 +200,41 @@ export function conditions(
   ];
 }
 
+function comparedLines({ comparisons = [] }: Result): string[] {
+  return comparisons.map(({ ours, theirs, most, ratio }) => {
+    const what = `${ours.peer} ${ours.metric} ÷ ${theirs.peer} ${theirs.metric}`;
+    return `${what}: ${spreadText(ratio, 2)}; goal at most ${most}`;
+  });
+}
+
 /** What a terminal shows. */
 export function textOf(chosen: Case, result: Result): string {
+  const isLong = hasManyMetrics(chosen);
+  const compared = comparedLines(result);
   return [
     `${chosen.name}: ${chosen.question}`,
-    ...conditions(result, `ratios of ${chosen.metrics[0].name}`),
+    ...conditions(result, ratiosOf(chosen)),
+    ...(chosen.notes ?? []),
     '',
-    table(figureRows(chosen, result.peers)),
+    table((isLong ? metricRows : figureRows)(chosen, result.peers)),
+    ...(compared.length > 0 ? ['', ...compared] : []),
     ...(hasCounts(result.peers) ? ['', table(countRows(result.peers))] : []),
   ].join('\n');
 }
 
 /** A page with the tables and, from the file `chart` beside it, the chart. */
 export function markdownOf(chosen: Case, result: Result, chart: string): string {
-  const [settings = '', how, machine] = conditions(result, `ratios of ${chosen.metrics[0].name}`);
+  const [settings = '', how, machine] = conditions(result, ratiosOf(chosen));
+  const isLong = hasManyMetrics(chosen);
   return `${[
     `# ${chosen.name}`,
     chosen.question,
     `\`${settings}\`. ${how}. ${machine}, ${result.machine.date.slice(0, 10)}.`,
     `![${chosen.question}](${chart})`,
-    markdownTable(figureRows(chosen, result.peers)),
-    ...(result.peers.length > 1 ? [markdownTable(ratioRows(chosen, result.peers))] : []),
+    ...(chosen.notes ?? []).map((note) => `${note}.`),
+    markdownTable((isLong ? metricRows : figureRows)(chosen, result.peers)),
+    ...comparedLines(result).map((line) => `${line}.`),
+    ...(result.peers.length > 1 && !isLong ? [markdownTable(ratioRows(chosen, result.peers))] : []),
     ...(hasCounts(result.peers) ? [markdownTable(countRows(result.peers))] : []),
   ].join('\n\n')}\n`;
 }

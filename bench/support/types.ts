@@ -27,6 +27,14 @@ export interface Metric {
   of(trial: Trial): number;
 }
 
+/** One metric of one peer against another metric of another, where that is what is to be known. */
+export interface Comparison {
+  readonly ours: { readonly peer: string; readonly metric: string };
+  readonly theirs: { readonly peer: string; readonly metric: string };
+  /** The ratio that is the goal, at most. */
+  readonly most: number;
+}
+
 /** Words, or whole multiples of `step` (default 1; 0: any number above 0) from `least` (default `step`) to `most`. */
 export interface Setting {
   readonly fallback: string;
@@ -61,6 +69,9 @@ export interface Case {
   readonly inNodeAlone?: boolean;
   /** The first is the one whose ratios are shown on a terminal. */
   readonly metrics: readonly [Metric, ...Metric[]];
+  readonly comparisons?: readonly Comparison[];
+  /** Lines that say what stands against what. */
+  readonly notes?: readonly string[];
   /** Null when the trial did the work and both sides agree on the contents, else what is wrong. */
   verify(trial: Trial, settings: Settings): string | null;
 }

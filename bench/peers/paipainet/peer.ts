@@ -42,3 +42,21 @@ export const otherNodes: readonly Peer[] = [
   otherwise('2-threads', 2, 'thread'),
   otherwise('4-threads', 4, 'thread'),
 ];
+
+/** Members of a net that agree as `backend` has them, in the case `coordination`. */
+function agreeing(backend: 'quorum' | 'local', about: string): Peer {
+  return {
+    name: backend,
+    about,
+    isNode,
+    programs: ['coordination'],
+    prepare: async () => null,
+    command: (program, role) => [...command(program, role), '--backend', backend],
+  };
+}
+
+/** What a net agrees on by itself. */
+export const backends: readonly Peer[] = [
+  agreeing('quorum', 'three nodes of this package that agree as a quorum'),
+  agreeing('local', 'one node of this package that decides alone, in a net of three'),
+];
