@@ -146,20 +146,11 @@ export class Table {
     }
     writer.u8(this.lineage.length);
     for (const ballot of this.lineage) writeBallot(writer, ballot);
-    writer.u32(this.entries.size);
-    for (const [key, { value, version, leaseId }] of this.entries) {
-      writer.integer(version).integer(leaseId).longText(key);
-      writer.u32(value.byteLength).bytes(value);
-    }
-    writer.u32(this.history.length);
-    for (const { key, version, value } of this.history) {
-      writer
-        .integer(version)
-        .longText(key)
-        .u8(value === undefined ? 0 : 1);
-      if (value !== undefined) writer.u32(value.byteLength).bytes(value);
-    }
-    return writer.finish();
+    const entries = Array.from(this.entries, ([key, entry]) => encodedEntry(key, entry));
+    const changes = this.history.map(encodedChange);
+    const pieces = [writer.u32(entries.length).finish(), ...entries];
+    const count = new ByteWriter().u32(changes.length).finish();
+    return Buffer.concat([...pieces, count, ...changes]);
   }
 
   /** @throws PaipaiError PAIPAI_ERR_PROTOCOL. */
@@ -203,6 +194,31 @@ export class Table {
     while (history[0]?.version === historyStart) history.shift();
     return { history, historyStart };
   }
+}
+
+/** Of what is there, each of which travels with every change from then on, and stays as it is. */
+const encoded = new WeakMap<TableEntry | Change, Uint8Array>();
+
+function encodedEntry(key: string, entry: TableEntry): Uint8Array {
+  const known = encoded.get(entry);
+  if (known !== undefined) return known;
+  const { value, version, leaseId } = entry;
+  const writer = new ByteWriter().integer(version).integer(leaseId).longText(key);
+  const bytes = writer.u32(value.byteLength).bytes(value).finish();
+  encoded.set(entry, bytes);
+  return bytes;
+}
+
+function encodedChange(change: Change): Uint8Array {
+  const known = encoded.get(change);
+  if (known !== undefined) return known;
+  const { key, version, value } = change;
+  const writer = new ByteWriter().integer(version).longText(key);
+  writer.u8(value === undefined ? 0 : 1);
+  if (value !== undefined) writer.u32(value.byteLength).bytes(value);
+  const bytes = writer.finish();
+  encoded.set(change, bytes);
+  return bytes;
 }
 
 function bytesOf({ key, value }: Change): number {
