@@ -6,7 +6,7 @@ import { checksum } from './checksum.js';
 import { type OperationName, operationNames } from './coordination-operations.js';
 import { percentiles } from './latencies.js';
 import { cpuSecondsOf } from './process-cpu.js';
-import { type ClientRole, cpuSeconds, type Program, setting, warmUpSeconds } from './program.js';
+import { type ClientRole, cpuSeconds, type Program, setting } from './program.js';
 import type { Facts, Settings } from './types.js';
 
 /** Members of a backend that listen. They go with this process. */
@@ -20,6 +20,8 @@ export interface Backend {
 type Operation = (worker: number) => Promise<void>;
 
 const samplesMax = 1_000_000;
+/** Of each operation, before the clock starts: a few hundred of them a second leave code cold for long. */
+const warmSeconds = 3;
 /** For members to find each other. */
 const startMsMax = 30_000;
 const retryMs = 50;
@@ -150,7 +152,7 @@ async function client(
   await net.start();
   await untilServing(net.coordinator);
   const bench = new Client(net.coordinator, setting(settings, 'value-bytes', 64));
-  for (const name of operationNames) await repeat(bench.operations[name], workers, warmUpSeconds);
+  for (const name of operationNames) await repeat(bench.operations[name], workers, warmSeconds);
   return {
     async run() {
       const facts: Record<string, number> = {};

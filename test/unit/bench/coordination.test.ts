@@ -29,7 +29,7 @@ describe('the case', () => {
     const reason = peer.name === 'etcd' ? withoutEtcd : '';
     test.skipIf(reason)(
       `${peer.name} does all operations, and says what they took${reason}`,
-      { timeout: 60_000 },
+      { timeout: 120_000 },
       async () => {
         expect(await peer.prepare(coordination.program)).toBeNull();
         const pinning = placement(coordination, settings);
