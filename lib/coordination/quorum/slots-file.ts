@@ -43,7 +43,11 @@ export class SlotsFile implements AcceptorDisk {
         if (isMissing(thrown)) return undefined;
         throw thrown;
       });
-      return this.#file === undefined ? undefined : await this.#readSlots(this.#file);
+      if (this.#file === undefined) return undefined;
+      // A process that was killed may have left here what is not on disk yet, and now it counts.
+      await this.#file.datasync();
+      await syncFolder(this.#folder);
+      return await this.#readSlots(this.#file);
     } catch (thrown) {
       throw storeFailed(`what is kept in ${this.#folder} cannot be read`, thrown);
     }

@@ -1,8 +1,16 @@
+import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { SlotsFile } from '../../../../dist/coordination/quorum/slots-file.js';
 import { makeFolder } from '../../../support/folders.js';
+import {
+  readTrace,
+  type SystemCall,
+  traceCommand,
+  whyNoTrace,
+} from '../../../support/system-calls.js';
 
 const bytes = (length: number, value: number): Uint8Array => new Uint8Array(length).fill(value);
 
@@ -61,5 +69,40 @@ describe('a file of two slots', () => {
     const path = join(folder, 'acceptor');
     writeFileSync(path, harm(readFileSync(path)));
     await expect(contentOf(folder)).rejects.toMatchObject({ code: 'PAIPAI_ERR_STORE_FAILED' });
+  });
+});
+
+const reasonNot = whyNoTrace();
+const title = reasonNot === undefined ? '' : ` (skipped: ${reasonNot})`;
+const moduleUrl = new URL('../../../../dist/coordination/quorum/slots-file.js', import.meta.url);
+const traced = ['openat', 'pwrite64', 'pread64', 'fsync', 'fdatasync', 'rename'];
+
+/** What a process of its own asks of the system for `body`, which has a `file` in `folder`. */
+function trace(folder: string, body: string): readonly SystemCall[] {
+  const program = `
+    import { SlotsFile } from ${JSON.stringify(fileURLToPath(moduleUrl))};
+    const file = new SlotsFile(${JSON.stringify(folder)});
+    await file.read();
+    ${body}
+    await file.close();`;
+  const path = join(makeFolder(), 'trace');
+  const node = [process.execPath, '--input-type=module', '--eval', program];
+  const [command = '', ...args] = [...traceCommand(path, traced), ...node];
+  const { status, stderr } = spawnSync(command, args, { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`it ended with ${status}: ${stderr}`);
+  return readTrace(path);
+}
+
+describe.skipIf(reasonNot !== undefined)(`what is asked of the system${title}`, () => {
+  test('what lies there is synced, with its name, before it is read: it may not be on disk yet', () => {
+    const folder = join(makeFolder(), 'quorum');
+    trace(folder, 'await file.write(new Uint8Array(10));');
+    const calls = trace(folder, '');
+    const of = (name: string, target: string): SystemCall | undefined =>
+      calls.find((call) => call.name === name && call.target === target);
+    const reading = of('pread64', join(folder, 'acceptor'));
+    expect(reading).toBeDefined();
+    const synced = [of('fdatasync', join(folder, 'acceptor')), of('fsync', folder)];
+    for (const call of synced) expect(call?.cameBackAt).toBeLessThan(reading?.beganAt ?? 0);
   });
 });
