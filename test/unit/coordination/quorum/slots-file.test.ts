@@ -94,6 +94,27 @@ function trace(folder: string, body: string): readonly SystemCall[] {
 }
 
 describe.skipIf(reasonNot !== undefined)(`what is asked of the system${title}`, () => {
+  test('a write comes back when it is on disk', () => {
+    const folder = join(makeFolder(), 'quorum');
+    const path = join(folder, 'acceptor');
+    // The first makes the file, the third a larger one.
+    const calls = trace(
+      folder,
+      'for (const bytes of [10, 20, 10_000, 30]) await file.write(new Uint8Array(bytes));',
+    );
+    const opened = calls.filter(({ name, text }) => name === 'openat' && text.includes(`${path}"`));
+    const writes = calls.filter(({ name, target }) => name === 'pwrite64' && target === path);
+    expect(writes).toHaveLength(2);
+    for (const write of writes) {
+      const isSynced = calls.some(
+        ({ name, target, beganAt }) =>
+          name === 'fdatasync' && target === path && beganAt > write.cameBackAt,
+      );
+      const openedAs = opened.findLast(({ cameBackAt }) => cameBackAt < write.beganAt)?.text;
+      expect(isSynced || openedAs?.includes('O_DSYNC')).toBe(true);
+    }
+  });
+
   test('what lies there is synced, with its name, before it is read: it may not be on disk yet', () => {
     const folder = join(makeFolder(), 'quorum');
     trace(folder, 'await file.write(new Uint8Array(10));');
