@@ -32,15 +32,19 @@ function simulated(promise, name, counts) {
   };
 }
 
-/** @param count in the short form, and in the full one */
+/** @param counts further arguments, in the short form and in the full one */
 function program(promise, name, kind, counts, figureOf) {
-  const args = (full) => [`test/fault/${name}.mjs`, kind, String(counts[full ? 1 : 0])];
+  const args = (full) => [
+    `test/fault/${name}.mjs`,
+    kind,
+    ...String(counts[full ? 1 : 0]).split(' '),
+  ];
   return {
     promise: `${promise}, on ${kind}`,
     command: (full) => `node ${args(full).join(' ')}`,
     async run(full) {
       const { code, stdout, stderr } = await run(process.execPath, args(full), {
-        timeoutMs: 3_600_000,
+        timeoutMs: 3 * 3_600_000,
       });
       const line = stdout.trim().split('\n').at(-1) ?? '';
       if (!line.startsWith('{')) throw new Error(`ended with ${code}\n${stderr}`.slice(-2_000));
@@ -86,6 +90,17 @@ const killedTransactions = kinds.map((kind) =>
   ),
 );
 
+const histories = ['quorum', 'etcd'].map((kind) =>
+  program(
+    'five clients of three members that are killed, stopped and cut off, and whose clocks jump: all answers have an order',
+    'coordination-histories',
+    kind,
+    ['1 2000', '200 10000'],
+    ({ seed, runs, calls, unknown, refused, disturbances, keys, resumedMs, violations }) =>
+      `${runs} runs, ${calls} calls on ${keys} keys, ${unknown} of unknown outcome, ${refused} refused, ${disturbances} disturbances, ${violations} violations; served ${resumedMs.join(', ')} ms after two of three were cut off; seed ${seed}`,
+  ),
+);
+
 const models = {
   promise: 'two-phase commit, and locks with fencing, hold in every interleaving of their models',
   command: 'node test/model/run.mjs transaction fence',
@@ -118,6 +133,7 @@ export const checks = [
   ),
   ...killedLeaders,
   ...stoppedHolders,
+  ...histories,
   models,
   ...killedTransactions,
   simulated(
