@@ -1,4 +1,4 @@
-import { PaipaiError } from '../base/errors.js';
+import { isPaipaiError, PaipaiError } from '../base/errors.js';
 import { acceptorMethod } from '../coordination/quorum/messages.js';
 import { connectPeer } from '../session/connect.js';
 import type { Peer, SessionOptions } from '../session/types.js';
@@ -27,8 +27,18 @@ export class QuorumPeers {
 
   /** What the acceptor of that node answers. Fails: with what keeps it from being asked. */
   async ask(nodeId: string, question: Uint8Array, deadlineMs: number): Promise<Uint8Array> {
-    const peer = await this.#peerOf(nodeId);
-    return peer.request(acceptorMethod, question, { deadlineMs });
+    const connecting = this.#peerOf(nodeId);
+    const peer = await connecting;
+    try {
+      return await peer.request(acceptorMethod, question, { deadlineMs });
+    } catch (thrown) {
+      // On a connection over which nothing came for so long the system repeats itself ever more seldom; a new one is there as soon as the way is.
+      if (isPaipaiError(thrown, 'PAIPAI_ERR_DEADLINE')) {
+        this.#forget(nodeId, connecting);
+        peer.destroy();
+      }
+      throw thrown;
+    }
   }
 
   async close(): Promise<void> {
@@ -45,14 +55,16 @@ export class QuorumPeers {
     if (known !== undefined) return known;
     const connecting = this.#connect(nodeId);
     this.#peers.set(nodeId, connecting);
-    const forget = (): void => {
-      if (this.#peers.get(nodeId) === connecting) this.#peers.delete(nodeId);
-    };
+    const forget = (): void => this.#forget(nodeId, connecting);
     connecting.then(
       (peer) => peer.closed.then(forget),
       () => this.#options.env.timers.after(redialMs, forget),
     );
     return connecting;
+  }
+
+  #forget(nodeId: string, connecting: Promise<Peer>): void {
+    if (this.#peers.get(nodeId) === connecting) this.#peers.delete(nodeId);
   }
 
   async #connect(nodeId: string): Promise<Peer> {

@@ -19,7 +19,8 @@ const clientCount = 5;
 const keyCount = 320;
 /** After two of three members were cut off. */
 const resumeMsMost = 2_000;
-const resumeCount = 5;
+/** For how much longer than it takes until the third refuses. */
+const cutsMs = [0, 0, 0, 500, 10_000];
 const seed = Number(seedText ?? Math.floor(Math.random() * 2 ** 31));
 const random = new SeededRandom(seed);
 
@@ -191,7 +192,7 @@ async function runOnce(run) {
 }
 
 /** How long it takes until somebody is answered when two of three were cut off, and the third has refused. */
-async function resumeMs() {
+async function resumeMs(cutMs) {
   const [member, ...others] = members;
   for (const { address } of others) {
     router.cut(member.address, address);
@@ -204,6 +205,7 @@ async function resumeMs() {
   const answer = messageOf(client);
   client.send({ probe: `${seed}/probe` });
   await answer; // It was refused.
+  await sleep(cutMs);
   router.heal();
   const healedMs = performance.now();
   const served = messageOf(client);
@@ -215,8 +217,7 @@ async function resumeMs() {
 try {
   for (const child of clients) await messageOf(child);
   for (let run = 1; run <= Number(runs); run++) await runOnce(run);
-  for (let count = 0; count < resumeCount; count++)
-    figures.resumedMs.push(Math.round(await resumeMs()));
+  for (const cutMs of cutsMs) figures.resumedMs.push(Math.round(await resumeMs(cutMs)));
 } finally {
   for (const child of clients) child.kill('SIGKILL');
   await end();
