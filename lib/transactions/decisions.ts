@@ -3,6 +3,7 @@ import { PaipaiError } from '../base/errors.js';
 import { closedError } from '../coordination/call.js';
 import { type CallOptions, type Coordinator, txnKeysMax } from '../coordination/coordinator.js';
 import { Lease } from '../coordination/lease.js';
+import { ByteReader, ByteWriter } from '../wire/byte-cursor.js';
 import type { Outcome } from './messages.js';
 
 /** Keys of the package itself: who decides transactions, under a lease, and which ones are committed. */
@@ -13,6 +14,8 @@ const committedPrefix = 'paipainet/transaction/';
 export const driverTtlMs = 3_000;
 /** For what is told to a coordinator while nobody waits for it. */
 const partingMs = 1_000;
+/** What is older nobody asks for any more. */
+const askedForMs = 24 * 3_600_000;
 const driverIdBytes = 8;
 
 /** Who decides transactions, as long as its key is there: then what it has not committed may still be. */
@@ -72,7 +75,7 @@ export class Decisions {
             { key: driversPrefix + driverId, version },
             { key: committedPrefix + id, version: 0 },
           ],
-          set: [{ key: committedPrefix + id, value: new Uint8Array(0) }],
+          set: [{ key: committedPrefix + id, value: this.#now() }],
         },
         options,
       );
@@ -100,10 +103,26 @@ export class Decisions {
     return driver.version === version ? 'unknown' : 'aborted';
   }
 
-  /** All nodes have followed the commit, so nobody will ask for it. Soon: with others in one change. */
-  forget(id: string): void {
-    this.#forgettable.push(id);
+  /** All nodes have followed these commits, so nobody will ask for them. Soon: with others in one change. */
+  forget(ids: readonly string[]): void {
+    this.#forgettable.push(...ids);
     this.#forgetting ??= this.#forgetAll();
+  }
+
+  /**
+   * Commits that those who made them cannot forget, because they died, or have failed to: a day old. At most a thousand.
+   * Fails as `Coordinator.list` and `get`.
+   */
+  async left(): Promise<string[]> {
+    const limits = { deadlineMs: partingMs };
+    const { keys } = await this.#coordinator.list(committedPrefix, limits);
+    const left: string[] = [];
+    for (const { key } of keys) {
+      const { value } = await this.#coordinator.get(key, limits);
+      const isOld = value !== undefined && this.#env.clock.wallMs() - wallMsOf(value) > askedForMs;
+      if (isOld) left.push(key.slice(committedPrefix.length));
+    }
+    return left;
   }
 
   /** What is not committed is aborted from now on. It never fails. */
@@ -152,16 +171,25 @@ export class Decisions {
     this.#driver = undefined;
   }
 
-  /** It never rejects. */
+  /** It never rejects: what is not forgotten now stands in the way of nobody, and is found after a day. */
   async #forgetAll(): Promise<void> {
     while (this.#forgettable.length > 0) {
       const ids = this.#forgettable.splice(0, txnKeysMax);
       const set = ids.map((id) => ({ key: committedPrefix + id, value: undefined }));
-      // What stays costs a key, and nothing else.
       await this.#coordinator.txn({ set }, { deadlineMs: partingMs }).catch(() => {});
     }
     this.#forgetting = undefined;
   }
+
+  /** Of people, for who looks how old something is. */
+  #now(): Uint8Array {
+    return new ByteWriter().integer(Math.max(0, Math.floor(this.#env.clock.wallMs()))).finish();
+  }
+}
+
+/** What is no time was long ago. */
+function wallMsOf(value: Uint8Array): number {
+  return value.byteLength === 8 ? new ByteReader(value).integer() : 0;
 }
 
 /** @throws PaipaiError PAIPAI_ERR_INVALID_ARGUMENT. */

@@ -1,6 +1,7 @@
 import type { Env, Timer } from '../base/env.js';
 import { isPaipaiError } from '../base/errors.js';
 import type { Decisions } from './decisions.js';
+import { inDoubtListMax } from './limits.js';
 import {
   decodeInDoubt,
   encodeFinish,
@@ -29,6 +30,8 @@ type Own =
 const lookMs = 1_000;
 /** What is younger is most likely under way. */
 const youngMs = 500;
+/** So many looks apart it is also looked for commits that nobody needs any more. */
+const looksPerCleaning = 600;
 /** For one question to a node. */
 const answerMs = 2_000;
 
@@ -43,6 +46,7 @@ export class Settler {
   readonly #telling = new Set<Promise<unknown>>();
   #timer: Timer | undefined;
   #isClosed = false;
+  #looks = 0;
 
   constructor(options: SettlerOptions) {
     this.#options = options;
@@ -102,6 +106,7 @@ export class Settler {
   /** It never rejects. */
   async #look(): Promise<void> {
     await Promise.all(this.#options.names().map((name) => this.#lookAt(name)));
+    if (this.#looks++ % looksPerCleaning === 0) await this.#clean();
     this.#timer = undefined;
     this.start();
   }
@@ -115,6 +120,21 @@ export class Settler {
       for (const { id, forMs } of await this.inDoubt(name)) {
         if (forMs > youngMs) await this.settle(name, id);
       }
+    } catch (thrown) {
+      if (!isPaipaiError(thrown)) throw thrown;
+    }
+  }
+
+  /** It never rejects. A commit is needed as long as a node is in doubt about it, and one that cannot be asked may be. */
+  async #clean(): Promise<void> {
+    const { decisions, names } = this.#options;
+    try {
+      const left = await decisions.left();
+      if (left.length === 0) return;
+      const lists = await Promise.all(names().map((name) => this.inDoubt(name)));
+      if (lists.some(({ length }) => length >= inDoubtListMax)) return;
+      const needed = new Set(lists.flat().map(({ id }) => id));
+      decisions.forget(left.filter((id) => !needed.has(id)));
     } catch (thrown) {
       if (!isPaipaiError(thrown)) throw thrown;
     }
@@ -143,7 +163,7 @@ export class Settler {
     const own = this.#own.get(id);
     if (own?.kind !== 'committed' || !own.left.delete(name) || own.left.size > 0) return;
     this.#own.delete(id);
-    this.#options.decisions.forget(id);
+    this.#options.decisions.forget([id]);
   }
 
   #ask(name: string, method: string, payload: Uint8Array): Promise<Uint8Array> {
