@@ -4,8 +4,8 @@ import type { Env } from '../base/env.js';
 import { PaipaiError } from '../base/errors.js';
 import { isLivingMember, type NetMember } from '../cluster/membership/member-list.js';
 import { MapFences } from '../cluster/transfer/map-fences.js';
-import { FilesJournal } from '../coordination/local/files-journal.js';
 import { LocalCoordinator } from '../coordination/local/local-coordinator.js';
+import { LogJournal } from '../coordination/local/log-journal.js';
 import { QuorumCoordinator } from '../coordination/quorum/quorum-coordinator.js';
 import { checkQuorum } from '../coordination/quorum/quorum-options.js';
 import type { AskAcceptor } from '../coordination/quorum/register.js';
@@ -37,7 +37,7 @@ export async function openCoordination(
   if (store === 'memory') {
     return new CoordinatorService(await LocalCoordinator.open(env, { startVersion }));
   }
-  const journal = new FilesJournal(join(folderOf(store), folderName));
+  const journal = new LogJournal(join(folderOf(store), folderName));
   return new CoordinatorService(await LocalCoordinator.open(env, { startVersion, journal }));
 }
 
@@ -69,7 +69,7 @@ export async function openQuorum(
 /** What a node remembers of shard maps; undefined for a store in memory, of which each client has a part for itself. Fails as `openCoordination`. */
 export async function openFences(store: StoreChoice = 'memory'): Promise<MapFences | undefined> {
   if (store === 'memory') return undefined;
-  return MapFences.open(new FilesJournal(join(folderOf(store), fencesName)));
+  return MapFences.open(new LogJournal(join(folderOf(store), fencesName)));
 }
 
 /** The records that a node keeps: in memory, or in the folder of its store. Fails as `openCoordination`. */
@@ -78,7 +78,7 @@ export function openRecords(
   store: StoreChoice = 'memory',
 ): Promise<RecordStore> {
   if (store === 'memory') return RecordStore.open({ clock });
-  return RecordStore.open({ clock, journal: new FilesJournal(join(folderOf(store), recordsName)) });
+  return RecordStore.open({ clock, journal: new LogJournal(join(folderOf(store), recordsName)) });
 }
 
 function folderOf(store: DurableChoice): string {

@@ -54,9 +54,9 @@ const outside = {
     import { host } from '../simulation.js';
     import { DurableStore } from './durable-store.js';
     export const openFilesStore = (path, options) => DurableStore.open(host.openMedium(path), options);`,
-  'coordination/local/files-journal.js': `
+  'coordination/local/log-journal.js': `
     import { host } from '../../simulation.js';
-    export class FilesJournal { constructor(path) { return host.openJournal(path); } }`,
+    export class LogJournal { constructor(path) { return host.openJournal(path); } }`,
 };
 
 const rewired = [

@@ -5,9 +5,9 @@ import type { CallOptions, Coordinator, KeyState } from '../../../dist/coordinat
 import { CoordinatorClient } from '../../../dist/coordination/coordinator-client.js';
 import { EtcdCoordinator } from '../../../dist/coordination/etcd/etcd-coordinator.js';
 import { checkEtcd } from '../../../dist/coordination/etcd/etcd-options.js';
-import { FilesJournal } from '../../../dist/coordination/local/files-journal.js';
 import type { Journal } from '../../../dist/coordination/local/journal.js';
 import { LocalCoordinator } from '../../../dist/coordination/local/local-coordinator.js';
+import { LogJournal } from '../../../dist/coordination/local/log-journal.js';
 import { QuorumCoordinator } from '../../../dist/coordination/quorum/quorum-coordinator.js';
 import type { AskAcceptor } from '../../../dist/coordination/quorum/register.js';
 import { SlotsFile } from '../../../dist/coordination/quorum/slots-file.js';
@@ -291,7 +291,7 @@ const backends: readonly Backend[] = [
   { name: 'local', makeWorld: () => new LocalWorld(), runs: 200 },
   {
     name: 'local with files',
-    makeWorld: () => new LocalWorld(new FilesJournal(join(makeFolder(), 'coordination'))),
+    makeWorld: () => new LocalWorld(new LogJournal(join(makeFolder(), 'coordination'))),
     runs: 20,
   },
   {

@@ -2,8 +2,8 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { deferred } from '../../../dist/base/deferred.js';
 import { PaipaiError } from '../../../dist/base/errors.js';
-import { FilesJournal } from '../../../dist/coordination/local/files-journal.js';
 import type { Journal } from '../../../dist/coordination/local/journal.js';
+import { LogJournal } from '../../../dist/coordination/local/log-journal.js';
 import type { TouchedRecord } from '../../../dist/transactions/messages.js';
 import { RecordStore } from '../../../dist/transactions/record-store.js';
 import { makeFolder } from '../../support/folders.js';
@@ -174,7 +174,7 @@ describe('records of a node', () => {
   test('outlive their process, and so do promises', async () => {
     const path = join(makeFolder(), 'records');
     const open = (): Promise<RecordStore> =>
-      RecordStore.open({ clock, journal: new FilesJournal(path) });
+      RecordStore.open({ clock, journal: new LogJournal(path) });
     const first = await open();
     await commit(first, 't1', [set('a', 0, '1'), set('b', 0, '1')]);
     const version = await versionOf(first, 'a');

@@ -3,8 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { deferred } from '../../../../dist/base/deferred.js';
 import { MapFences } from '../../../../dist/cluster/transfer/map-fences.js';
 import type { Change } from '../../../../dist/coordination/coordinator.js';
-import { FilesJournal } from '../../../../dist/coordination/local/files-journal.js';
 import type { Journal } from '../../../../dist/coordination/local/journal.js';
+import { LogJournal } from '../../../../dist/coordination/local/log-journal.js';
 import { makeFolder } from '../../../support/folders.js';
 import { codeOf, codeThrown } from '../../../support/session-pair.js';
 
@@ -64,11 +64,11 @@ describe('fences of shard maps', () => {
 
   test('are there again, and one that could not be kept is not confirmed', async () => {
     const folder = join(makeFolder(), 'fences');
-    const first = await MapFences.open(new FilesJournal(folder));
+    const first = await MapFences.open(new LogJournal(folder));
     await first.admitChange(data, 7);
     await first.admitDrop(other, 2 ** 52);
     await first.close();
-    const second = await MapFences.open(new FilesJournal(folder));
+    const second = await MapFences.open(new LogJournal(folder));
     expect(codeThrown(() => second.checkChange(data, 6))).toBe(stale);
     second.checkUse(data, 0);
     expect(codeThrown(() => second.checkUse(other, 2 ** 52 - 1))).toBe(stale);
