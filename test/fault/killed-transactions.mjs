@@ -116,6 +116,14 @@ async function lookForDoubt() {
   return ids.size;
 }
 
+async function lookAlways() {
+  while (!isOver) {
+    await lookForDoubt();
+    await sleep(100);
+  }
+}
+
+const looking = lookAlways();
 const startMs = performance.now();
 for (let kills = 0; figures.committed < Number(transactions); kills++) {
   await sleep(Math.random() * 2 * Number(killEveryMs));
@@ -133,9 +141,9 @@ for (let kills = 0; figures.committed < Number(transactions); kills++) {
     await sleep(Math.random() * 200);
     await node.start();
   }
-  await lookForDoubt();
 }
 isOver = true;
+await looking;
 for (const { child } of tellers.values()) {
   const gone = once(child, 'exit');
   child.kill('SIGKILL');
