@@ -351,4 +351,10 @@ export const quorumBugs = [
     from: 'else if ((await this.#look()) === known.table)',
     to: 'else if (true)',
   },
+  {
+    name: 'calls that share a round are all answered with the moment behind the last of them',
+    file: 'coordination/quorum/quorum-coordinator.js',
+    from: 'wish.settle(outcome);',
+    to: 'wish.settle(table);',
+  },
 ];

@@ -7,7 +7,9 @@ import { SeededRandom, VirtualTime } from './virtual-time.mjs';
  */
 
 const clientCount = 3;
-const callsPerClient = 8;
+const turnsPerClient = 8;
+/** How many calls a client makes at one member at once, one of these: those that meet there share a round. */
+const callsAtOnce = [1, 1, 1, 2, 3];
 const keys = ['a', 'b'];
 const troubleMs = 6_000;
 /** Within so long after the last trouble somebody must be served. */
@@ -296,27 +298,32 @@ class QuorumWorld {
     const { random } = this;
     const seen = new Map();
     this.running++;
-    for (let count = 0; count < callsPerClient; count++) {
-      await this.sleep(random.exponential(troubleMs / callsPerClient / 2));
+    for (let turn = 0; turn < turnsPerClient; turn++) {
+      await this.sleep(random.exponential(troubleMs / turnsPerClient / 2));
       // Mostly the same node, as clients do; sometimes each its own.
       const nodeId = random.next() < 0.6 ? this.nodeIds[0] : random.pick(this.nodeIds);
       const { coordinator } = this.nodes.get(nodeId);
       if (coordinator === undefined) continue;
-      const key = random.pick(keys);
-      const what = random.next();
-      if (what < 0.35) await this.call(at, nodeId, () => this.look(coordinator, key));
-      else if (what < 0.8) await this.call(at, nodeId, () => this.change(coordinator, key, seen));
-      else await this.call(at, nodeId, () => this.changeBoth(coordinator));
+      const beginOne = () => this.call(at, nodeId, this.drawCall(coordinator, seen));
+      await Promise.all(Array.from({ length: random.pick(callsAtOnce) }, beginOne));
     }
     this.running--;
   }
 
-  /** @param begin gives the call as it is recorded, and a promise of what is known of it afterwards; null: it was not made */
+  drawCall(coordinator, seen) {
+    const key = this.random.pick(keys);
+    const what = this.random.next();
+    if (what < 0.3) return this.look(coordinator, key);
+    if (what < 0.45) return this.put(coordinator, key, seen);
+    return what < 0.8 ? this.change(coordinator, key, seen) : this.changeBoth(coordinator, seen);
+  }
+
+  /** @param begin fills in the call as it is recorded, and promises what is known of it afterwards */
   async call(at, nodeId, begin) {
     const call = { startedAt: this.moment++, endedAt: Infinity, client: at, nodeId };
     try {
       // Its session ends with its process.
-      const outcome = await Promise.race([begin()(call), this.nodes.get(nodeId).death]);
+      const outcome = await Promise.race([begin(call), this.nodes.get(nodeId).death]);
       Object.assign(call, outcome, { endedAt: this.moment++ });
       this.calls.push(call);
       this.counts.answered++;
@@ -343,7 +350,20 @@ class QuorumWorld {
     };
   }
 
-  /** From what it is, or was when that client last looked, to something new, by its version. */
+  /** Whatever the key holds: several of these that share a round are all made. */
+  put(coordinator, key, seen) {
+    return async (call) => {
+      const set = `${++this.valueCount}`;
+      const value = Buffer.from(set);
+      Object.assign(call, { what: 'put', key, set });
+      const { versions } = await coordinator.txn({ set: [{ key, value }] }, { deadlineMs });
+      seen.set(key, { value, version: versions.get(key) });
+      this.counts.changes++;
+      return {};
+    };
+  }
+
+  /** From what it is, or was when that client last heard of it, to something new, by its version. */
   change(coordinator, key, seen) {
     return async (call) => {
       const isLooking = !seen.has(key) || this.random.next() < 0.5;
@@ -352,29 +372,33 @@ class QuorumWorld {
       const set = `${++this.valueCount}`;
       Object.assign(call, { what: 'set', key, expected: text(before.value), set });
       call.startedAt = this.moment++;
-      const { isSet } = await coordinator.compareAndSet(key, before.version, Buffer.from(set), {
+      const behind = await coordinator.compareAndSet(key, before.version, Buffer.from(set), {
         deadlineMs,
       });
-      if (isSet) this.counts.changes++;
-      return { isSet };
+      seen.set(key, behind);
+      if (behind.isSet) this.counts.changes++;
+      return { isSet: behind.isSet, value: text(behind.value) };
     };
   }
 
-  changeBoth(coordinator) {
+  changeBoth(coordinator, seen) {
     return async (call) => {
       const states = [];
       for (const key of keys) states.push(await coordinator.get(key, { deadlineMs }));
       const set = `${++this.valueCount}`;
       Object.assign(call, { what: 'both', expected: states.map(({ value }) => text(value)), set });
       call.startedAt = this.moment++;
-      const { isSet } = await coordinator.txn(
+      const value = Buffer.from(set);
+      const { isSet, versions } = await coordinator.txn(
         {
           expect: keys.map((key, at) => ({ key, version: states[at].version })),
-          set: keys.map((key) => ({ key, value: Buffer.from(set) })),
+          set: keys.map((key) => ({ key, value })),
         },
         { deadlineMs },
       );
-      if (isSet) this.counts.changes++;
+      if (!isSet) return { isSet };
+      for (const key of keys) seen.set(key, { value, version: versions.get(key) });
+      this.counts.changes++;
       return { isSet };
     };
   }
@@ -438,11 +462,15 @@ function text(value) {
 function stepOf(state, { what, key, value, expected, set, isSet, endedAt }) {
   const at = keys.indexOf(key);
   if (what === 'get') return state[at] === value ? state : undefined;
+  if (what === 'put') return state.with(at, set);
   const isAsExpected =
     what === 'both' ? expected.every((one, at) => one === state[at]) : state[at] === expected;
-  if (endedAt !== Infinity && isAsExpected !== isSet) return undefined;
-  if (!isAsExpected) return state;
-  return state.map((one, index) => (what === 'both' || index === at ? set : one));
+  const isAnswered = endedAt !== Infinity;
+  if (isAnswered && isAsExpected !== isSet) return undefined;
+  const behind = isAsExpected
+    ? state.map((one, index) => (what === 'both' || index === at ? set : one))
+    : state;
+  return isAnswered && what === 'set' && behind[at] !== value ? undefined : behind;
 }
 
 /** What outlives the process of a node. A write that was under way when it ended is there or not. */
