@@ -12,8 +12,9 @@ const turnsPerClient = 8;
 const callsAtOnce = [1, 1, 1, 2, 3];
 const keys = ['a', 'b'];
 const troubleMs = 6_000;
-/** Within so long after the last trouble somebody must be served. */
+/** Within so long after the last trouble somebody must be served, and by each node somebody. */
 const resumeMs = 2_000;
+const resumeAllMs = 5_000;
 const deadlineMs = 3_000;
 
 /** All that these files export. */
@@ -63,12 +64,18 @@ class QuorumWorld {
     await this.advance(troubleMs, () => false);
     this.endTrouble();
     const healedMs = this.time.nowMs;
-    let isServed = false;
-    void this.serveOnce().then(() => {
-      isServed = true;
-    });
-    await this.advance(healedMs + resumeMs, () => isServed);
-    if (!isServed) this.wrong(`nobody is served ${resumeMs} ms after the last trouble`);
+    const unserved = new Set(this.nodeIds);
+    for (const nodeId of this.nodeIds) {
+      void this.served(this.nodes.get(nodeId)).then(() => unserved.delete(nodeId));
+    }
+    await this.advance(healedMs + resumeMs, () => unserved.size < this.nodeIds.length);
+    if (unserved.size === this.nodeIds.length) {
+      this.wrong(`nobody is served ${resumeMs} ms after the last trouble`);
+    }
+    await this.advance(healedMs + resumeAllMs, () => unserved.size === 0);
+    if (unserved.size > 0) {
+      this.wrong(`${[...unserved]} serve nobody ${resumeAllMs} ms after the last trouble`);
+    }
     await this.advance(healedMs + 60_000, () => this.running === 0);
     if (this.running > 0) this.wrong(`${this.running} calls have no end`);
     this.checkChosen();
@@ -271,19 +278,16 @@ class QuorumWorld {
     }
   }
 
-  /** Settles when one of the nodes has answered a client of its own. */
-  serveOnce() {
-    const untilServed = async (node) => {
-      for (;;) {
-        try {
-          await Promise.race([node.coordinator.get('a', { deadlineMs: 500 }), node.death]);
-          return;
-        } catch {
-          await this.sleep(20); // Also while it starts.
-        }
+  /** Settles when the node has answered a client of its own. */
+  async served(node) {
+    for (;;) {
+      try {
+        await Promise.race([node.coordinator.get('a', { deadlineMs: 500 }), node.death]);
+        return;
+      } catch {
+        await this.sleep(20); // Also while it starts.
       }
-    };
-    return Promise.race([...this.nodes.values()].map(untilServed));
+    }
   }
 
   sleep(delayMs) {

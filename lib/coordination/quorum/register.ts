@@ -113,6 +113,8 @@ export class Register {
     if (agreed === undefined) {
       const states = answers.filter(({ kind }) => kind === 'state').length;
       if (states < majorityOf(members)) throw new NoMajority(noMajority(members, answers));
+      // Nothing more is proposed here before it is known what of it counts.
+      this.#known = undefined;
       return undefined;
     }
     if (known !== undefined && isSameBallot(agreed.accepted, known.accepted)) return known.table;
