@@ -63,6 +63,32 @@ export interface Coordinator {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+/** A coordinator of several nodes that decide together. */
+export interface Quorum extends Coordinator {
+  /**
+   * Who votes, as far as those know it who answer now, whether they are a majority or not.
+   * Fails: PAIPAI_ERR_COORDINATOR_DOWN when the quorum has not begun.
+   */
+  members(options?: CallOptions): Promise<readonly QuorumMember[]>;
+
+  /**
+   * Has the disk of one node vote in the place of another one's: of a node that runs as one of the quorum and is no member, or, with the same
+   * name twice, of a member whose disk was lost. Settles when most of the members afterwards have the table; asked again, it changes nothing.
+   * A majority of the members before and one of those afterwards must answer.
+   * Fails: PAIPAI_ERR_UNKNOWN_NODE when the old node is no member; _NODE_LOST when the new one does not answer; _INVALID_STATE when it votes in
+   * another quorum; _INVALID_ARGUMENT when it is another member.
+   */
+  replaceMember(oldNodeId: string, newNodeId: string, options?: CallOptions): Promise<void>;
+}
+
+export interface QuorumMember {
+  readonly nodeId: string;
+  readonly state: QuorumMemberState;
+}
+
+/** It answers; it answers and has lost the disk that votes; it does not answer. */
+export type QuorumMemberState = 'voting' | 'wiped' | 'silent';
+
 /** UTF-8, well-formed, at least one byte. */
 export const keyBytesMax = 512;
 /** 1 MiB: what etcd takes with its default settings, with room for the rest of the request. */

@@ -310,8 +310,8 @@ export const quorumBugs = [
     also: [
       {
         file: 'coordination/quorum/register.js',
-        from: 'const ballot = { epoch, round, proposer };',
-        to: 'const ballot = { epoch, round, proposer: 1 };',
+        from: 'proposer: this.#options.proposer }',
+        to: 'proposer: 1 }',
       },
     ],
   },
@@ -356,5 +356,35 @@ export const quorumBugs = [
     file: 'coordination/quorum/quorum-coordinator.js',
     from: 'wish.settle(outcome);',
     to: 'wish.settle(table);',
+  },
+  {
+    name: 'a new member votes before it has what its epoch begins with',
+    file: 'coordination/quorum/acceptor.js',
+    from: 'if (ballot.epoch > accepted.epoch)',
+    to: 'if (false)',
+  },
+  {
+    name: 'new members vote before they were agreed on',
+    file: 'coordination/quorum/register.js',
+    from: "if (majority(members, 'accepted')(answers)) {",
+    to: "if (!isStaying || majority(members, 'accepted')(answers)) {",
+  },
+  {
+    name: 'the members before go on when others were agreed on',
+    file: 'coordination/quorum/register.js',
+    from: 'const isStaying = table.members.epoch === members.epoch;',
+    to: 'const isStaying = true;',
+  },
+  {
+    name: 'what is under another epoch is proposed in the order of rounds alone',
+    file: 'coordination/quorum/ballot.js',
+    from: 'return one.epoch - other.epoch || one.round',
+    to: 'return one.round',
+  },
+  {
+    name: 'what the new members have agreed on is taken for the last word of those before',
+    file: 'coordination/quorum/register.js',
+    from: "one.kind === 'state' && one.accepted.epoch === members.epoch);",
+    to: "one.kind === 'state');",
   },
 ];

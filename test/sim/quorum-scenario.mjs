@@ -2,8 +2,9 @@ import { isLinearizable } from '../support/linearizability.mjs';
 import { SeededRandom, VirtualTime } from './virtual-time.mjs';
 
 /**
- * A quorum of three or five nodes and three clients, of the shipped code but for its disks, its network and its clocks: messages are late, lost and doubled, links
- * are cut one way or both, nodes crash with or without what they were just writing, lose their disk, stand still, and their clocks jump.
+ * A quorum of three or five nodes, others that can take a place, and three clients, of the shipped code but for its disks, its network and its clocks: messages are late,
+ * lost and doubled, links are cut one way or both, nodes crash with or without what they were just writing, stand still, and their clocks jump. Meanwhile
+ * disks are lost, and members replaced.
  */
 
 const clientCount = 3;
@@ -16,6 +17,15 @@ const troubleMs = 6_000;
 const resumeMs = 2_000;
 const resumeAllMs = 5_000;
 const deadlineMs = 3_000;
+
+/** With what a call can fail while there is trouble, whether it was made or not. */
+const mayPass = new Set([
+  'PAIPAI_ERR_COORDINATOR_DOWN',
+  'PAIPAI_ERR_PEER_CLOSED',
+  'PAIPAI_ERR_DEADLINE',
+  'PAIPAI_ERR_CLOSED',
+  'PAIPAI_ERR_NODE_LOST',
+]);
 
 /** All that these files export. */
 export async function loadQuorumCode(load) {
@@ -32,13 +42,15 @@ export async function runQuorumChaos({ code, seed, note = () => {} }) {
 class QuorumWorld {
   time = new VirtualTime();
   violations = [];
-  counts = { answered: 0, unknown: 0, down: 0, changes: 0, disturbances: 0 };
+  counts = { answered: 0, unknown: 0, down: 0, changes: 0, disturbances: 0, wiped: 0, replaced: 0 };
   calls = [];
   nodes = new Map();
   /** From → to, where nothing comes through. */
   cuts = new Set();
-  /** By ballot: the value, and which disks have kept it. */
+  /** By group and ballot: the value, and which disks have kept it. */
   accepted = new Map();
+  /** By group and epoch: who votes, as text. */
+  voters = new Map();
   moment = 0;
   valueCount = 0;
   running = 0;
@@ -50,26 +62,34 @@ class QuorumWorld {
     this.random = new SeededRandom(seed);
     this.lossRate = this.random.pick([0, 0, 0.02, 0.1]);
     this.doubleRate = this.random.pick([0, 0.05, 0.3]);
+    /** Of a write: what is slow is more often cut. */
+    this.diskMsMax = this.random.pick([1, 5, 50]);
     const count = this.random.next() < 0.25 ? 5 : 3;
-    this.nodeIds = Array.from({ length: count }, (_, at) => `n${at}`);
+    this.allIds = Array.from({ length: count + this.random.pick([0, 1, 2]) }, (_, at) => `n${at}`);
+    /** Who begin. */
+    this.nodeIds = this.allIds.slice(0, count);
+    /** As far as the operator knows, and of those whose disk is lost. */
+    this.memberIds = new Set(this.nodeIds);
+    this.lostIds = new Set();
   }
 
   async run() {
-    for (const nodeId of this.nodeIds) {
+    for (const nodeId of this.allIds) {
       this.nodes.set(nodeId, { nodeId, life: 0, disk: new SimulatedSlot(this) });
       void this.start(nodeId);
     }
     for (let at = 0; at < clientCount; at++) void this.runClient(at);
+    void this.runOperator();
     this.planTrouble();
     await this.advance(troubleMs, () => false);
     this.endTrouble();
     const healedMs = this.time.nowMs;
-    const unserved = new Set(this.nodeIds);
-    for (const nodeId of this.nodeIds) {
+    const unserved = new Set(this.allIds);
+    for (const nodeId of this.allIds) {
       void this.served(this.nodes.get(nodeId)).then(() => unserved.delete(nodeId));
     }
-    await this.advance(healedMs + resumeMs, () => unserved.size < this.nodeIds.length);
-    if (unserved.size === this.nodeIds.length) {
+    await this.advance(healedMs + resumeMs, () => unserved.size < this.allIds.length);
+    if (unserved.size === this.allIds.length) {
       this.wrong(`nobody is served ${resumeMs} ms after the last trouble`);
     }
     await this.advance(healedMs + resumeAllMs, () => unserved.size === 0);
@@ -216,21 +236,24 @@ class QuorumWorld {
 
   disturb() {
     const { random } = this;
-    const node = this.nodes.get(random.pick(this.nodeIds));
+    const node = this.nodes.get(random.pick(this.allIds));
     const forMs = random.between(50, 2_500);
     const later = (callback) => this.time.after(forMs, callback);
-    switch (random.pick(['crash', 'crash', 'isolate', 'oneWay', 'stall', 'jump', 'wipe'])) {
+    switch (random.pick(['crash', 'crash', 'blackout', 'isolate', 'oneWay', 'stall', 'jump'])) {
       case 'crash':
         return this.crashFor(node, forMs);
+      case 'blackout':
+        for (const one of this.nodes.values()) this.crashFor(one, random.between(50, 1_000));
+        return undefined;
       case 'isolate':
         this.note(`${node.nodeId} is cut off for ${forMs.toFixed(0)} ms`);
-        for (const other of this.nodeIds) {
+        for (const other of this.allIds) {
           this.cuts.add(`${node.nodeId} ${other}`).add(`${other} ${node.nodeId}`);
         }
         return later(() => this.heal(node.nodeId));
       case 'oneWay':
         this.note(`${node.nodeId} is heard no more, and hears`);
-        for (const other of this.nodeIds) this.cuts.add(`${node.nodeId} ${other}`);
+        for (const other of this.allIds) this.cuts.add(`${node.nodeId} ${other}`);
         return later(() => this.heal(node.nodeId));
       case 'stall':
         this.note(`${node.nodeId} stands still for ${forMs.toFixed(0)} ms`);
@@ -238,15 +261,6 @@ class QuorumWorld {
         return undefined;
       case 'jump':
         node.wallOffsetMs = random.between(-1e6, 1e6);
-        return undefined;
-      case 'wipe':
-        // One at most, so that a majority has never lost its memory.
-        if (this.hasWiped || !node.isRunning) return undefined;
-        this.hasWiped = true;
-        this.note(`${node.nodeId} loses its disk`);
-        this.crash(node);
-        node.disk.wipe();
-        this.time.after(forMs, () => this.restart(node));
         return undefined;
     }
   }
@@ -278,6 +292,69 @@ class QuorumWorld {
     }
   }
 
+  // The operator.
+
+  /** Loses disks, and has members replaced; never more are lost at once than the quorum survives. */
+  async runOperator() {
+    const { random } = this;
+    this.running++;
+    for (let left = random.pick([0, 1, 2, 4]); left > 0; left--) {
+      await this.sleep(random.exponential(troubleMs / 6));
+      if (this.time.nowMs > troubleMs) break;
+      if (random.next() < 0.5) this.wipeSome();
+      else await this.replaceSome();
+    }
+    this.running--;
+  }
+
+  wipeSome() {
+    const node = this.nodes.get(this.random.pick([...this.memberIds]));
+    const isBearable = 2 * (this.lostIds.size + 1) < this.memberIds.size;
+    if (!isBearable || this.lostIds.has(node.nodeId)) return;
+    this.lostIds.add(node.nodeId);
+    this.counts.wiped++;
+    this.wipe(node);
+  }
+
+  wipe(node) {
+    this.note(`${node.nodeId} loses its disk`);
+    if (node.isRunning) this.crash(node);
+    node.disk.wipe();
+    this.time.after(this.random.between(50, 2_500), () => this.restart(node));
+  }
+
+  async replaceSome() {
+    const { random } = this;
+    const isRepair = this.lostIds.size > 0 && random.next() < 0.8;
+    const oldId = random.pick([...(isRepair ? this.lostIds : this.memberIds)]);
+    const others = this.allIds.filter((nodeId) => !this.memberIds.has(nodeId));
+    const newId = random.pick(this.lostIds.has(oldId) ? [oldId, ...others] : others);
+    if (newId === undefined) return;
+    while (!(await this.tryToReplace(oldId, newId))) await this.sleep(random.between(10, 300));
+    this.lostIds.delete(oldId);
+    this.memberIds.delete(oldId);
+    this.memberIds.add(newId);
+    this.counts.replaced++;
+  }
+
+  /** Whether it is done. */
+  async tryToReplace(oldId, newId) {
+    const at = this.nodes.get(this.random.pick(this.allIds));
+    if (at.coordinator === undefined) return false;
+    try {
+      const replacing = at.coordinator.replaceMember(oldId, newId, { deadlineMs });
+      await Promise.race([replacing, at.death]);
+      this.note(`${at.nodeId} has ${oldId} replaced by ${newId}`);
+      return true;
+    } catch (thrown) {
+      this.note(`${at.nodeId} does not have ${oldId} replaced by ${newId}: ${thrown.code}`);
+      // It has met others before there was a quorum, and is bound to what did not come about.
+      if (thrown.code === 'PAIPAI_ERR_INVALID_STATE') this.wipe(this.nodes.get(newId));
+      else if (!mayPass.has(thrown.code)) this.wrong(`a replacement failed: ${thrown.stack}`);
+      return false;
+    }
+  }
+
   /** Settles when the node has answered a client of its own. */
   async served(node) {
     for (;;) {
@@ -305,7 +382,7 @@ class QuorumWorld {
     for (let turn = 0; turn < turnsPerClient; turn++) {
       await this.sleep(random.exponential(troubleMs / turnsPerClient / 2));
       // Mostly the same node, as clients do; sometimes each its own.
-      const nodeId = random.next() < 0.6 ? this.nodeIds[0] : random.pick(this.nodeIds);
+      const nodeId = random.next() < 0.6 ? this.nodeIds[0] : random.pick(this.allIds);
       const { coordinator } = this.nodes.get(nodeId);
       if (coordinator === undefined) continue;
       const beginOne = () => this.call(at, nodeId, this.drawCall(coordinator, seen));
@@ -336,9 +413,7 @@ class QuorumWorld {
       this.note(`client ${at} at ${nodeId}: ${thrown.code}`);
       if (thrown.code === 'PAIPAI_ERR_COORDINATOR_DOWN') {
         this.counts.down++; // Nothing was done.
-      } else if (
-        ['PAIPAI_ERR_PEER_CLOSED', 'PAIPAI_ERR_DEADLINE', 'PAIPAI_ERR_CLOSED'].includes(thrown.code)
-      ) {
+      } else if (mayPass.has(thrown.code)) {
         this.counts.unknown++;
         if (call.what !== undefined && call.what !== 'get') this.calls.push(call);
       } else {
@@ -416,12 +491,18 @@ class QuorumWorld {
 
   /** A disk has kept what an acceptor remembers. */
   onKept(bytes) {
-    const { acceptorId, accepted, value } = this.code.decodeMemory(bytes);
+    const { acceptorId, group, accepted, value } = this.code.decodeMemory(bytes);
     if (value.byteLength === 0) return;
-    const ballot = `${accepted.epoch} ${accepted.round} ${accepted.proposer}`;
+    const { groupId, members } = group;
+    if (members.epoch !== accepted.epoch) this.wrong(`a vote of epoch ${accepted.epoch} by others`);
+    const epoch = `${groupId} ${members.epoch}`;
+    const names = JSON.stringify(members.list);
+    if ((this.voters.get(epoch) ?? names) !== names) this.wrong(`others vote in epoch ${epoch}`);
+    this.voters.set(epoch, names);
+    const ballot = `${groupId} ${accepted.epoch} ${accepted.round} ${accepted.proposer}`;
     const known = this.accepted.get(ballot);
     if (known === undefined) {
-      this.accepted.set(ballot, { accepted, value, by: new Set([acceptorId]) });
+      this.accepted.set(ballot, { accepted, group, value, by: new Set([acceptorId]) });
       return;
     }
     if (Buffer.compare(known.value, value) !== 0) this.wrong(`two values under ballot ${ballot}`);
@@ -430,12 +511,16 @@ class QuorumWorld {
 
   checkChosen() {
     const chosen = [...this.accepted.values()]
-      .map(({ accepted, value, by }) => ({ accepted, by, table: this.code.Table.decode(value) }))
-      .filter(({ by, table }) => {
-        const voters = table.members.list.filter(({ acceptorId }) => by.has(acceptorId));
-        return voters.length > table.members.list.length / 2;
+      .filter(({ by, group }) => {
+        const { list } = group.members;
+        return list.filter(({ acceptorId }) => by.has(acceptorId)).length > list.length / 2;
+      })
+      .map(({ accepted, group, value }) => {
+        return { accepted, group, table: this.code.Table.decode(value) };
       })
       .sort((one, other) => compareBallots(one.accepted, other.accepted));
+    const groups = new Set(chosen.map(({ group }) => group.groupId));
+    if (groups.size > 1) this.wrong(`${groups.size} groups have agreed on something`);
     for (const [at, { table }] of chosen.entries()) {
       const before = chosen[at - 1]?.table;
       if (before !== undefined && !follows(before, table)) {
@@ -511,7 +596,7 @@ class SimulatedSlot {
     const copy = Uint8Array.from(bytes);
     return new Promise((resolve) => {
       this.#writing = copy;
-      this.#world.time.after(this.#world.random.between(0.1, 5), () => {
+      this.#world.time.after(this.#world.random.between(0.1, this.#world.diskMsMax), () => {
         if (this.#life !== life) return;
         this.#writing = undefined;
         this.#keep(copy);

@@ -30,7 +30,7 @@ export interface AcceptorDisk {
 
 export interface Memory {
   readonly acceptorId: number;
-  /** Undefined before the first vote. */
+  /** With the members of the epoch in which it has voted last; undefined before the first vote. */
   readonly group: Group | undefined;
   /** Nothing below it is accepted any more. */
   readonly promised: Ballot;
@@ -111,6 +111,8 @@ export class Acceptor {
     if (question.kind === 'accept' && isSameBallot(ballot, accepted)) return { kind: 'accepted' };
     if (compareBallots(ballot, promised) < 0) return { kind: 'conflict', promised };
     if (question.kind === 'prepare') {
+      // In an epoch that begins it counts when it has what that begins with, not before.
+      if (ballot.epoch > accepted.epoch) return { kind: 'behind' };
       await this.#keep({ ...this.#memory, group: question.group, promised: ballot });
       return { kind: 'state', accepted, value };
     }

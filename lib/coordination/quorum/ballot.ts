@@ -14,6 +14,13 @@ export interface Ballot {
 /** Before all others: nothing was proposed. */
 export const noBallot: Ballot = { epoch: 0, round: 0, proposer: 0 };
 
+/**
+ * Of what an epoch begins with, before all others of it. Nobody draws it, and whoever proposes under it proposes the same: the last value of the epoch before.
+ */
+export function firstBallot(epoch: number): Ballot {
+  return { ...noBallot, epoch };
+}
+
 /** Below 0 when `one` is before `other`, 0 when they are the same. */
 export function compareBallots(one: Ballot, other: Ballot): number {
   return one.epoch - other.epoch || one.round - other.round || one.proposer - other.proposer;

@@ -1,3 +1,5 @@
+import { invalidArgument } from '../../base/check.js';
+import { PaipaiError } from '../../base/errors.js';
 import { type ByteReader, type ByteWriter, MalformedMessage } from '../../wire/byte-cursor.js';
 import { crc32c } from '../../wire/crc32c.js';
 import { encodeText } from '../../wire/text.js';
@@ -15,10 +17,13 @@ export interface Members {
   readonly list: readonly Member[];
 }
 
-/** Those who began together. An acceptor belongs to one group for good, so two groups of the same disks never both have a majority. */
+/**
+ * Those who began together, and who has taken their places since. An acceptor belongs to one group for good, so two groups of the same disks never both have
+ * a majority.
+ */
 export interface Group {
   readonly groupId: number;
-  /** Of epoch 0. */
+  /** Who votes. */
   readonly members: Members;
 }
 
@@ -36,6 +41,30 @@ export function groupOf(list: readonly Member[]): Group {
   // What could be mistaken for each other are draws of 53 bits of the same few nodes.
   const groupId = crc32c(bytes) * 2 ** 21 + ((sorted[0]?.acceptorId ?? 0) % 2 ** 21);
   return { groupId, members: { epoch: 0, list: sorted } };
+}
+
+/**
+ * The members of the next epoch, or the same when they are those already.
+ * @throws PaipaiError PAIPAI_ERR_UNKNOWN_NODE when the old node is no member; PAIPAI_ERR_INVALID_ARGUMENT when the new one is another.
+ */
+export function withReplaced(members: Members, oldNodeId: string, member: Member): Members {
+  const { epoch, list } = members;
+  const { nodeId, acceptorId } = member;
+  const isMember = (id: string): boolean => list.some((one) => one.nodeId === id);
+  const isThere = list.some((one) => one.acceptorId === acceptorId);
+  if (isThere && (nodeId === oldNodeId || !isMember(oldNodeId))) return members;
+  if (!isMember(oldNodeId)) {
+    const names = list.map((one) => one.nodeId).join(', ');
+    throw new PaipaiError(
+      'PAIPAI_ERR_UNKNOWN_NODE',
+      `node ${oldNodeId} is no member of the quorum, which has ${names}`,
+      { nodeId: oldNodeId },
+    );
+  }
+  if (nodeId !== oldNodeId && isMember(nodeId)) {
+    throw invalidArgument('newNodeId', 'a node that is no member yet', nodeId);
+  }
+  return { epoch: epoch + 1, list: list.map((one) => (one.nodeId === oldNodeId ? member : one)) };
 }
 
 export function writeMembers(writer: ByteWriter, { epoch, list }: Members): ByteWriter {

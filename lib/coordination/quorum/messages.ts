@@ -19,23 +19,26 @@ export type Question =
     } & Address);
 
 export interface Address {
+  /** With the members of the epoch of the ballot. */
   readonly group: Group;
   readonly acceptorId: number;
 }
 
 export type Answer =
-  /** `group` is undefined before it has ever voted. */
+  /** With the members under whom it has voted last; `group` is undefined before it has ever voted. */
   | { readonly kind: 'described'; readonly acceptorId: number; readonly group: Group | undefined }
   /** To `prepare`, and to `read` without a value when that is of the ballot which the asker knows. */
   | { readonly kind: 'state'; readonly accepted: Ballot; readonly value: Uint8Array | undefined }
   | { readonly kind: 'accepted' }
   /** A higher ballot was promised. */
   | { readonly kind: 'conflict'; readonly promised: Ballot }
+  /** To `prepare`: it has accepted nothing in that epoch yet. */
+  | { readonly kind: 'behind' }
   /** It is not the one that was asked. */
   | { readonly kind: 'stranger'; readonly acceptorId: number };
 
 const questionKinds = ['describe', 'read', 'prepare', 'accept'] as const;
-const answerKinds = ['described', 'state', 'accepted', 'conflict', 'stranger'] as const;
+const answerKinds = ['described', 'state', 'accepted', 'conflict', 'stranger', 'behind'] as const;
 
 /** Of a value, which is a whole table. */
 export const tableBytesMax: number = 4 * 1024 * 1024;
@@ -80,6 +83,7 @@ export function encodeAnswer(answer: Answer): Uint8Array {
       writer.integer(answer.acceptorId);
       break;
     case 'accepted':
+    case 'behind':
       break;
   }
   return writer.finish();
@@ -99,6 +103,7 @@ export function decodeAnswer(bytes: Uint8Array): Answer {
         return { kind, accepted, value: reader.u8() === 1 ? readValue(reader) : undefined };
       }
       case 'accepted':
+      case 'behind':
         return { kind };
       case 'conflict':
         return { kind, promised: readBallot(reader) };

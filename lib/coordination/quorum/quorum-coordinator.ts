@@ -1,3 +1,4 @@
+import { checkId } from '../../base/check.js';
 import type { Env, Timer } from '../../base/env.js';
 import { isPaipaiError, PaipaiError, toError } from '../../base/errors.js';
 import { bounded, closedError } from '../call.js';
@@ -17,11 +18,12 @@ import {
 import type {
   CallOptions,
   CompareAndSetResult,
-  Coordinator,
   GrantedLease,
   KeyList,
   KeyState,
   ListOptions,
+  Quorum,
+  QuorumMember,
   SetOptions,
   Txn,
   TxnResult,
@@ -31,16 +33,18 @@ import type {
 import { drawLeaseId } from '../lease-id.js';
 import { LocalWatch } from '../local/local-watch.js';
 import { Acceptor, type AcceptorDisk } from './acceptor.js';
+import { type GroupView, NoMajority } from './find-group.js';
 import { LeaseObserver } from './lease-observer.js';
+import { withReplaced } from './members.js';
 import { Mirror } from './mirror.js';
-import { type AskAcceptor, NoMajority, quorumFailure, Register } from './register.js';
+import { type AskAcceptor, OutcomeUnknown, quorumFailure, Register } from './register.js';
 import { leasesIn, type Table } from './table.js';
 
 export interface QuorumOptions {
   readonly env: Pick<Env, 'clock' | 'timers' | 'random'>;
   /** This node. */
   readonly nodeId: string;
-  /** All members, this one included. */
+  /** Who begins together. A node that is none of them can take the place of one. */
   readonly nodeIds: readonly string[];
   readonly disk: AcceptorDisk;
   /** Asks the acceptor of another node. */
@@ -75,7 +79,7 @@ const lookDeadlineMs = 10_000;
  * One of the nodes of a quorum: it votes, and it serves the table to whoever asks, by proposing to all of them. It answers nobody while fewer than a majority
  * answer it. Wishes that come together are one proposal.
  */
-export class QuorumCoordinator implements Coordinator {
+export class QuorumCoordinator implements Quorum {
   readonly #options: QuorumOptions;
   readonly #acceptor: Acceptor;
   readonly #register: Register;
@@ -103,6 +107,7 @@ export class QuorumCoordinator implements Coordinator {
     this.#acceptor = acceptor;
     this.#register = new Register({
       env,
+      nodeId,
       nodeIds,
       proposer: drawLeaseId(env.random),
       ask: (id, question, deadlineMs) =>
@@ -110,14 +115,18 @@ export class QuorumCoordinator implements Coordinator {
       firstVersion: () => startVersion ?? Math.floor(env.clock.wallMs()) * versionsPerMs,
     });
     this.#mirror = new Mirror(historyCountMax);
+    const order = nodeIds.indexOf(nodeId);
     this.#observer = new LeaseObserver(env, {
-      patience: nodeIds.indexOf(nodeId),
-      expire: (leaseId, keeps) =>
-        this.#wish(
+      patience: order === -1 ? nodeIds.length : order,
+      expire: async (leaseId, keeps) => {
+        const { leases } = await this.#wish(
           `the end of lease ${leaseId}`,
           { deadlineMs: patienceMs, signal: undefined },
           (table) => (table.leases.get(leaseId)?.keeps === keeps ? table.without(leaseId) : table),
-        ),
+        );
+        // A node that votes no more hears nothing of them otherwise.
+        this.#observer.see(leases);
+      },
     });
     this.onAccepted();
   }
@@ -205,6 +214,25 @@ export class QuorumCoordinator implements Coordinator {
     await this.#wish(what, checkCallOptions(options), (table) => table.without(leaseId));
   }
 
+  async members(options: CallOptions = {}): Promise<readonly QuorumMember[]> {
+    const settings = checkCallOptions(options);
+    const what = 'who is a member of the quorum';
+    return bounded(this.#options.env.timers, what, settings, () => this.#members(what));
+  }
+
+  async replaceMember(
+    oldNodeId: string,
+    newNodeId: string,
+    options: CallOptions = {},
+  ): Promise<void> {
+    const [oldId, newId] = [checkId('oldNodeId', oldNodeId), checkId('newNodeId', newNodeId)];
+    const settings = checkCallOptions(options);
+    const what = `the replacement of member ${oldId} by node ${newId}`;
+    return bounded(this.#options.env.timers, what, settings, () =>
+      this.#replace(what, oldId, newId),
+    );
+  }
+
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -225,6 +253,57 @@ export class QuorumCoordinator implements Coordinator {
     if (value.byteLength === 0 || this.#isClosed) return;
     this.#observer.see(leasesIn(value));
     if (this.#watches.size > 0 && !this.#isRunning) this.#look();
+  }
+
+  async #members(what: string): Promise<readonly QuorumMember[]> {
+    const { group, described } = await this.#survey(what);
+    return group.members.list.map(({ nodeId, acceptorId }) => {
+      const found = described.get(nodeId);
+      if (found === undefined) return { nodeId, state: 'silent' };
+      return { nodeId, state: found.acceptorId === acceptorId ? 'voting' : 'wiped' };
+    });
+  }
+
+  async #replace(what: string, oldId: string, newId: string): Promise<void> {
+    const { group, described } = await this.#survey(what, newId);
+    const member = described.get(newId);
+    if (member === undefined) {
+      throw new PaipaiError(
+        'PAIPAI_ERR_NODE_LOST',
+        `${what}: node ${newId} does not answer as a node of a quorum: start it with --quorum`,
+        { nodeId: newId },
+      );
+    }
+    if (member.group !== undefined && member.group.groupId !== group.groupId) {
+      throw new PaipaiError(
+        'PAIPAI_ERR_INVALID_STATE',
+        `${what}: the disk of node ${newId} votes in another quorum: remove its folder`,
+        { nodeId: newId },
+      );
+    }
+    const unbounded = { deadlineMs: Infinity, signal: undefined };
+    await this.#wish(what, unbounded, (table) =>
+      table.withMembers(withReplaced(table.members, oldId, member)),
+    );
+    try {
+      // A look under the new members: most of them have the table then.
+      await this.#wish(what, unbounded, unchanged);
+    } catch (thrown) {
+      if (!isPaipaiError(thrown, 'PAIPAI_ERR_COORDINATOR_DOWN')) throw thrown;
+      throw quorumFailure(
+        what,
+        new OutcomeUnknown('it was decided, and too few of the new members answer'),
+      );
+    }
+  }
+
+  async #survey(what: string, nodeId?: string): Promise<GroupView> {
+    if (this.#isClosed) throw closedError();
+    try {
+      return await this.#register.survey(nodeId);
+    } catch (thrown) {
+      throw quorumFailure(what, thrown);
+    }
   }
 
   /** What `work` makes of the table, when that is agreed on. */

@@ -1,7 +1,8 @@
 import type { Env } from '../../base/env.js';
 import { PaipaiError, toError } from '../../base/errors.js';
-import { type Ballot, compareBallots, isSameBallot, noBallot } from './ballot.js';
-import { type Group, groupOf, type Member, type Members, majorityOf } from './members.js';
+import { type Ballot, compareBallots, firstBallot, isSameBallot, noBallot } from './ballot.js';
+import { type Described, findGroup, type GroupView, NoMajority } from './find-group.js';
+import { type Group, type Members, majorityOf } from './members.js';
 import { type Answer, decodeAnswer, encodeQuestion, type Question } from './messages.js';
 import { Table } from './table.js';
 
@@ -14,7 +15,9 @@ export type AskAcceptor = (
 
 export interface RegisterOptions {
   readonly env: Pick<Env, 'clock' | 'timers' | 'random'>;
-  /** All who begin together, this node included: an odd number of 1 to 7. */
+  /** This node, one of the members or not. */
+  readonly nodeId: string;
+  /** All who begin together: an odd number of 1 to 7. */
   readonly nodeIds: readonly string[];
   /** A number that no other proposer of the group has, nor had. */
   readonly proposer: number;
@@ -25,9 +28,6 @@ export interface RegisterOptions {
 
 /** A change that some have heard of and too few have confirmed: it is made, now or later, or never. */
 export class OutcomeUnknown extends Error {}
-
-/** Too few answer: nothing was done. */
-export class NoMajority extends Error {}
 
 interface Known {
   readonly table: Table;
@@ -46,16 +46,25 @@ const triesMax = 20;
  * One value that a majority of members agrees on, by CASPaxos: each change takes the value agreed on last and proposes another in its place. A proposer
  * whose ballot most have promised needs one round of questions for a change, and one without a write for a look. What too few have confirmed is looked for before anything else is
  * proposed, so no change is made twice.
+ *
+ * Members change with the value. They are those of an epoch, which stands in the ballots; a value that names those of a later epoch, once most members have accepted
+ * it, is the last one of its own: whoever finds it under that epoch proposes it as it is, and nothing else. So there is one such value, whatever else is
+ * under way, and the next epoch begins with it, under a ballot that nobody draws. A member votes in an epoch when it has accepted a value of it, so each
+ * majority there has what was agreed on before, and no majority of the one set need meet one of the other.
+ *
  * Callers come one after the other.
  */
 export class Register {
   readonly #options: RegisterOptions;
+  /** Whose members are asked; undefined before the first question. */
   #group: Group | undefined;
-  /** Who votes, as far as is known here. */
-  #members: Members | undefined;
+  /** Others may vote by now. */
+  #hasMoved = false;
   #known: Known | undefined;
-  /** The highest ballot that was heard of. */
-  #highest: Ballot = noBallot;
+  /** What the latest epoch that this proposer has seen coming begins with. */
+  #beginning: { readonly group: Group; readonly value: Uint8Array } | undefined;
+  /** By epoch: the highest round that was heard of. */
+  readonly #rounds = new Map<number, number>();
 
   constructor(options: RegisterOptions) {
     this.#options = options;
@@ -101,7 +110,7 @@ export class Register {
 
   /** The value that a majority has accepted; undefined when they differ, as in the middle of a change. */
   async #look(): Promise<Table | undefined> {
-    const members = this.#members ?? (await this.#findGroup());
+    const { members } = await this.#currentGroup();
     const known = this.#known;
     const ballot = known?.accepted ?? noBallot;
     const answers = await this.#askAll(
@@ -112,7 +121,7 @@ export class Register {
     const agreed = agreedOn(answers, members);
     if (agreed === undefined) {
       const states = answers.filter(({ kind }) => kind === 'state').length;
-      if (states < majorityOf(members)) throw new NoMajority(noMajority(members, answers));
+      if (states < majorityOf(members)) throw this.#noMajority(members, answers);
       // Nothing more is proposed here before it is known what of it counts.
       this.#known = undefined;
       return undefined;
@@ -121,10 +130,11 @@ export class Register {
     this.#heardOf(agreed.accepted);
     if (agreed.value === undefined || agreed.value.byteLength === 0) return undefined;
     const table = Table.decode(agreed.value);
-    this.#known = { table, accepted: agreed.accepted, next: undefined };
-    if (table.members.epoch === members.epoch) return table;
-    // Those may have gone on by now.
-    this.#members = table.members;
+    if (table.members.epoch === members.epoch) {
+      this.#known = { table, accepted: agreed.accepted, next: undefined };
+      return table;
+    }
+    await this.#begin(table);
     return undefined;
   }
 
@@ -132,7 +142,7 @@ export class Register {
   async #takeOver(tries: number): Promise<void> {
     if (tries > 0) await this.#backOff(tries);
     this.#known = undefined;
-    const members = this.#members ?? (await this.#findGroup());
+    const { members } = await this.#currentGroup();
     const ballot = this.#nextBallot(members.epoch);
     const answers = await this.#askAll(
       members,
@@ -141,8 +151,9 @@ export class Register {
     );
     const states = answers.filter((one) => one.kind === 'state');
     if (states.length < majorityOf(members)) {
-      if (!this.#noteConflicts(answers)) throw new NoMajority(noMajority(members, answers));
-      if (this.#highest.epoch > members.epoch) await this.#findMembers(members);
+      const isContested = this.#noteConflicts(members, answers);
+      if (answers.some(({ kind }) => kind === 'behind')) await this.#handOver();
+      else if (!isContested) throw this.#noMajority(members, answers);
       return;
     }
     const [latest] = states.sort((one, other) => compareBallots(other.accepted, one.accepted));
@@ -175,7 +186,7 @@ export class Register {
 
   /** Whether a majority has accepted. If not, it may still be agreed on later. */
   async #propose(ballot: Ballot, table: Table): Promise<boolean> {
-    const members = this.#members as Members; // Under which the ballot was prepared.
+    const { members } = this.#group as Group; // Under which the ballot was prepared.
     const next = { ...ballot, round: ballot.round + 1 };
     const value = table.encode();
     this.#known = undefined;
@@ -193,12 +204,62 @@ export class Register {
     );
     if (majority(members, 'accepted')(answers)) {
       this.#heardOf(next);
-      this.#members = table.members;
-      this.#known = { table, accepted: ballot, next: isStaying ? next : undefined };
+      if (isStaying) this.#known = { table, accepted: ballot, next };
+      else await this.#begin(table);
       return true;
     }
-    this.#noteConflicts(answers);
+    this.#noteConflicts(members, answers);
     return false;
+  }
+
+  /** The epoch of the table's members, which was agreed on. */
+  async #begin(table: Table): Promise<void> {
+    const { groupId } = this.#group as Group; // In which it was agreed on.
+    this.#group = { groupId, members: table.members };
+    this.#hasMoved = false;
+    this.#known = undefined;
+    this.#beginning = { group: this.#group, value: table.encode() };
+    await this.#handOver();
+  }
+
+  /** Gives the members what they need to vote in their epoch: what it begins with, or something that was proposed in it since. */
+  async #handOver(): Promise<void> {
+    const group = this.#group as Group; // Whose members were asked.
+    const { members } = group;
+    const found = await this.#proposedIn(group);
+    if (found === undefined) {
+      // Where those are gone who told of this epoch, the one before it can lead there again.
+      this.#hasMoved = true;
+      throw new NoMajority('nobody answers who has what the new members begin with');
+    }
+    await this.#askAll(
+      members,
+      (address) => ({ kind: 'accept', ...address, ...found, next: noBallot }),
+      majority(members, 'accepted'),
+    );
+  }
+
+  /** To propose it once more as it is, and under its own ballot, is as if the network had doubled a message. */
+  async #proposedIn({
+    groupId,
+    members,
+  }: Group): Promise<{ readonly ballot: Ballot; readonly value: Uint8Array } | undefined> {
+    const { epoch } = members;
+    const beginning = this.#beginning;
+    if (beginning?.group.groupId === groupId && beginning.group.members.epoch === epoch) {
+      return { ballot: firstBallot(epoch), value: beginning.value };
+    }
+    const ofEpoch = (answers: readonly Answer[]): StateAnswer | undefined =>
+      answers.find((one) => one.kind === 'state' && one.accepted.epoch === epoch) as
+        | StateAnswer
+        | undefined;
+    const answers = await this.#askAll(
+      members,
+      (address) => ({ kind: 'read', ...address, ballot: noBallot }),
+      (answers) => ofEpoch(answers) !== undefined,
+    );
+    const state = ofEpoch(answers);
+    return state?.value === undefined ? undefined : { ballot: state.accepted, value: state.value };
   }
 
   /** Answers until they are enough, or all that come in time; those of the slowest no longer than it takes to see that they will not be. */
@@ -207,7 +268,8 @@ export class Register {
     question: (address: { group: Group; acceptorId: number }) => Question,
     isEnough: (answers: readonly Answer[]) => boolean,
   ): Promise<readonly Answer[]> {
-    const group = this.#group as Group; // Members are known by then.
+    const { groupId } = this.#group as Group; // Members are known by then.
+    const group = { groupId, members };
     const { ask } = this.#options;
     const answers: Answer[] = [];
     await new Promise<void>((resolve) => {
@@ -228,86 +290,69 @@ export class Register {
     return [...answers];
   }
 
-  /** The group that these disks belong to, or, where none of them does to any, the one that they make. Fails: NoMajority. */
-  async #findGroup(): Promise<Members> {
-    const { nodeIds, ask } = this.#options;
-    const found = await Promise.all(
-      nodeIds.map(async (nodeId) => {
-        try {
-          const answer = decodeAnswer(
-            await ask(nodeId, encodeQuestion({ kind: 'describe' }), answerMsMax),
-          );
-          return answer.kind === 'described' ? { nodeId, ...answer } : undefined;
-        } catch {
-          return undefined; // No answer.
-        }
-      }),
-    );
-    const described = found.filter((one) => one !== undefined);
-    const groups = described.flatMap(({ group }) => (group === undefined ? [] : [group]));
-    // A group of which no majority is left answers nobody, and then there may be one that has taken its place.
-    const counted = groups.map((group) => ({
-      group,
-      count: described.filter((one) => isIn(group, one)).length,
-    }));
-    const [best] = counted.sort((one, other) => other.count - one.count);
-    if (best !== undefined) {
-      this.#group = best.group;
-      this.#members = best.group.members;
-      return best.group.members;
-    }
-    if (described.length < nodeIds.length) {
-      throw new NoMajority(
-        `the quorum begins when all of its ${nodeIds.length} nodes answer, and ${described.length} do`,
-      );
-    }
-    this.#group = groupOf(
-      described.map(({ nodeId, acceptorId }): Member => ({ nodeId, acceptorId })),
-    );
-    this.#members = this.#group.members;
-    return this.#members;
+  async #currentGroup(): Promise<Group> {
+    if (this.#group !== undefined && !this.#hasMoved) return this.#group;
+    const { group } = await this.survey();
+    this.#group = group;
+    this.#hasMoved = false;
+    // It was promised by others.
+    this.#known = undefined;
+    return group;
   }
 
-  /** Others have changed who votes. */
-  async #findMembers(members: Members): Promise<void> {
-    const answers = await this.#askAll(
-      members,
-      (address) => ({ kind: 'read', ...address, ballot: noBallot }),
-      () => false,
-    );
-    const agreed = agreedOn(answers, members);
-    for (const answer of answers) {
-      if (answer.kind !== 'state' || (answer.value?.byteLength ?? 0) === 0) continue;
-      const { members: found } = Table.decode(answer.value as Uint8Array); // It has bytes.
-      // Under an epoch there are proposals only when its members were agreed on.
-      const isAgreed =
-        answer.accepted.epoch === found.epoch ||
-        (agreed !== undefined && isSameBallot(answer.accepted, agreed.accepted));
-      if (isAgreed && found.epoch > (this.#members?.epoch ?? 0)) this.#members = found;
+  /**
+   * The group as those know it who answer now, and what they say of themselves.
+   * @param also another node that is asked
+   * Fails: NoMajority when there is none, and too few answer for one to begin.
+   */
+  survey(also?: string): Promise<GroupView> {
+    const { nodeId, nodeIds } = this.#options;
+    const lately = (this.#group?.members.list ?? []).map((one) => one.nodeId);
+    const others = [nodeId, ...lately, ...(also === undefined ? [] : [also])];
+    return findGroup(nodeIds, others, (id) => this.#describe(id));
+  }
+
+  /** Undefined when there is no answer. */
+  async #describe(nodeId: string): Promise<Described | undefined> {
+    try {
+      const question = encodeQuestion({ kind: 'describe' });
+      const answer = decodeAnswer(await this.#options.ask(nodeId, question, answerMsMax));
+      return answer.kind === 'described' ? { nodeId, ...answer } : undefined;
+    } catch {
+      return undefined;
     }
   }
 
   #nextBallot(epoch: number): Ballot {
-    const { proposer } = this.#options;
-    const round = (this.#highest.epoch === epoch ? this.#highest.round : 0) + 1;
-    const ballot = { epoch, round, proposer };
+    const round = (this.#rounds.get(epoch) ?? 0) + 1;
+    const ballot = { epoch, round, proposer: this.#options.proposer };
     this.#heardOf(ballot);
     return ballot;
   }
 
-  #heardOf(ballot: Ballot): void {
-    if (compareBallots(ballot, this.#highest) > 0) this.#highest = ballot;
+  #heardOf({ epoch, round }: Ballot): void {
+    this.#rounds.set(epoch, Math.max(round, this.#rounds.get(epoch) ?? 0));
   }
 
   /** Whether there are any. */
-  #noteConflicts(answers: readonly Answer[]): boolean {
+  #noteConflicts({ epoch }: Members, answers: readonly Answer[]): boolean {
     let isAny = false;
     for (const answer of answers) {
       if (answer.kind !== 'conflict') continue;
       isAny = true;
       this.#heardOf(answer.promised);
+      // Others vote now: who has promised that knows them.
+      if (answer.promised.epoch > epoch) this.#hasMoved = true;
     }
     return isAny;
+  }
+
+  #noMajority({ list }: Members, answers: readonly Answer[]): NoMajority {
+    const strangers = answers.filter(({ kind }) => kind === 'stranger').length;
+    // Perhaps they were replaced since by what has no memory here.
+    if (strangers > 0) this.#hasMoved = true;
+    const also = strangers > 0 ? `; ${strangers} have lost their disk, and do not vote` : '';
+    return new NoMajority(`${answers.length - strangers} of ${list.length} members answer${also}`);
   }
 
   #backOff(tries: number): Promise<void> {
@@ -321,9 +366,11 @@ export class Register {
 
 type StateAnswer = Extract<Answer, { kind: 'state' }>;
 
-/** What a majority has accepted: that was agreed on. */
+/** What a majority has accepted in their epoch: that was agreed on. */
 function agreedOn(answers: readonly Answer[], members: Members): StateAnswer | undefined {
-  const states = answers.filter((one) => one.kind === 'state');
+  const states = answers.filter(
+    (one) => one.kind === 'state' && one.accepted.epoch === members.epoch,
+  ) as StateAnswer[];
   return states.find(
     ({ accepted }) =>
       states.filter((other) => isSameBallot(other.accepted, accepted)).length >=
@@ -335,26 +382,12 @@ function majority(members: Members, kind: Answer['kind']): (answers: readonly An
   return (answers) => answers.filter((one) => one.kind === kind).length >= majorityOf(members);
 }
 
-function noMajority({ list }: Members, answers: readonly Answer[]): string {
-  const strangers = answers.filter(({ kind }) => kind === 'stranger').length;
-  const also = strangers > 0 ? `; ${strangers} have lost their disk, and do not vote` : '';
-  return `${answers.length - strangers} of ${list.length} members answer${also}`;
-}
-
 function attempt(change: (table: Table) => Table, table: Table): Table | { thrown: unknown } {
   try {
     return change(table);
   } catch (thrown) {
     return { thrown };
   }
-}
-
-function isIn(
-  group: Group,
-  { nodeId, acceptorId, group: own }: Member & { group: Group | undefined },
-): boolean {
-  if (own !== undefined && own.groupId !== group.groupId) return false;
-  return group.members.list.some((one) => one.nodeId === nodeId && one.acceptorId === acceptorId);
 }
 
 /** What a caller hears of it. @param what opens the message: "get of key 'a'" */

@@ -134,8 +134,9 @@ export class Table {
     return emptied.#next({ leases });
   }
 
+  /** Itself when they are the same. */
   withMembers(members: Members): Table {
-    return this.#next({ members });
+    return members === this.members ? this : this.#next({ members });
   }
 
   encode(): Uint8Array {

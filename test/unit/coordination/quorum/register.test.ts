@@ -19,6 +19,7 @@ class Stage {
     const env = { clock, timers: realTimers, random: this.#random };
     return new Register({
       env,
+      nodeId: name,
       nodeIds,
       proposer,
       firstVersion: () => 0,
