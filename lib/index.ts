@@ -56,6 +56,8 @@ export type {
   KeyState,
   KeyVersion,
   ListOptions,
+  QuorumMember,
+  QuorumMemberState,
   SetOptions,
   Txn,
   TxnResult,

@@ -23,6 +23,7 @@ const commands: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ['txn', async () => (await import('./txn.js')).txnCommand],
   ['lock', async () => (await import('./lock.js')).lockCommand],
   ['elect', async () => (await import('./elect.js')).electCommand],
+  ['quorum', async () => (await import('./quorum.js')).quorumCommand],
   ['build', async () => (await import('./build.js')).buildCommand],
   ['doctor', async () => (await import('./doctor.js')).doctorCommand],
   ['bench', async () => (await import('./bench.js')).benchCommand],
@@ -47,6 +48,7 @@ const help = `Usage: paipainet COMMAND [options]
   txn           change several of its keys at one moment
   lock NAME     run a program while it holds a lock
   elect NAME    say who leads, or run a program while it leads
+  quorum        say which nodes agree together, and have one replaced
 
   build         build the native addon from the sources in this package
   doctor        say which engine is in use, and what is missing

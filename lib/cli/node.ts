@@ -31,8 +31,9 @@ the others by joining one of them; new Net({ join: ['tcp://127.0.0.1:7100'] }) t
   --store-limit BYTES  most that shards take on disk; default: what the disk holds
   --coordinator        serve the table that the net agrees on (net.coordinator), which lies where the
                        shards do; one node of a net does, and clients that join find it
-  --quorum A,B,C       ids of the 3, 5 or 7 nodes that serve that table together, this one with them:
-                       a majority decides. It needs --id, and a store on disk
+  --quorum A,B,C       ids of the 3, 5 or 7 nodes that begin to serve that table together: a majority
+                       decides. It needs --id, and a store on disk. A node that is none of them
+                       can take the place of one ("paipainet quorum replace")
   --secret-file FILE   the secret of the net; a final line end is not part of it
   --events             a line for each node that joins, fails, leaves; on a screen always
   --json               one JSON object a line instead of words for people

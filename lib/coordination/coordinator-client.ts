@@ -1,6 +1,7 @@
-import { checkObject, checkString, invalidArgument } from '../base/check.js';
+import { checkId, checkObject, checkString, invalidArgument } from '../base/check.js';
 import type { Env } from '../base/env.js';
 import { isPaipaiError, PaipaiError } from '../base/errors.js';
+import { asQuorum } from './as-quorum.js';
 import { closedError } from './call.js';
 import { checkCallOptions, checkTtl, copyOfValue } from './check.js';
 import type {
@@ -10,6 +11,7 @@ import type {
   KeyList,
   KeyState,
   ListOptions,
+  QuorumMember,
   SetOptions,
   Txn,
   TxnResult,
@@ -110,6 +112,24 @@ export class CoordinatorClient {
   /** As `Coordinator.watch`. */
   watch(key: string, options: WatchOptions): Watch {
     return this.#coordinator.watch(key, options);
+  }
+
+  /** Of a quorum: as `Quorum.members`. Fails: PAIPAI_ERR_INVALID_STATE when the net does not agree by one. */
+  async members(options?: CallOptions): Promise<readonly QuorumMember[]> {
+    return asQuorum(this.#coordinator).members(options);
+  }
+
+  /**
+   * Of a quorum: has another node vote in the place of one, or, where no other is named, the same node with the disk that it has now. As
+   * `Quorum.replaceMember`; fails as `members`.
+   */
+  async replaceMember(
+    oldNodeId: string | number,
+    newNodeId: string | number = oldNodeId,
+    options?: CallOptions,
+  ): Promise<void> {
+    const [oldId, newId] = [checkId('oldNodeId', oldNodeId), checkId('newNodeId', newNodeId)];
+    await asQuorum(this.#coordinator).replaceMember(oldId, newId, options);
   }
 
   /** A lease that is kept alive until it is released, or the net is closed. Keys that are set with its `leaseId` go when it ends. */

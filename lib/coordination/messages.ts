@@ -11,6 +11,7 @@ import {
   type KeyVersion,
   keyBytesMax,
   listKeysMax,
+  type QuorumMember,
   type TxnResult,
   type TxnSet,
   txnKeysMax,
@@ -27,6 +28,7 @@ export const setKeyMethod = 'coordinator.set';
 export const txnMethod = 'coordinator.txn';
 export const leaseMethod = 'coordinator.lease';
 export const watchKeyMethod = 'coordinator.watch';
+export const membersMethod = 'coordinator.members';
 
 export interface SetRequest {
   readonly key: string;
@@ -47,7 +49,15 @@ export type LeaseRequest =
   | { readonly kind: 'grant'; readonly ttlMs: number }
   | { readonly kind: 'keep' | 'revoke'; readonly leaseId: number };
 
+/** Of a quorum: who they are, or that one is to be replaced. */
+export type MembersRequest =
+  | { readonly kind: 'list' }
+  | { readonly kind: 'replace'; readonly oldNodeId: string; readonly newNodeId: string };
+
 const leaseKinds = ['grant', 'keep', 'revoke'] as const;
+
+const membersKinds = ['list', 'replace'] as const;
+const memberStates = ['voting', 'wiped', 'silent'] as const;
 
 /** Bit 0 of each `flags`: there is a value, or the list is whole. Bit 1 of an answer: it was set. */
 const hasValue = 1;
@@ -229,6 +239,42 @@ export function decodeGrantedLease(bytes: Uint8Array): GrantedLease {
     reader.u32();
     return granted;
   });
+}
+
+/** `| kind u8 |`, and to replace one `| id bytes u8 | old id | id bytes u8 | new id |`. */
+export function encodeMembersRequest(request: MembersRequest): Uint8Array {
+  const writer = new ByteWriter().u8(membersKinds.indexOf(request.kind));
+  if (request.kind === 'replace') writer.text(request.oldNodeId).text(request.newNodeId);
+  return writer.finish();
+}
+
+/** @throws PaipaiError PAIPAI_ERR_PROTOCOL. */
+export function decodeMembersRequest(bytes: Uint8Array): MembersRequest {
+  return decode(membersMethod, bytes, (reader) => {
+    const kind = membersKinds[reader.u8()];
+    if (kind === undefined) throw new MalformedMessage('it asks for what no quorum does');
+    return kind === 'list'
+      ? { kind }
+      : { kind, oldNodeId: reader.text(1), newNodeId: reader.text(1) };
+  });
+}
+
+/** `| members u8 |`, and of each `| state u8 | id bytes u8 | id |`. */
+export function encodeMemberList(members: readonly QuorumMember[]): Uint8Array {
+  const writer = new ByteWriter().u8(members.length);
+  for (const { nodeId, state } of members) writer.u8(memberStates.indexOf(state)).text(nodeId);
+  return writer.finish();
+}
+
+/** @throws PaipaiError PAIPAI_ERR_PROTOCOL. */
+export function decodeMemberList(bytes: Uint8Array): readonly QuorumMember[] {
+  return decode(membersMethod, bytes, (reader) =>
+    Array.from({ length: reader.u8() }, () => {
+      const state = memberStates[reader.u8()];
+      if (state === undefined) throw new MalformedMessage('a member is in no known state');
+      return { nodeId: reader.text(1), state };
+    }),
+  );
 }
 
 /** `| after u64 | key |`. */

@@ -1,21 +1,25 @@
 import { PaipaiError } from '../base/errors.js';
 import type { IncomingRequest, Peer, PeerStream } from '../session/types.js';
+import { asQuorum } from './as-quorum.js';
 import type { CallOptions, Change, Coordinator } from './coordinator.js';
 import {
   decodeGet,
   decodeLease,
   decodeList,
+  decodeMembersRequest,
   decodeSet,
   decodeTxn,
   decodeWatch,
   encodeChangeHeader,
   encodeGrantedLease,
   encodeKeyList,
+  encodeMemberList,
   encodeState,
   encodeTxnResult,
   getKeyMethod,
   leaseMethod,
   listKeysMethod,
+  membersMethod,
   setKeyMethod,
   txnMethod,
   watchKeyMethod,
@@ -27,6 +31,7 @@ const methods: ReadonlySet<string> = new Set([
   setKeyMethod,
   txnMethod,
   leaseMethod,
+  membersMethod,
 ]);
 
 /** Each holds one change that its peer has not taken, so these bound the memory: 32 MiB for a peer. */
@@ -67,6 +72,8 @@ export class CoordinatorService {
         return encodeTxnResult(await coordinator.txn(decodeTxn(payload), options));
       case leaseMethod:
         return this.#onLease(payload, options);
+      case membersMethod:
+        return this.#onMembers(payload, options);
       default: {
         const { key, expectedVersion, value, leaseId } = decodeSet(payload);
         const settings = { ...options, leaseId };
@@ -83,6 +90,14 @@ export class CoordinatorService {
     const { kind, leaseId } = request;
     if (kind === 'keep') await this.#coordinator.keepLease(leaseId, options);
     else await this.#coordinator.revokeLease(leaseId, options);
+    return new Uint8Array(0);
+  }
+
+  async #onMembers(payload: Uint8Array, options: CallOptions): Promise<Uint8Array> {
+    const request = decodeMembersRequest(payload);
+    const quorum = asQuorum(this.#coordinator);
+    if (request.kind === 'list') return encodeMemberList(await quorum.members(options));
+    await quorum.replaceMember(request.oldNodeId, request.newNodeId, options);
     return new Uint8Array(0);
   }
 

@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import { invalidArgument } from '../base/check.js';
 import type { Env } from '../base/env.js';
 import { PaipaiError } from '../base/errors.js';
 import { isLivingMember, type NetMember } from '../cluster/membership/member-list.js';
@@ -42,8 +41,8 @@ export async function openCoordination(
 }
 
 /**
- * A member of a quorum, which votes in the folder of its store, which is open.
- * Fails: PAIPAI_ERR_INVALID_ARGUMENT for a quorum that is none, without that node, or without a disk; PAIPAI_ERR_STORE_FAILED.
+ * A node of a quorum, which votes in the folder of its store, which is open; one that is not among those who begin votes when it has taken the place of one.
+ * Fails: PAIPAI_ERR_INVALID_ARGUMENT for a quorum that is none, or without a disk; PAIPAI_ERR_STORE_FAILED.
  */
 export async function openQuorum(
   env: Pick<Env, 'timers' | 'clock' | 'random'>,
@@ -53,9 +52,6 @@ export async function openQuorum(
   ask: AskAcceptor,
 ): Promise<QuorumCoordinator> {
   const quorum = checkQuorum(nodeIds);
-  if (!quorum.includes(nodeId)) {
-    throw invalidArgument('quorum', `with node ${nodeId} itself`, quorum.join(', '));
-  }
   if (store === 'memory') {
     throw new PaipaiError(
       'PAIPAI_ERR_INVALID_ARGUMENT',

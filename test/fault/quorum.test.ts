@@ -12,10 +12,12 @@ import { codeOf } from '../support/session-pair.js';
 const quorum = ['a', 'b', 'c'];
 const bytes = (value: string): Uint8Array => new Uint8Array(Buffer.from(value));
 
-async function startQuorum() {
+/** @param spares of nodes that can take a place */
+async function startQuorum(spares: readonly string[] = []) {
   const nodes: NodeProcess[] = [];
-  const folders = quorum.map(() => join(makeFolder(), 's'));
-  for (const [at, id] of quorum.entries()) {
+  const ids = [...quorum, ...spares];
+  const folders = ids.map(() => join(makeFolder(), 's'));
+  for (const [at, id] of ids.entries()) {
     const joining = nodes[0] === undefined ? [] : ['--join', nodes[0].address];
     const store = ['--store', `files:${folders[at]}`];
     const node = await NodeProcess.start([
@@ -34,7 +36,7 @@ async function startQuorum() {
     onTestFinished(() => net.close());
     await net.start();
     const areAlive = () =>
-      net.nodes().filter(({ state }) => state === 'alive').length === quorum.length;
+      net.nodes().filter(({ state }) => state === 'alive').length === ids.length;
     expect(await reached(20_000, areAlive)).toBe(true);
     return net;
   };
@@ -98,6 +100,42 @@ test('a member whose disk is gone does not vote: with another one away there is 
   const isBack = async () => (await codeOf(net.coordinator.get('a'))).startsWith('settled');
   while (!(await isBack()));
   expect((await net.coordinator.get('a')).version).toBe(version);
+});
+
+test('members are replaced, by their own new disk or by another node, and those who were away find the others', async () => {
+  const { nodes, folders, client } = await startQuorum(['d']);
+  const { coordinator } = await client();
+  const { version } = await coordinator.put('a', bytes('1'));
+  const isBack = async () => {
+    // Where nobody can be asked, that is said at once.
+    await new Promise((resolve) => setImmediate(resolve));
+    return (await codeOf(coordinator.get('a'))).startsWith('settled');
+  };
+  await nodes[2]!.kill();
+  rmSync(join(folders[2]!, 'quorum'), { recursive: true });
+  await nodes[2]!.start();
+  const voting = quorum.map((nodeId) => ({ nodeId, state: 'voting' }));
+  const hasState = async (state: string) => (await coordinator.members()).at(2)?.state === state;
+  while (!(await hasState('wiped')));
+  await coordinator.replaceMember('c');
+  expect(await coordinator.members()).toEqual(voting);
+
+  // Now it takes the place of another in a majority.
+  await nodes[1]!.kill();
+  while (!(await isBack()));
+  await coordinator.replaceMember('b', 'd');
+  await nodes[0]!.kill();
+  // The client knows of a, b and c.
+  while (!(await isBack()));
+  expect((await coordinator.get('a')).version).toBe(version);
+
+  // Both come back as those who began, and only one of them is a member.
+  await Promise.all([nodes[0]!.start(), nodes[1]!.start()]);
+  await nodes[2]!.kill();
+  while (!(await isBack()));
+  const list = (await coordinator.members()).map(({ nodeId }) => nodeId);
+  expect(list).toEqual(['a', 'd', 'c']);
+  expect((await coordinator.put('a', bytes('2'))).version).toBeGreaterThan(version);
 });
 
 test('what is no quorum is refused', async () => {

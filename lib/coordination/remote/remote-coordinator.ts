@@ -1,3 +1,4 @@
+import { checkId } from '../../base/check.js';
 import type { PaipaiCode } from '../../base/codes.js';
 import { isPaipaiError, PaipaiError, toError } from '../../base/errors.js';
 import type { Peer } from '../../session/types.js';
@@ -18,11 +19,12 @@ import {
 import type {
   CallOptions,
   CompareAndSetResult,
-  Coordinator,
   GrantedLease,
   KeyList,
   KeyState,
   ListOptions,
+  Quorum,
+  QuorumMember,
   SetOptions,
   Txn,
   TxnResult,
@@ -33,17 +35,21 @@ import {
   decodeGrantedLease,
   decodeKeyList,
   decodeLease,
+  decodeMemberList,
+  decodeMembersRequest,
   decodeState,
   decodeTxnResult,
   encodeGet,
   encodeLease,
   encodeList,
+  encodeMembersRequest,
   encodeSet,
   encodeTxn,
   encodeWatch,
   getKeyMethod,
   leaseMethod,
   listKeysMethod,
+  membersMethod,
   setKeyMethod,
   txnMethod,
   watchKeyMethod,
@@ -58,13 +64,13 @@ import { RemoteChanges } from './remote-changes.js';
 export type FindCoordinators = () => readonly [Peer, ...Peer[]];
 
 /**
- * The coordinator that a node serves. Beside what every backend fails with:
+ * The coordinator that a node serves, which is a quorum or says that it is none. Beside what every backend fails with:
  * - PAIPAI_ERR_COORDINATOR_DOWN: it cannot be reached, and nothing was done.
  * - PAIPAI_ERR_PEER_CLOSED: it went away in the middle; a change may have been made. A watch fails so as well, and is made anew, after
  *   the last version that it told, once the node is back.
  * Nothing is tried again here: only the caller knows what it may repeat.
  */
-export class RemoteCoordinator implements Coordinator {
+export class RemoteCoordinator implements Quorum {
   readonly #find: FindCoordinators;
   readonly #calls = new Set<AbortController>();
   readonly #watches = new Set<StreamWatch>();
@@ -129,6 +135,24 @@ export class RemoteCoordinator implements Coordinator {
     const request = encodeLease({ kind: 'revoke', leaseId: checkLeaseId(leaseId) });
     const what = `the end of lease ${leaseId}`;
     await this.#call(what, leaseMethod, request, checkCallOptions(options));
+  }
+
+  async members(options: CallOptions = {}): Promise<readonly QuorumMember[]> {
+    const request = encodeMembersRequest({ kind: 'list' });
+    const settings = checkCallOptions(options);
+    const what = 'who is a member of the quorum';
+    return decodeMemberList(await this.#call(what, membersMethod, request, settings));
+  }
+
+  async replaceMember(
+    oldNodeId: string,
+    newNodeId: string,
+    options: CallOptions = {},
+  ): Promise<void> {
+    const [oldId, newId] = [checkId('oldNodeId', oldNodeId), checkId('newNodeId', newNodeId)];
+    const request = encodeMembersRequest({ kind: 'replace', oldNodeId: oldId, newNodeId: newId });
+    const what = `the replacement of member ${oldId} by node ${newId}`;
+    await this.#call(what, membersMethod, request, checkCallOptions(options));
   }
 
   watch(key: string, options: WatchOptions): Watch {
@@ -212,6 +236,7 @@ export class RemoteCoordinator implements Coordinator {
 /** What is as good done twice as once. */
 function isRepeatable(method: string, request: Uint8Array): boolean {
   if (method === leaseMethod) return decodeLease(request).kind !== 'grant';
+  if (method === membersMethod) return decodeMembersRequest(request).kind === 'list';
   return method === getKeyMethod || method === listKeysMethod;
 }
 

@@ -1,11 +1,14 @@
 import { spawn } from 'node:child_process';
+import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { electCommand } from '../../../dist/cli/elect.js';
 import { kvCommand } from '../../../dist/cli/kv.js';
 import { lockCommand } from '../../../dist/cli/lock.js';
+import { quorumCommand } from '../../../dist/cli/quorum.js';
 import type { RunningNode } from '../../../dist/node/runtime.js';
 import { runNode } from '../../../dist/node/serve.js';
+import { makeFolder } from '../../support/folders.js';
 import { cliArguments, isAlive, runCli, startCli } from './run-cli.js';
 import { runCommand } from './run-command.js';
 
@@ -163,6 +166,52 @@ describe('lock and elect', () => {
     ['elect', []],
   ])('%s %j is refused', async (name, args) => {
     const running = runCommand(name === 'lock' ? lockCommand : electCommand, args, variables);
+    await expect(running).rejects.toMatchObject({ code: 'PAIPAI_ERR_INVALID_ARGUMENT' });
+  });
+});
+
+describe('quorum', () => {
+  test('says who agrees together, and has one replaced', async () => {
+    const quorum = ['a', 'b', 'c'];
+    const seeds: string[] = [];
+    for (const nodeId of [...quorum, 'd']) {
+      const store = { files: join(makeFolder(), 's') };
+      const listen = 'tcp://127.0.0.1:0';
+      const member = await runNode({
+        listen,
+        nodeId,
+        quorum,
+        store,
+        ...(seeds.length > 0 && { join: seeds }),
+      });
+      onTestFinished(() => member.close());
+      seeds.push(member.address);
+    }
+    const run = (...args: string[]) =>
+      runCommand(quorumCommand, args, {
+        PAIPAINET_JOIN: seeds[0] as string,
+        PAIPAINET_COORDINATION: 'quorum:a,b,c',
+      });
+    const first = await run();
+    expect([first.end, first.out]).toEqual([0, expect.stringMatching(/a +voting\n.*c +voting/s)]);
+    const replaced = await run('replace', 'b', 'd', '--json');
+    const members = ['a', 'd', 'c'].map((nodeId) => ({ nodeId, state: 'voting' }));
+    expect(JSON.parse(replaced.out)).toEqual({ members });
+    const unknown = await run('replace', 'b', '--json');
+    expect([unknown.end, JSON.parse(unknown.out).error.code]).toEqual([
+      1,
+      'PAIPAI_ERR_UNKNOWN_NODE',
+    ]);
+  });
+
+  test.each([
+    [['list']],
+    [['replace']],
+    [['replace', 'a', 'b', 'c']],
+    [[]],
+    [['--coordination', 'etcd://127.0.0.1:1']],
+  ])('%j is refused', async (args) => {
+    const running = runCommand(quorumCommand, args, variables);
     await expect(running).rejects.toMatchObject({ code: 'PAIPAI_ERR_INVALID_ARGUMENT' });
   });
 });

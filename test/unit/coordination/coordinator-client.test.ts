@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { CoordinatorClient } from '../../../dist/coordination/coordinator-client.js';
 import { LocalCoordinator } from '../../../dist/coordination/local/local-coordinator.js';
 import { createRealEnv } from '../../../dist/node/real-env.js';
+import { codeOf } from '../../support/session-pair.js';
 import { ManualTime } from '../../support/test-env.js';
 
 test('who waits for a lock without a deadline waits as long as it takes, also when that is said', async () => {
@@ -23,4 +24,11 @@ test('who waits for a lock without a deadline waits as long as it takes, also wh
   await lock.release();
   expect((await waiting).token).toBeGreaterThan(lock.token);
   await client.close();
+});
+
+test('only a quorum has members', async () => {
+  const env = createRealEnv();
+  await using client = new CoordinatorClient(env, await LocalCoordinator.open(env));
+  expect(await codeOf(client.members())).toBe('PAIPAI_ERR_INVALID_STATE');
+  expect(await codeOf(client.replaceMember('a'))).toBe('PAIPAI_ERR_INVALID_STATE');
 });

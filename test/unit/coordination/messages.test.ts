@@ -7,6 +7,8 @@ import {
   decodeKeyList,
   decodeLease,
   decodeList,
+  decodeMemberList,
+  decodeMembersRequest,
   decodeSet,
   decodeTxn,
   decodeTxnResult,
@@ -14,6 +16,8 @@ import {
   encodeKeyList,
   encodeLease,
   encodeList,
+  encodeMemberList,
+  encodeMembersRequest,
   encodeSet,
   encodeTxn,
   encodeTxnResult,
@@ -72,6 +76,16 @@ describe('what is encoded is decoded', () => {
     );
   });
 
+  test('what is asked about members, and the answer', () => {
+    const replace = { kind: 'replace', oldNodeId: 'a', newNodeId: 'ö'.repeat(127) } as const;
+    for (const request of [{ kind: 'list' } as const, replace]) {
+      expect(decodeMembersRequest(encodeMembersRequest(request))).toEqual(request);
+    }
+    const states = ['voting', 'wiped', 'silent'] as const;
+    const members = states.map((state) => ({ nodeId: `of ${state}`, state }));
+    expect(decodeMemberList(encodeMemberList(members))).toEqual(members);
+  });
+
   test('what is asked of a lease, and its answer', () => {
     for (const kind of ['keep', 'revoke'] as const) {
       expect(decodeLease(encodeLease({ kind, leaseId: 7 }))).toEqual({ kind, leaseId: 7 });
@@ -90,6 +104,8 @@ describe('bytes that are no message', () => {
     decodeKeyList,
     decodeLease,
     decodeGrantedLease,
+    decodeMembersRequest,
+    decodeMemberList,
     decodeSet,
     (bytes: Uint8Array) => decodeTxnResult(bytes, { expect: [{ key: 'a', version: 1 }], set: [] }),
   ];

@@ -46,6 +46,14 @@ async function start(service?: PeerService, journal?: Journal) {
   return { local, coordination, listener, peer, client: new RemoteCoordinator(() => [peer]) };
 }
 
+test('a coordinator that is no quorum says so when it is asked for its members', async () => {
+  const { client } = await start();
+  expect(await codeOf(client.members())).toBe('PAIPAI_ERR_INVALID_STATE');
+  expect(await codeOf(client.replaceMember('a', 'b'))).toBe('PAIPAI_ERR_INVALID_STATE');
+  expect(await codeOf(client.replaceMember('', 'b'))).toBe('PAIPAI_ERR_INVALID_ARGUMENT');
+  expect((await client.get('a')).version).toBe(0);
+});
+
 describe('when the session ends', () => {
   test('what was under way may have happened, what comes later does not, and the next session goes on', async () => {
     const held = deferred<void>();
