@@ -62,13 +62,17 @@ function latestGroup(described: readonly Described[]): Group | undefined {
   }
   const counted = Array.from(byId.values(), (group) => ({
     group,
-    count: described.filter((one) => isIn(group, one)).length,
+    count: described.filter((one) => votesIn(group, one)).length,
   }));
   const [best] = counted.sort((one, other) => other.count - one.count);
   return best?.group;
 }
 
-function isIn({ groupId, members }: Group, { nodeId, acceptorId, group: own }: Described): boolean {
+/** Whether that disk is one of them. */
+export function votesIn(
+  { groupId, members }: Group,
+  { nodeId, acceptorId, group: own }: Described,
+): boolean {
   if (own !== undefined && own.groupId !== groupId) return false;
   return members.list.some((one) => one.nodeId === nodeId && one.acceptorId === acceptorId);
 }

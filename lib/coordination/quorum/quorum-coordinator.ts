@@ -33,7 +33,7 @@ import type {
 import { drawLeaseId } from '../lease-id.js';
 import { LocalWatch } from '../local/local-watch.js';
 import { Acceptor, type AcceptorDisk } from './acceptor.js';
-import { type GroupView, NoMajority } from './find-group.js';
+import { type GroupView, NoMajority, votesIn } from './find-group.js';
 import { LeaseObserver } from './lease-observer.js';
 import { withReplaced } from './members.js';
 import { Mirror } from './mirror.js';
@@ -257,30 +257,31 @@ export class QuorumCoordinator implements Quorum {
 
   async #members(what: string): Promise<readonly QuorumMember[]> {
     const { group, described } = await this.#survey(what);
-    return group.members.list.map(({ nodeId, acceptorId }) => {
+    return group.members.list.map(({ nodeId }) => {
       const found = described.get(nodeId);
       if (found === undefined) return { nodeId, state: 'silent' };
-      return { nodeId, state: found.acceptorId === acceptorId ? 'voting' : 'wiped' };
+      return { nodeId, state: votesIn(group, found) ? 'voting' : 'wiped' };
     });
   }
 
   async #replace(what: string, oldId: string, newId: string): Promise<void> {
     const { group, described } = await this.#survey(what, newId);
-    const member = described.get(newId);
-    if (member === undefined) {
+    const found = described.get(newId);
+    if (found === undefined) {
       throw new PaipaiError(
         'PAIPAI_ERR_NODE_LOST',
         `${what}: node ${newId} does not answer as a node of a quorum: start it with --quorum`,
         { nodeId: newId },
       );
     }
-    if (member.group !== undefined && member.group.groupId !== group.groupId) {
+    if (found.group !== undefined && found.group.groupId !== group.groupId) {
       throw new PaipaiError(
         'PAIPAI_ERR_INVALID_STATE',
         `${what}: the disk of node ${newId} votes in another quorum: remove its folder`,
         { nodeId: newId },
       );
     }
+    const member = { nodeId: newId, acceptorId: found.acceptorId };
     const unbounded = { deadlineMs: Infinity, signal: undefined };
     await this.#wish(what, unbounded, (table) =>
       table.withMembers(withReplaced(table.members, oldId, member)),
