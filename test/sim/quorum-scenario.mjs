@@ -125,23 +125,18 @@ class QuorumWorld {
     const isRunning = () => node.life === life && node.isRunning;
     return {
       clock: {
-        nowMs: () => time.nowMs + (node.standsStillMs ?? 0),
+        nowMs: () => time.nowMs,
         wallMs: () => 1_000_000 + time.nowMs + (node.wallOffsetMs ?? 0),
       },
       timers: {
         after: (delayMs, callback) => {
-          let isCancelled = false;
           const fire = () => {
-            if (isCancelled || !isRunning()) return;
-            if (node.resumesAtMs > time.nowMs) time.at(node.resumesAtMs, fire);
+            if (!isRunning()) return;
+            if (node.resumesAtMs > time.nowMs) event = time.at(node.resumesAtMs, fire);
             else callback();
           };
-          time.after(delayMs, fire);
-          return {
-            cancel: () => {
-              isCancelled = true;
-            },
-          };
+          let event = time.after(delayMs, fire);
+          return { cancel: () => time.cancel(event) };
         },
       },
       random: new SeededRandom(this.random.next() * 2 ** 32),
@@ -158,13 +153,14 @@ class QuorumWorld {
         reject(Object.assign(new Error('it died'), { code: 'PAIPAI_ERR_PEER_CLOSED' }));
     });
     node.death.catch(() => {}); // Perhaps nobody waits.
+    const env = this.envOf(node, life);
     const coordinator = await this.code.QuorumCoordinator.open({
-      env: this.envOf(node, life),
+      env,
       nodeId,
       nodeIds: this.nodeIds,
       disk: node.disk.of(life),
       startVersion: 0,
-      ask: (to, question, limitMs) => this.ask(node, life, to, question, limitMs),
+      ask: (to, question, limitMs) => this.ask(node, env.timers, to, question, limitMs),
     });
     if (node.life === life) node.coordinator = coordinator;
   }
@@ -177,10 +173,15 @@ class QuorumWorld {
   }
 
   /** A question and its answer over the network. */
-  ask(from, life, toId, question, limitMs) {
+  ask(from, timers, toId, question, limitMs) {
+    const { life } = from;
     return new Promise((resolve, reject) => {
-      const env = this.envOf(from, life);
-      env.timers.after(limitMs, () => reject(new Error('no answer in time')));
+      const limit = timers.after(limitMs, () => reject(new Error('no answer in time')));
+      const settle = (how, outcome) => {
+        if (from.life !== life || !from.isRunning) return;
+        limit.cancel();
+        how(outcome);
+      };
       const deliver = () => {
         const to = this.nodes.get(toId);
         if (to.coordinator === undefined) return;
@@ -188,9 +189,7 @@ class QuorumWorld {
         coordinator.answer(question).then(
           (answer) => {
             if (to.life !== toLife || !to.isRunning) return;
-            this.travel(toId, from.nodeId, () => {
-              if (from.life === life && from.isRunning) resolve(answer);
-            });
+            this.travel(toId, from.nodeId, () => settle(resolve, answer));
           },
           () => {},
         );
@@ -198,7 +197,7 @@ class QuorumWorld {
       const to = this.nodes.get(toId);
       // The system of the other machine answers for a process that is gone.
       if (!to.isRunning && !this.isCut(from.nodeId, toId)) {
-        return this.travel(toId, from.nodeId, () => reject(new Error('refused')));
+        return this.travel(toId, from.nodeId, () => settle(reject, new Error('refused')));
       }
       this.travel(from.nodeId, toId, deliver);
     });
@@ -495,18 +494,22 @@ class QuorumWorld {
     if (value.byteLength === 0) return;
     const { groupId, members } = group;
     if (members.epoch !== accepted.epoch) this.wrong(`a vote of epoch ${accepted.epoch} by others`);
-    const epoch = `${groupId} ${members.epoch}`;
-    const names = JSON.stringify(members.list);
-    if ((this.voters.get(epoch) ?? names) !== names) this.wrong(`others vote in epoch ${epoch}`);
-    this.voters.set(epoch, names);
     const ballot = `${groupId} ${accepted.epoch} ${accepted.round} ${accepted.proposer}`;
     const known = this.accepted.get(ballot);
     if (known === undefined) {
       this.accepted.set(ballot, { accepted, group, value, by: new Set([acceptorId]) });
+      this.checkVoters(groupId, members);
       return;
     }
     if (Buffer.compare(known.value, value) !== 0) this.wrong(`two values under ballot ${ballot}`);
     known.by.add(acceptorId);
+  }
+
+  checkVoters(groupId, { epoch, list }) {
+    const names = JSON.stringify(list);
+    const known = this.voters.get(`${groupId} ${epoch}`) ?? names;
+    if (known !== names) this.wrong(`others vote in epoch ${epoch}`);
+    this.voters.set(`${groupId} ${epoch}`, names);
   }
 
   checkChosen() {
@@ -534,9 +537,17 @@ class QuorumWorld {
 
 /** Whether the later table is the earlier one with changes behind it. */
 function follows(earlier, later) {
-  if (later.version < earlier.version) return false;
-  const upTo = ({ history }) => history.filter(({ version }) => version <= earlier.version);
-  return JSON.stringify(upTo(earlier)) === JSON.stringify(upTo(later));
+  const upTo = later.history.findLastIndex(({ version }) => version <= earlier.version) + 1;
+  return (
+    later.version >= earlier.version &&
+    upTo === earlier.history.length &&
+    earlier.history.every((change, at) => isSameChange(change, later.history[at]))
+  );
+}
+
+function isSameChange(one, other) {
+  if (one.key !== other.key || one.version !== other.version) return false;
+  return text(one.value) === text(other.value);
 }
 
 function compareBallots(one, other) {
@@ -593,13 +604,12 @@ class SimulatedSlot {
   }
 
   #write(life, bytes) {
-    const copy = Uint8Array.from(bytes);
     return new Promise((resolve) => {
-      this.#writing = copy;
+      this.#writing = bytes;
       this.#world.time.after(this.#world.random.between(0.1, this.#world.diskMsMax), () => {
         if (this.#life !== life) return;
         this.#writing = undefined;
-        this.#keep(copy);
+        this.#keep(bytes);
         resolve();
       });
     });

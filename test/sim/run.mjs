@@ -5,13 +5,18 @@
 //   chaos                                membership of 3 to 9 nodes, in every kind of trouble
 //   cluster                              a client with 3 to 9 nodes: transfer, reading, repair, processing, MapReduce in trouble
 //   maps                                 three clients of 3 to 5 nodes who change and use the same data
-//   quorum                               three clients of 3 or 5 nodes that agree by a quorum
+//   quorum                               three clients of 3 or 5 nodes that agree by a quorum; with --long a million seeds
 //   transactions                         three clients who change records on three nodes
 //   steps                                the same, and one crash at each step in turn: --seeds says how many
 //   bugs                                 how many seeds it takes to find each planted bug; only when it is named
 //
+// Many seeds of `quorum` are split over processes, as many as there are CPUs.
 // --json ends with one line of JSON. The exit code is 1 when something was wrong.
 
+import { spawn } from 'node:child_process';
+import { availableParallelism } from 'node:os';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Swim } from '../../dist/cluster/membership/swim.js';
 import { loadCode, runClusterChaos } from './cluster-scenario.mjs';
@@ -36,6 +41,8 @@ const { values } = parseArgs({
     suspicion: { type: 'string' },
     /** How many seeds of `chaos`, `cluster`, `maps`, `quorum` and `bugs`, from `seed` on. */
     seeds: { type: 'string' },
+    /** A million of `quorum`. */
+    long: { type: 'boolean', default: false },
     /** Of `bugs` those with this text in their name. */
     bug: { type: 'string', default: '' },
     /** Tells everything that happens in `cluster`, `maps` and `quorum`. */
@@ -50,6 +57,8 @@ const parameters =
     ? {}
     : { suspicionLeastMs: Number(values.suspicion), suspicionFactor: 0 };
 const figuresOf = {};
+/** So few that a process tells of them within minutes. */
+const seedsPerProcess = 10_000;
 
 /** What Lifeguard adds, taken out: plain SWIM with a fixed suspicion of the same shortest length. */
 const withoutLocalHealth = { healthScoreMax: 0, suspicionMaxFactor: 1 };
@@ -131,9 +140,13 @@ const scenarios = {
     });
   },
   async quorum() {
+    const count = seedCount(values.long ? 1_000_000 : 100);
+    if (count > seedsPerProcess) {
+      showSums(await splitSeeds('quorum', count));
+      return;
+    }
     const code = await loadQuorumCode((file) => import(`../../dist/${file}`));
-    const sums = await runSeeds('quorum', seedCount(100), (next) => quorumSeed(code, next));
-    showSums(sums);
+    showSums(await runSeeds('quorum', count, (next) => quorumSeed(code, next)));
   },
   async transactions() {
     const code = await loadTransactionCode((file) => import(`../../dist/${file}`));
@@ -234,16 +247,58 @@ async function runSeeds(name, count, runSeed) {
   const sums = {};
   for (let next = seed; next < seed + count; next++) {
     const { violations, counts = {} } = await runSeed(next);
-    for (const [what, number] of Object.entries(counts)) sums[what] = (sums[what] ?? 0) + number;
+    add(counts, sums);
     if (violations.length === 0) continue;
     violating.push(next);
     console.log(`  seed ${next}: ${violations.slice(0, 3).join('; ')}`);
     console.log(`  again: npm run test:sim -- --only ${name} --seed ${next}`);
   }
+  tell(name, count, violating, sums);
+  return sums;
+}
+
+/** As `runSeeds`, in processes of their own. */
+async function splitSeeds(name, count) {
+  const violating = [];
+  const sums = {};
+  let begun = 0;
+  let done = 0;
+  const runSome = async () => {
+    while (begun < count) {
+      const some = Math.min(seedsPerProcess, count - begun);
+      const first = seed + begun;
+      begun += some;
+      const { seeds, violating: found, ...counts } = await seedsElsewhere(name, first, some);
+      violating.push(...found);
+      add(counts, sums);
+      done += seeds;
+      if (done % (10 * seedsPerProcess) === 0) console.log(`  ${done} of ${count} seeds`);
+    }
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, runSome));
+  tell(name, count, violating, sums);
+  return sums;
+}
+
+/** What that process says of its figures; of violations it tells itself. */
+async function seedsElsewhere(name, first, count) {
+  const file = fileURLToPath(import.meta.url);
+  const args = [file, '--json', '--only', name, '--seed', `${first}`, '--seeds', `${count}`];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const lines = (await text(child.stdout)).trimEnd().split('\n');
+  const figures = lines.pop();
+  for (const line of lines) if (/^ {2}(seed|again)/.test(line)) console.log(line);
+  return JSON.parse(figures)[name];
+}
+
+function add(counts, sums) {
+  for (const [what, number] of Object.entries(counts)) sums[what] = (sums[what] ?? 0) + number;
+}
+
+function tell(name, count, violating, sums) {
   console.log(`  ${count} seeds, ${violating.length} with a violation`);
   figuresOf[name] = { seeds: count, violating, ...sums };
   if (violating.length > 0) process.exitCode = 1;
-  return sums;
 }
 
 function showSums(sums) {

@@ -6,6 +6,7 @@ export class VirtualTime {
   #heap = [];
   #order = 0;
 
+  /** @returns what `cancel` takes */
   at(dueMs, callback) {
     const event = { dueMs: Math.max(dueMs, this.nowMs), order: this.#order++, callback };
     const heap = this.#heap;
@@ -18,10 +19,15 @@ export class VirtualTime {
       at = above;
     }
     heap[at] = event;
+    return event;
   }
 
   after(delayMs, callback) {
-    this.at(this.nowMs + delayMs, callback);
+    return this.at(this.nowMs + delayMs, callback);
+  }
+
+  cancel(event) {
+    event.callback = undefined;
   }
 
   /** Runs everything up to `untilMs`, or until `isDone` holds; returns whether it held. */
@@ -34,6 +40,7 @@ export class VirtualTime {
 
   /** Runs the next event up to `untilMs`; false: there was none, and it is that late now. */
   runNext(untilMs) {
+    while (this.#heap[0]?.callback === undefined && this.#heap.length > 0) this.#removeFirst();
     const first = this.#heap[0];
     if (first === undefined || first.dueMs > untilMs) {
       this.nowMs = untilMs;
